@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make bench: what a guest's boot costs over the bare start and end of the same machine.
+
+BENCH ?=
+
+# Not through the guests' rules: it has no C, no ELF and no case.
+$(BUILD)/floor.rom: x86/floor.S
+	@mkdir -p $(@D)
+	$(CC) -c -o $(@:.rom=.o) $<
+	$(OBJCOPY) -O binary -j .text $(@:.rom=.o) $@
+
+.PHONY: bench
+bench: $(BUILD)/floor.rom $(BUILD)/dummy.rom ## time boot to verdict against the floor; BENCH="--pairs 50 int3"
+	$(PYTHON) scripts/bench --build $(BUILD) $(BENCH)
