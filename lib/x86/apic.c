@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "apic.h"
+
+#include "cpu.h"
+
+#define XAPIC_PAGE 0xfee00000
+#define X2APIC_MSR 0x800
+
+static bool x2, in_use;
+
+bool apic_in_use(void)
+{
+	return in_use;
+}
+
+bool apic_is_x2(void)
+{
+	return x2;
+}
+
+uint32_t apic_read(unsigned reg)
+{
+	if (x2)
+		return rdmsr(X2APIC_MSR + reg / 16);
+	return *(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg);
+}
+
+void apic_write(unsigned reg, uint32_t value)
+{
+	if (x2)
+		wrmsr(X2APIC_MSR + reg / 16, value);
+	else
+		*(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg) = value;
+}
+
+uint32_t apic_id(void)
+{
+	return x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
+}
+
+void apic_icr(uint32_t destination, uint32_t command)
+{
+	if (x2) {
+		wrmsr(X2APIC_MSR + APIC_ICR / 16, (uint64_t)destination << 32 | command);
+		return;
+	}
+	apic_write(APIC_ICR_HIGH, destination << 24);
+	apic_write(APIC_ICR, command);
+	while (apic_read(APIC_ICR) & ICR_PENDING)
+		cpu_relax();
+}
+
+bool apic_bit(unsigned reg, unsigned vector)
+{
+	return apic_read(reg + vector / 32 * 16) >> vector % 32 & 1;
+}
+
+void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
+}
+
+void apic_enable(unsigned index)
+{
+	in_use = true;
+	apic_write(APIC_TPR, 0);
+	if (!x2) {
+		apic_write(APIC_DFR, 0xffffffff);
+		apic_write(APIC_LDR, index < 8 ? 1u << (24 + index) : 0);
+	}
+	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | APIC_SPURIOUS_VECTOR);
+}

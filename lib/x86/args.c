@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "args.h"
+
+#include "panic.h"
+
+#include "../string.h"
+
+#include <stdint.h>
+
+#define PVH_MAGIC 0x336ec578
+
+struct args args = {.seed = 1};
+
+/* The runner writes behind the magic, in a copy of the image. */
+static volatile struct {
+	char magic[16];
+	char text[4080];
+} block __attribute__((section(".data"), aligned(16))) = {"TRAPLINE-ARGS-1\n", ""};
+
+_Static_assert(sizeof(block) == 4096, "docs/contract.md");
+
+static const char *container = "rom";
+
+const char *boot_container(void)
+{
+	return container;
+}
+
+static unsigned word_length(const char *text)
+{
+	unsigned n = 0;
+
+	while (text[n] > ' ')
+		n++;
+	return n;
+}
+
+static unsigned long number_of(const char *word, const char *value)
+{
+	unsigned long number;
+
+	if (!parse_number(&value, &number) || *value > ' ')
+		panic("argument '%.40s' is not a number", word);
+	return number;
+}
+
+static void parse_word(const char *word)
+{
+	if (starts_with(word, "points="))
+		args.points = word + 7;
+	else if (starts_with(word, "cases="))
+		args.cases = word + 6;
+	else if (starts_with(word, "environment="))
+		args.environment = word + 12;
+	else if (starts_with(word, "cpus="))
+		args.cpus = number_of(word, word + 5);
+	else if (starts_with(word, "seed="))
+		args.seed = number_of(word, word + 5);
+	else
+		panic("unknown argument '%.40s'", word);
+}
+
+static void parse_text(const char *text)
+{
+	while (*text) {
+		if (word_length(text))
+			parse_word(text);
+		text += word_length(text);
+		while (*text && *text <= ' ')
+			text++;
+	}
+}
+
+struct pvh_start_info {
+	uint32_t magic, version, flags, modules;
+	uint64_t module_list, command_line;
+};
+
+void args_parse(unsigned long start_info)
+{
+	const struct pvh_start_info *info = (const void *)start_info;
+
+	parse_text((const char *)block.text);
+	if (!info || info->magic != PVH_MAGIC)
+		return;
+	container = "pvh";
+	if (info->command_line)
+		parse_text((const char *)info->command_line);
+}
+
+bool list_has_number(const char *list, unsigned long number)
+{
+	unsigned long first, last;
+
+	if (!list)
+		return true;
+	while (parse_number(&list, &first)) {
+		last = first;
+		if (*list == '-') {
+			list++;
+			if (!parse_number(&list, &last))
+				break;
+		}
+		if (number >= first && number <= last)
+			return true;
+		if (*list != ',')
+			break;
+		list++;
+	}
+	if (*list > ' ')
+		panic("bad list of points at '%.40s'", list);
+	return false;
+}
+
+static bool item_is(const char *item, unsigned length, const char *name, const char *suffix)
+{
+	unsigned n = strlen(name), s = strlen(suffix);
+
+	if (length < n || strncmp(item, name, n) != 0)
+		return false;
+	if (length == n)
+		return true;
+	return length == n + 1 + s && item[n] == ':' && strncmp(item + n + 1, suffix, s) == 0;
+}
+
+bool list_has_name(const char *list, const char *name, const char *suffix)
+{
+	unsigned length;
+
+	if (!list)
+		return true;
+	for (; *list > ' '; list += length + (list[length] == ',')) {
+		for (length = 0; list[length] > ' ' && list[length] != ','; length++)
+			;
+		if (item_is(list, length, name, suffix))
+			return true;
+	}
+	return false;
+}

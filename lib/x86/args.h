@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The arguments of docs/contract.md: words from the block in the image and from a PVH command line. */
+#ifndef LIB_X86_ARGS_H
+#define LIB_X86_ARGS_H
+
+#include <stdbool.h>
+
+struct args {
+	const char *points, *cases, *environment; /* NULL where not given; text up to a blank */
+	unsigned cpus;				  /* 0: not given */
+	unsigned long seed;
+};
+
+extern struct args args;
+
+/* Reads all arguments; start_info is what the PVH loader left in EBX, or 0. */
+void args_parse(unsigned long start_info);
+
+/* How the image came here, for the report: "rom" or "pvh". */
+const char *boot_container(void);
+
+/* True if the list "0-3,7" (NULL: everything) holds the number. */
+bool list_has_number(const char *list, unsigned long number);
+
+/* True if the comma list (NULL: everything) holds `name` or `name:suffix` . */
+bool list_has_name(const char *list, const char *name, const char *suffix);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An application processor's first instructions, copied to AP_START_PAGE: real mode straight to long
+ * mode on the boot CPU's page tables, then ap_main on the stack that ap_stack names.
+ */
+#include "../layout.h"
+
+	.section .rodata, "a"
+	.globl	ap_code, ap_code_end
+	.code16
+ap_code:
+	cli
+	xor	%ax, %ax
+	mov	%ax, %ds
+	lgdtl	AP_START_PAGE + (ap_gdt_pointer - ap_code)
+	mov	$0x20, %eax
+	mov	%eax, %cr4
+	mov	$boot_pml4, %eax
+	mov	%eax, %cr3
+	mov	$0xc0000080, %ecx
+	mov	$0x901, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	$0x80010021, %eax
+	mov	%eax, %cr0
+	ljmpl	$KERNEL_CS, $ap_start64
+	.balign	4
+ap_gdt_pointer:
+	.word	GDT_BYTES - 1
+	.long	boot_gdt
+ap_code_end:
+
+	.text
+	.code64
+ap_start64:
+	xor	%eax, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %fs
+	mov	%eax, %gs
+	mov	$KERNEL_DS, %eax
+	mov	%eax, %ss
+	mov	ap_stack, %rsp
+	call	ap_main
+	ud2

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cold.h"
+
+#include "cpu.h"
+#include "notation.h"
+#include "paging.h"
+#include "panic.h"
+#include "pci.h"
+#include "percpu.h"
+
+#include "../string.h"
+
+#define FIRST_BLOCK (16ul << 20)
+#define END_OF_RAM (64ul << 20)
+#define BLOCKS ((END_OF_RAM - FIRST_BLOCK) / BLOCK_BYTES)
+#define MAX_COLD 4
+
+static unsigned pages_given;
+/* What the next run has cold: page table entries whose accessed bit is the witness. */
+static struct {
+	uint64_t *entry;
+	uint64_t address;
+} cold[MAX_COLD];
+static unsigned cold_used;
+static bool needs_all_cold, unused_seen;
+
+static void watch(uint64_t *entry, uint64_t address)
+{
+	if (cold_used == MAX_COLD)
+		panic("more than %u cold pages in one run", MAX_COLD);
+	cold[cold_used].entry = entry;
+	cold[cold_used++].address = address;
+}
+
+void *cold_page(void)
+{
+	uint64_t block = pages_given % BLOCKS, page = pages_given / BLOCKS;
+	uint64_t address = FIRST_BLOCK + block * BLOCK_BYTES + page * PAGE_BYTES;
+
+	if (page == BLOCK_BYTES / PAGE_BYTES)
+		panic("no cold page left");
+	pages_given++;
+	watch(paging_pte(address), address);
+	return (void *)address;
+}
+
+void *cold_filled_page(void)
+{
+	needs_all_cold = true;
+	return cold_page();
+}
+
+void use_ist(unsigned vector, uint64_t top)
+{
+	this_cpu()->descriptors.tss.ist[1] = top;
+	gate_set_ist(vector, 1);
+}
+
+void cold_ist_stack(unsigned vector)
+{
+	uint64_t page = (uint64_t)cold_page();
+
+	notation_name("cold", page, PAGE_BYTES);
+	use_ist(vector, page + PAGE_BYTES);
+}
+
+void cold_rsp0_stack(void)
+{
+	uint64_t page = (uint64_t)cold_page();
+
+	notation_name("cold", page, PAGE_BYTES);
+	this_cpu()->descriptors.tss.rsp[0] = page + PAGE_BYTES;
+}
+
+void cold_idt(void)
+{
+	void *page = cold_filled_page();
+
+	memcpy(page, idt, sizeof(idt));
+	load_idt(page, sizeof(idt) - 1);
+}
+
+/* Entering by IRET would read the GDT and warm it. */
+void cold_gdt(void)
+{
+	void *page = cold_filled_page();
+
+	memcpy(page, this_cpu()->descriptors.gdt, GDT_BYTES);
+	load_gdt(page);
+	setup.enter_without_gdt = true;
+}
+
+/* LTR reads the descriptor in the GDT, not the TSS; the IST makes the delivery read it. */
+void cold_tss(unsigned vector)
+{
+	struct percpu *cpu = this_cpu();
+	struct tss *page = cold_filled_page();
+
+	use_ist(vector, stack_top(cpu->index, STACK_EVENTS));
+	*page = cpu->descriptors.tss;
+	load_tss(&cpu->descriptors, page);
+}
+
+void cold_handler(unsigned vector)
+{
+	uint8_t *page = cold_filled_page();
+
+	memcpy(page, vector_stubs + vector * VECTOR_STUB_BYTES, VECTOR_STUB_BYTES);
+	gate_set_handler(vector, page);
+}
+
+/* The stack is warm; the page table that maps it for the delivery is not. */
+void cold_page_table(unsigned vector)
+{
+	uint64_t *table = cold_filled_page();
+	uint64_t stack = stack_top(this_cpu()->index, STACK_EVENTS) - PAGE_BYTES;
+
+	cold_used--; /* what is accessed is the table, through the directory's entry */
+	memset(table, 0, PAGE_BYTES);
+	table[0] = stack | PTE_PAGE;
+	*window_pde() = (uint64_t)table | PTE_PAGE;
+	watch(window_pde(), WINDOW);
+	use_ist(vector, WINDOW + PAGE_BYTES);
+}
+
+void cold_successor(const struct snippet *snippet, const char *mark)
+{
+	static uint8_t warm[PAGE_BYTES] __attribute__((aligned(4096)));
+	uint64_t second = WINDOW + PAGE_BYTES, start = second - mark_offset(snippet, mark);
+	const struct code *code = snippet_code(snippet);
+
+	window_map(0, (uint64_t)warm | PTE_PAGE);
+	window_map(1, (uint64_t)cold_filled_page() | PTE_PAGE);
+	cold_used--;
+	watch(&window_table()[1], second);
+	memcpy((void *)start, code->start, code->end - code->start);
+	setup.address = (void *)start;
+	setup.placed = true;
+}
+
+bool make_all_cold(void)
+{
+	unsigned reg = pci_host_bridge_pam();
+	uint8_t value;
+
+	if (!reg)
+		return false;
+	/* Reads of 0xc0000-0xc7fff from RAM and back: any change makes the slots be rebuilt. */
+	value = pci_read8(reg);
+	pci_write8(reg, value ^ 0x33);
+	pci_write8(reg, value);
+	return true;
+}
+
+const char *cold_obstacle(void)
+{
+	return pci_host_bridge_pam() ? NULL
+				     : "no host bridge with PAM registers: a filled page cannot be made cold";
+}
+
+void cold_before_run(void)
+{
+	if (needs_all_cold)
+		make_all_cold();
+	for (unsigned i = 0; i < cold_used; i++) {
+		*cold[i].entry &= ~(PTE_ACCESSED | PTE_DIRTY);
+		invlpg(cold[i].address);
+	}
+}
+
+void cold_after_run(void)
+{
+	for (unsigned i = 0; i < cold_used; i++)
+		if (!(*cold[i].entry & PTE_ACCESSED))
+			unused_seen = true;
+	cold_used = 0;
+	needs_all_cold = false;
+}
+
+bool cold_was_used(void)
+{
+	return !unused_seen;
+}
+
+void cold_reset(void)
+{
+	cold_used = 0;
+	needs_all_cold = unused_seen = false;
+	window_reset();
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "console.h"
+
+#include "cpu.h"
+
+#define COM1 0x3f8
+#define UART_DATA (COM1 + 0)
+#define UART_INTERRUPTS (COM1 + 1)
+#define UART_FIFO (COM1 + 2)
+#define UART_LINE (COM1 + 3)
+#define UART_MODEM (COM1 + 4)
+#define UART_STATUS (COM1 + 5)
+
+#define LINE_8N1 0x03
+#define LINE_DIVISOR 0x80
+#define STATUS_EMPTY 0x20 /* room in the FIFO */
+#define STATUS_IDLE 0x40  /* the last bit has left */
+#define FIFO_BYTES 16
+
+#define PORT_QEMU_EXIT 0xf4
+#define PORT_BOCHS_SHUTDOWN 0x8900
+
+void console_init(void)
+{
+	outb(UART_INTERRUPTS, 0);
+	outb(UART_LINE, LINE_DIVISOR);
+	outb(UART_DATA, 1);
+	outb(UART_INTERRUPTS, 0);
+	outb(UART_LINE, LINE_8N1);
+	outb(UART_FIFO, 0x07);
+	outb(UART_MODEM, 0x03);
+}
+
+void console_write(const char *bytes, unsigned count)
+{
+	while (count) {
+		while (!(inb(UART_STATUS) & STATUS_EMPTY))
+			cpu_relax();
+		for (unsigned room = FIFO_BYTES; room && count; room--, count--)
+			outb(UART_DATA, *bytes++);
+	}
+}
+
+void machine_end(int code)
+{
+	while (!(inb(UART_STATUS) & STATUS_IDLE))
+		cpu_relax();
+	outb(PORT_QEMU_EXIT, code);
+	for (const char *s = "Shutdown"; *s; s++)
+		outb(PORT_BOCHS_SHUTDOWN, *s);
+	for (;;)
+		asm volatile("cli; hlt");
+}

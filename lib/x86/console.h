@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* COM1 (16550, port 0x3f8, 115200 8N1) and the ways in which a machine ends. */
+#ifndef LIB_X86_CONSOLE_H
+#define LIB_X86_CONSOLE_H
+
+void console_init(void);
+
+/* Writes the bytes as they are; waits while the transmitter is full. */
+void console_write(const char *bytes, unsigned count);
+
+/* Waits for the last byte to leave, then: isa-debug-exit with the code, Bochs' shutdown port, else HLT for ever. */
+void machine_end(int code) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "event.h"
+
+#include "apic.h"
+#include "cpu.h"
+#include "panic.h"
+#include "percpu.h"
+#include "smp.h"
+#include "snippet.h"
+
+#include "../string.h"
+
+#define VECTOR_DB 1
+#define VECTOR_PF 14
+
+void trace_reset(struct trace *trace)
+{
+	trace->events_used = trace->groups_used = 0;
+	trace->full = false;
+}
+
+struct group *trace_open(struct trace *trace, const struct code *code, uint64_t base)
+{
+	struct group *group = &trace->groups[trace->groups_used];
+
+	if (trace->groups_used + 1 == MAX_GROUPS)
+		trace->full = true;
+	else
+		trace->groups_used++;
+	*group = (struct group){code, base, trace->events_used, 0, 1};
+	return group;
+}
+
+static bool events_alike(const struct event *a, uint64_t base_a, const struct event *b, uint64_t base_b)
+{
+	return a->vector == b->vector && a->origin == b->origin && a->has_error == b->has_error &&
+	       a->error == b->error && a->rip - base_a == b->rip - base_b && a->dr6 == b->dr6 &&
+	       a->cr2 == b->cr2 && ((a->rflags ^ b->rflags) & setup.shown_flags) == 0;
+}
+
+static bool groups_alike(const struct trace *trace, const struct group *a, const struct group *b)
+{
+	if (a->code != b->code || a->events != b->events)
+		return false;
+	for (unsigned i = 0; i < a->events; i++)
+		if (!events_alike(&trace->events[a->first + i], a->base, &trace->events[b->first + i],
+				  b->base))
+			return false;
+	return true;
+}
+
+void trace_close(struct trace *trace)
+{
+	struct group *last = &trace->groups[trace->groups_used - 1];
+
+	if (trace->groups_used < 2 || !groups_alike(trace, last - 1, last))
+		return;
+	last[-1].times++;
+	trace->groups_used--;
+	trace->events_used = last->first;
+}
+
+static void trace_append(struct trace *trace, struct group *group, const struct event *event)
+{
+	if (trace->events_used == MAX_EVENTS) {
+		trace->full = true;
+		return;
+	}
+	trace->events[trace->events_used++] = *event;
+	group->events++;
+}
+
+/*
+ * The bytes are taken from the snippet as it was assembled: the copy that runs may have been
+ * overwritten, by another CPU or by the frame itself.
+ */
+static bool follows_int_n(const struct run *run, uint64_t rip, unsigned vector)
+{
+	uint64_t offset = rip - run->base;
+
+	if (offset < 2 || offset > (uint64_t)(run->code->end - run->code->start))
+		return false;
+	return run->code->start[offset - 2] == 0xcd && run->code->start[offset - 1] == vector;
+}
+
+/* True the first time that a vector is seen in service; later looks must not take it for new. */
+static bool came_from_apic(struct percpu *cpu, unsigned vector)
+{
+	uint8_t *known = &cpu->in_service[vector / 8], bit = 1 << vector % 8;
+
+	if (vector < 16 && !setup.watch_low_vectors)
+		return false;
+	if (*known & bit || !apic_bit(APIC_ISR, vector))
+		return false;
+	*known |= bit;
+	return true;
+}
+
+static enum origin find_origin(struct percpu *cpu, const struct event *event)
+{
+	if (came_from_apic(cpu, event->vector))
+		return FROM_APIC;
+	if (follows_int_n(&cpu->run, event->rip, event->vector))
+		return FROM_INT_N;
+	return event->vector < 32 ? FROM_EXCEPTION : FROM_OUTSIDE;
+}
+
+/* SDM 3B, "Instruction-Breakpoint Exception Condition": the handler sets RF, or the fault repeats. */
+static void step_over_code_breakpoint(struct trap_frame *frame, uint32_t dr6)
+{
+	uint64_t dr7 = read_dr7();
+
+	for (int n = 0; n < 4; n++)
+		if (dr6 >> n & 1 && dr7 >> 2 * n & 3 && (dr7 >> (16 + 4 * n) & 3) == 0)
+			frame->iret.rflags |= X86_EFLAGS_RF;
+}
+
+/* The traps of the architecture; every other exception is a fault or an abort. */
+static bool resumes_by_rule(const struct event *event)
+{
+	return event->origin != FROM_EXCEPTION || (event->vector >= 1 && event->vector <= 4);
+}
+
+static void leave_snippet(struct percpu *cpu, struct trap_frame *frame)
+{
+	cpu->run.entry.regs = frame->regs;
+	cpu->run.code = NULL;
+	frame->iret = (struct iret_frame){
+		.rip = (uint64_t)snippet_leave,
+		.cs = KERNEL_CS,
+		.rflags = X86_EFLAGS_FIXED,
+		.rsp = cpu->run.entry.saved_rsp,
+		.ss = KERNEL_DS,
+	};
+}
+
+static void give_eoi(struct percpu *cpu, unsigned vector)
+{
+	cpu->in_service[vector / 8] &= ~(1 << vector % 8);
+	apic_eoi();
+}
+
+void event_record(struct trap_frame *frame)
+{
+	struct percpu *cpu = this_cpu();
+	struct run *run = &cpu->run;
+	struct event event = {
+		.rip = frame->iret.rip,
+		.rflags = frame->iret.rflags,
+		.rsp = frame->iret.rsp,
+		.frame = (uint64_t)&frame->iret,
+		.error = frame->error,
+		.cs = frame->iret.cs,
+		.ss = frame->iret.ss,
+		.vector = frame->vector,
+		.has_error = frame->vector & FRAME_HAS_ERROR,
+	};
+	enum action action = BY_RULE;
+
+	cpu->trace->delivered++;
+	if (smp_wake_event(cpu, &event))
+		return;
+	if (!run->code)
+		panic_event(frame);
+	if (event.vector == END_VECTOR && event.rip == run->end && !event.has_error) {
+		leave_snippet(cpu, frame);
+		return;
+	}
+	if (event.vector == VECTOR_PF)
+		event.cr2 = read_cr2();
+	if (event.vector == VECTOR_DB) {
+		event.dr6 = read_dr6();
+		write_dr6(DR6_CLEAR);
+		step_over_code_breakpoint(frame, event.dr6);
+	}
+	event.origin = find_origin(cpu, &event);
+	trace_append(cpu->trace, run->group, &event);
+	if (event.origin == FROM_APIC && !setup.hold_eoi)
+		give_eoi(cpu, event.vector);
+	if (setup.hook)
+		action = setup.hook(&event, frame);
+	if (action == BY_RULE)
+		action = resumes_by_rule(&event) ? RESUME : LEAVE;
+	if (run->group->events == MAX_EVENTS_PER_RUN)
+		cpu->trace->full = true;
+	if (action == LEAVE || run->group->events == setup.leave_after || cpu->trace->full)
+		leave_snippet(cpu, frame);
+}

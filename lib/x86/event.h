@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The recorder: every vector of every guest leads here. It writes down what was delivered and touches
+ * no device but the local APIC (to learn where a vector of 16 or more came from); what it wrote is
+ * turned into text later (notation.h).
+ */
+#ifndef LIB_X86_EVENT_H
+#define LIB_X86_EVENT_H
+
+#include "frame.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum origin {
+	FROM_EXCEPTION,
+	FROM_INT_N,   /* the bytes before the return address are CD and the vector */
+	FROM_APIC,    /* the vector's ISR bit was set */
+	FROM_OUTSIDE, /* vector 32 or above, and none of the others */
+};
+
+struct event {
+	uint64_t rip, rflags, rsp, frame; /* frame: address of the pushed RIP */
+	uint64_t cr2;			  /* vector 14 only */
+	uint32_t error, dr6;		  /* dr6: vector 1 only */
+	uint16_t cs, ss;
+	uint8_t vector, origin;
+	bool has_error;
+};
+
+/* What the recorder does after an event. */
+enum action {
+	BY_RULE, /* resume after traps, interrupts and INT n; leave the snippet after a fault */
+	RESUME,
+	LEAVE,
+};
+
+/* Called for each event of a snippet once it is written down; may edit the frame. */
+typedef enum action event_hook(const struct event *event, struct trap_frame *frame);
+
+/* One execution of a snippet, or several in a row that went alike. */
+struct group {
+	const struct code *code;
+	uint64_t base; /* where the snippet's code stood */
+	uint32_t first, events, times;
+};
+
+#define MAX_EVENTS 512
+#define MAX_GROUPS 128
+#define MAX_EVENTS_PER_RUN 64
+
+struct trace {
+	uint32_t events_used, groups_used;
+	bool full;	  /* something did not fit: the trace proves nothing */
+	uint64_t delivered; /* events since boot, of this CPU */
+	struct event events[MAX_EVENTS];
+	struct group groups[MAX_GROUPS];
+};
+
+/* An exception by which the snippet's last instruction hands back the CPU; it is not recorded. */
+#define END_VECTOR 6
+
+void trace_reset(struct trace *trace);
+
+/* Opens a group for a run; closes it, folding it into the group before where the two are alike. */
+struct group *trace_open(struct trace *trace, const struct code *code, uint64_t base);
+void trace_close(struct trace *trace);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Numbers that C and assembly share: selectors and the layout of saved registers. */
+#ifndef LIB_X86_LAYOUT_H
+#define LIB_X86_LAYOUT_H
+
+/*
+ * Segment selectors. The order serves SYSCALL (kernel code, then data) and SYSRET (user 32-bit code,
+ * data, 64-bit code).
+ */
+#define BOOT_CS32 0x08
+#define KERNEL_CS 0x10
+#define KERNEL_DS 0x18
+#define USER_CS32 0x23
+#define USER_DS 0x2b
+#define USER_CS 0x33
+#define TSS_SELECTOR 0x40
+#define GDT_BYTES 0x50
+
+/* The image is linked, loaded and run here. */
+#define IMAGE_BASE 0x100000
+/* Application processors start in this page, which SIPI can name. */
+#define AP_START_PAGE 0x8000
+
+/* The stacks of all CPUs begin with the boot CPU's main stack (percpu.c). */
+#define STACK_BYTES 8192
+
+#define REGS_BYTES (15 * 8)
+
+/* In a trap frame, the word above the registers: the vector, and whether an error code was pushed. */
+#define FRAME_HAS_ERROR 0x100
+
+/* How snippet_enter goes to the snippet (struct entry, field `method`). */
+#define ENTER_IRET 0
+#define ENTER_JUMP 1
+#define ENTER_SYSRET64 2
+#define ENTER_SYSRET32 3
+
+#define VECTOR_STUB_BYTES 16
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where boot/start.S hands over. */
+#include "args.h"
+#include "console.h"
+#include "percpu.h"
+#include "smp.h"
+#include "state.h"
+#include "testcase.h"
+
+#include "../report.h"
+
+static const struct report_machine machine = {console_write, machine_end};
+
+void guest_main(unsigned long start_info) __attribute__((noreturn));
+
+void guest_main(unsigned long start_info)
+{
+	console_init();
+	report_open(&machine);
+	percpu_init(0);
+	args_parse(start_info);
+	if (args.cpus)
+		cpus_set(args.cpus);
+	state_learn();
+	testcases_run();
+}

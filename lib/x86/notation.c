@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "notation.h"
+
+#include "cpu.h"
+#include "snippet.h"
+
+#include "../string.h"
+
+#define MAX_NAMES 8
+
+static const char *const exception_names[32] = {
+	"#DE",	"#DB", "nmi", "#BP",  "#OF",  "#BR",  "#UD", "#NM", "#DF", "#9",  "#TS",
+	"#NP",	"#SS", "#GP", "#PF",  "#15",  "#MF",  "#AC", "#MC", "#XM", "#VE", "#CP",
+	"#22",	"#23", "#24", "#25",  "#26",  "#27",  "#HV", "#VC", "#SX", "#31",
+};
+
+static struct {
+	const char *name;
+	uint64_t address, bytes;
+} names[MAX_NAMES];
+static unsigned names_used;
+
+void notation_name(const char *name, uint64_t address, uint64_t bytes)
+{
+	if (names_used == MAX_NAMES)
+		return;
+	names[names_used].name = name;
+	names[names_used].address = address;
+	names[names_used++].bytes = bytes;
+}
+
+void notation_forget_names(void)
+{
+	names_used = 0;
+}
+
+static void offset_from(struct text *out, const char *name, uint64_t offset)
+{
+	text_append(out, offset ? "%s+%#lx" : "%s", name, offset);
+}
+
+static bool named_address(struct text *out, uint64_t address)
+{
+	for (unsigned i = 0; i < names_used; i++) {
+		if (address - names[i].address >= names[i].bytes)
+			continue;
+		offset_from(out, names[i].name, address - names[i].address);
+		return true;
+	}
+	return false;
+}
+
+/* An address inside a snippet prints as the mark at or before it. */
+static bool marked_address(struct text *out, const struct group *group, uint64_t address)
+{
+	const struct mark *best = NULL;
+	uint64_t linked;
+
+	if (!group || address - group->base >= (uint64_t)(group->code->end - group->code->start))
+		return false;
+	linked = address - group->base + (uint64_t)group->code->start;
+	for (const struct mark *m = group->code->marks; m != group->code->marks_end; m++)
+		if (m->address <= linked && (!best || m->address > best->address))
+			best = m;
+	offset_from(out, best ? best->name : "start",
+		    linked - (best ? best->address : (uint64_t)group->code->start));
+	return true;
+}
+
+static void address(struct text *out, const struct group *group, uint64_t address)
+{
+	if (!marked_address(out, group, address) && !named_address(out, address))
+		text_append(out, "%#lx", address);
+}
+
+static void dr6_bits(struct text *out, uint32_t dr6)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} bits[] = {{1, "B0"},	    {2, "B1"},	    {4, "B2"},	    {8, "B3"},
+		    {DR6_BD, "BD"}, {DR6_BS, "BS"}, {DR6_BT, "BT"}};
+	const char *separator = "";
+
+	text_append(out, "[");
+	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+		if (!(dr6 & bits[i].bit))
+			continue;
+		text_append(out, "%s%s", separator, bits[i].name);
+		separator = ",";
+	}
+	text_append(out, "]");
+}
+
+void notation_what(struct text *out, const struct event *e, const struct group *group)
+{
+	bool page_fault = e->origin == FROM_EXCEPTION && e->vector == 14;
+
+	switch (e->origin) {
+	case FROM_APIC:
+		text_append(out, "intr %#x", e->vector);
+		break;
+	case FROM_INT_N:
+		text_append(out, "int %#x", e->vector);
+		break;
+	case FROM_OUTSIDE:
+		text_append(out, "extint %#x", e->vector);
+		break;
+	default:
+		if (e->vector < 32)
+			text_append(out, "%s", exception_names[e->vector]);
+		else
+			text_append(out, "vector %#x", e->vector);
+		if (e->vector == 1)
+			dr6_bits(out, e->dr6);
+	}
+	if (e->has_error)
+		text_append(out, page_fault ? "(%#x,cr2=" : "(%#x)", e->error);
+	else if (page_fault)
+		text_append(out, "(no error code,cr2=");
+	if (page_fault) {
+		address(out, group, e->cr2);
+		text_append(out, ")");
+	}
+}
+
+static void shown_flags(struct text *out, uint64_t rflags)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} flags[] = {{X86_EFLAGS_IF, "IF"}, {X86_EFLAGS_TF, "TF"}, {X86_EFLAGS_RF, "RF"}};
+	const char *separator = "{";
+
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (!(rflags & setup.shown_flags & flags[i].bit))
+			continue;
+		text_append(out, "%s%s", separator, flags[i].name);
+		separator = ",";
+	}
+	if (*separator == ',')
+		text_append(out, "}");
+}
+
+void notation_event(struct text *out, const struct event *event, const struct group *group)
+{
+	notation_what(out, event, group);
+	text_append(out, "@");
+	address(out, group, event->rip);
+	shown_flags(out, event->rflags);
+}
+
+void notation_group(struct text *out, const struct trace *trace, const struct group *group)
+{
+	if (!group->events)
+		text_append(out, "(none)");
+	for (unsigned i = 0; i < group->events; i++) {
+		text_append(out, i ? ", " : "");
+		notation_event(out, &trace->events[group->first + i], group);
+	}
+}
+
+void notation_trace(struct text *out, const struct trace *trace)
+{
+	if (!trace->groups_used)
+		text_append(out, "(none)");
+	for (unsigned i = 0; i < trace->groups_used; i++) {
+		const struct group *group = &trace->groups[i];
+		bool several = group->times > 1 && group->events > 1;
+
+		text_append(out, i ? "; " : "");
+		text_append(out, several ? "(" : "");
+		notation_group(out, trace, group);
+		text_append(out, several ? ")" : "");
+		if (group->times > 1)
+			text_append(out, " x%u", group->times);
+	}
+	if (trace->full)
+		text_append(out, " ...(too many)");
+}
+
+void notation_distinct(struct text *out, const struct trace *trace)
+{
+	char buffer[256], seen[1024];
+	struct text all;
+
+	text_init(&all, seen, sizeof(seen));
+	for (unsigned i = 0; i < trace->groups_used; i++) {
+		struct text one;
+		bool known = false;
+
+		text_init(&one, buffer, sizeof(buffer));
+		notation_group(&one, trace, &trace->groups[i]);
+		for (const char *p = seen; p < seen + all.length && p < seen + sizeof(seen); p += strlen(p) + 1)
+			known |= strcmp(p, buffer) == 0;
+		if (known)
+			continue;
+		text_append(out, "%s%s", all.length ? "; " : "", buffer);
+		text_append(&all, "%s%c", buffer, 0);
+	}
+	if (trace->full)
+		text_append(out, " ...(too many)");
+}

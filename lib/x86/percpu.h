@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each CPU has of its own; GS base points to it. */
+#ifndef LIB_X86_PERCPU_H
+#define LIB_X86_PERCPU_H
+
+#include "desc.h"
+#include "event.h"
+#include "frame.h"
+
+#define MAX_CPUS 8
+
+/* The snippet that this CPU is in; code is NULL outside. */
+struct run {
+	const struct code *code;
+	uint64_t base, end; /* addresses of its first byte and of the mark `end` */
+	struct group *group;
+	struct entry entry;
+};
+
+struct percpu {
+	struct percpu *self;
+	unsigned index;
+	uint32_t apic_id;
+	struct descriptors descriptors;
+	struct run run;
+	struct trace *trace;
+	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back, one bit each */
+	/* Work for an application processor (smp.h). */
+	void (*volatile work)(void *argument);
+	void *argument;
+	volatile bool online;
+};
+
+/* Stacks of a CPU; each is STACK_BYTES long. */
+enum stack { STACK_MAIN, STACK_EVENTS, STACK_SNIPPET, STACK_KINDS };
+
+extern struct percpu percpu[MAX_CPUS];
+
+static inline struct percpu *this_cpu(void)
+{
+	struct percpu *cpu;
+
+	asm("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+/* Address behind the last byte of a CPU's stack. */
+uint64_t stack_top(unsigned index, enum stack kind);
+
+/* Makes the running CPU number `index`: GS, descriptor tables. */
+void percpu_init(unsigned index);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "smp.h"
+
+#include "apic.h"
+#include "cpu.h"
+
+#include "../string.h"
+
+#define FW_CFG_SELECT 0x510
+#define FW_CFG_DATA 0x511
+#define FW_CFG_SIGNATURE 0x00
+#define FW_CFG_CPUS 0x05
+
+extern const uint8_t ap_code[], ap_code_end[];
+/* Read by ap_code: the stack of the CPU that starts next. */
+volatile uint64_t ap_stack;
+
+static unsigned present, started = 1;
+static volatile unsigned starting;
+
+void cpus_set(unsigned count)
+{
+	present = count < MAX_CPUS ? count : MAX_CPUS;
+}
+
+/* QEMU's fw_cfg device (docs/specs/fw_cfg). */
+static unsigned fw_cfg_cpus(void)
+{
+	static const char signature[] = "QEMU";
+
+	outw(FW_CFG_SELECT, FW_CFG_SIGNATURE);
+	for (int i = 0; i < 4; i++)
+		if (inb(FW_CFG_DATA) != signature[i])
+			return 1;
+	outw(FW_CFG_SELECT, FW_CFG_CPUS);
+	return inb(FW_CFG_DATA);
+}
+
+unsigned cpus_present(void)
+{
+	if (!present)
+		cpus_set(fw_cfg_cpus());
+	return present;
+}
+
+void ap_main(void);
+
+void ap_main(void)
+{
+	struct percpu *cpu = &percpu[starting];
+
+	percpu_init(starting);
+	apic_enable(cpu->index);
+	cpu->apic_id = apic_id();
+	cpu->online = true;
+	for (;;) {
+		asm volatile("cli" : : : "memory");
+		if (cpu->work) {
+			cpu->work(cpu->argument);
+			cpu->work = NULL;
+		} else {
+			asm volatile("sti; hlt; cli" : : : "memory");
+		}
+	}
+}
+
+static bool start_one(unsigned index)
+{
+	starting = index;
+	ap_stack = stack_top(index, STACK_MAIN);
+	memcpy((void *)AP_START_PAGE, ap_code, ap_code_end - ap_code);
+	apic_icr(index, ICR_INIT | ICR_ASSERT);
+	apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
+	return wait_until(percpu[index].online);
+}
+
+bool cpus_start(unsigned count)
+{
+	if (count > 1)
+		apic_enable(0);
+	for (; started < count; started++)
+		if (!start_one(started))
+			return false;
+	return true;
+}
+
+void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument)
+{
+	percpu[index].argument = argument;
+	asm volatile("" : : : "memory");
+	percpu[index].work = work;
+	apic_icr(percpu[index].apic_id, ICR_FIXED | ICR_ASSERT | WAKE_VECTOR);
+}
+
+bool cpu_wait(unsigned index)
+{
+	return wait_until(!percpu[index].work);
+}
+
+bool smp_wake_event(struct percpu *cpu, const struct event *event)
+{
+	if (!cpu->index || cpu->run.code || event->vector != WAKE_VECTOR)
+		return false;
+	apic_eoi();
+	return true;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Application processors: started by INIT and SIPI when a case first asks for one, then parked in
+ * STI;HLT until there is work. Everything that waits has a deadline in TSC ticks.
+ */
+#ifndef LIB_X86_SMP_H
+#define LIB_X86_SMP_H
+
+#include "event.h"
+#include "percpu.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Wakes a parked CPU; never recorded. */
+#define WAKE_VECTOR 0xfe
+
+/* A few seconds on any machine: longer than a healthy one ever needs, shorter than the runner's limit. */
+#define DEADLINE_TICKS (6ul << 30)
+
+/* CPUs that the machine has (from the arguments or fw_cfg), at most MAX_CPUS. */
+unsigned cpus_present(void);
+void cpus_set(unsigned count);
+
+/* Starts the CPUs up to number `count` - 1; false if one did not answer within the deadline. */
+bool cpus_start(unsigned count);
+
+/* Gives a parked CPU work; cpu_wait is false if it was not done by the deadline. */
+void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument);
+bool cpu_wait(unsigned index);
+
+/* Repeats until the condition holds or the deadline has passed; yields whether it held. */
+#define wait_until(condition)                                             \
+	({                                                                \
+		uint64_t end_ = rdtsc() + DEADLINE_TICKS;                 \
+		bool held_;                                               \
+		while (!(held_ = (condition)) && rdtsc() < end_)          \
+			cpu_relax();                                      \
+		held_;                                                    \
+	})
+
+/* For the recorder: true if the event only woke this CPU. */
+bool smp_wake_event(struct percpu *cpu, const struct event *event);
+
+#endif

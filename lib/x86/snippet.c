@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "snippet.h"
+
+#include "cold.h"
+#include "cpu.h"
+#include "panic.h"
+#include "percpu.h"
+
+#include "../string.h"
+
+struct setup setup;
+
+const struct code *snippet_code(const struct snippet *snippet)
+{
+	return setup.environment == COMPAT || setup.environment == LEGACY ? &snippet->code32
+									 : &snippet->code64;
+}
+
+bool environment_is_user(void)
+{
+	return setup.environment == CPL3 || setup.environment == COMPAT;
+}
+
+uint64_t mark_offset(const struct snippet *snippet, const char *name)
+{
+	const struct code *code = snippet_code(snippet);
+
+	for (const struct mark *m = code->marks; m != code->marks_end; m++)
+		if (strcmp(m->name, name) == 0)
+			return m->address - (uint64_t)code->start;
+	panic("snippet %s has no mark %s", snippet->name, name);
+}
+
+static uint64_t base_address(const struct snippet *snippet)
+{
+	return setup.address ? (uint64_t)setup.address : (uint64_t)snippet_code(snippet)->start;
+}
+
+uint64_t mark_address(const struct snippet *snippet, const char *name)
+{
+	return base_address(snippet) + mark_offset(snippet, name);
+}
+
+static void place(const struct code *code, uint64_t base)
+{
+	if (base != (uint64_t)code->start && !setup.placed)
+		memcpy((void *)base, code->start, code->end - code->start);
+}
+
+static struct iret_frame start_frame(struct percpu *cpu, uint64_t base)
+{
+	struct iret_frame f = {
+		.rip = base,
+		.cs = KERNEL_CS,
+		.rflags = X86_EFLAGS_FIXED | setup.rflags,
+		.rsp = setup.stack_top ? setup.stack_top : stack_top(cpu->index, STACK_SNIPPET),
+		.ss = KERNEL_DS,
+	};
+
+	if (environment_is_user()) {
+		f.cs = setup.environment == COMPAT ? USER_CS32 : USER_CS;
+		f.ss = USER_DS;
+	}
+	return f;
+}
+
+static uint64_t entry_method(void)
+{
+	if (!setup.enter_without_gdt)
+		return ENTER_IRET;
+	return setup.environment == CPL0 ? ENTER_JUMP
+	       : setup.environment == CPL3 ? ENTER_SYSRET64
+					   : ENTER_SYSRET32;
+}
+
+void run_snippet(const struct snippet *snippet)
+{
+	struct percpu *cpu = this_cpu();
+	struct run *run = &cpu->run;
+	const struct code *code = snippet_code(snippet);
+	uint64_t base = base_address(snippet);
+
+	run->base = base;
+	run->end = mark_address(snippet, "end");
+	run->group = trace_open(cpu->trace, code, base);
+	run->entry.regs = setup.regs;
+	run->entry.iret = start_frame(cpu, base);
+	run->entry.method = entry_method();
+	place(code, base);
+	if (environment_is_user()) {
+		/* 32-bit code needs real data segments; the handlers do not care. */
+		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+		wrmsr(MSR_STAR, (uint64_t)(USER_CS32 & ~3) << 48 | (uint64_t)KERNEL_CS << 32);
+	}
+	cold_before_run();
+	run->code = code;
+	snippet_enter(&run->entry);
+	cold_after_run();
+	setup.result = run->entry.regs;
+	trace_close(cpu->trace);
+}

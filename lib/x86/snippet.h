@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A snippet is the few instructions under test. It is assembled twice, as 64-bit and as 32-bit code,
+ * can be placed anywhere (so it must not name its own absolute addresses), and ends in a UD2 at the
+ * mark `end`, which gives the CPU back from every environment alike. `mark NAME` names the address of
+ * the next instruction:
+ *
+ *	SNIPPET(int3, "mark insn; int3; mark after");
+ */
+#ifndef LIB_X86_SNIPPET_H
+#define LIB_X86_SNIPPET_H
+
+#include "event.h"
+#include "frame.h"
+
+#include <stdint.h>
+
+struct mark {
+	uint64_t address;
+	const char *name;
+};
+
+struct code {
+	const uint8_t *start, *end; /* end: behind the closing UD2 */
+	const struct mark *marks, *marks_end;
+};
+
+struct snippet {
+	const char *name;
+	struct code code64, code32;
+};
+
+asm(".macro mark name\n"
+    "777:\n"
+    ".pushsection .rodata.marks, \"a\"\n"
+    "	.quad	777b, 778f\n"
+    ".pushsection .rodata.mark_names, \"a\"\n"
+    "778:	.asciz	\"\\name\"\n"
+    ".popsection\n"
+    ".popsection\n"
+    ".endm\n");
+
+#define SNIPPET_CODE(name, bits, text)                                    \
+	asm(".pushsection .rodata.marks, \"a\"\n"                         \
+	    "snippet_" #name "_" #bits "_marks:\n"                        \
+	    ".popsection\n"                                               \
+	    ".pushsection .text.snippets, \"ax\"\n"                       \
+	    ".code" #bits "\n"                                            \
+	    "snippet_" #name "_" #bits ":\n" text "\n"                    \
+	    "mark end\n"                                                  \
+	    "ud2\n"                                                       \
+	    "snippet_" #name "_" #bits "_end:\n"                          \
+	    ".code64\n"                                                   \
+	    ".popsection\n"                                               \
+	    ".pushsection .rodata.marks, \"a\"\n"                         \
+	    "snippet_" #name "_" #bits "_marks_end:\n"                    \
+	    ".popsection\n");                                             \
+	extern const uint8_t snippet_##name##_##bits[], snippet_##name##_##bits##_end[]; \
+	extern const struct mark snippet_##name##_##bits##_marks[],       \
+		snippet_##name##_##bits##_marks_end[];
+
+#define SNIPPET_CODE_NAMES(name, bits)                                    \
+	{                                                                 \
+		snippet_##name##_##bits, snippet_##name##_##bits##_end,   \
+			snippet_##name##_##bits##_marks, snippet_##name##_##bits##_marks_end \
+	}
+
+/* Where the two modes need different text. */
+#define SNIPPET_BOTH(name, text64, text32)                                \
+	SNIPPET_CODE(name, 64, text64)                                    \
+	SNIPPET_CODE(name, 32, text32)                                    \
+	static const struct snippet name = {                              \
+		#name, SNIPPET_CODE_NAMES(name, 64), SNIPPET_CODE_NAMES(name, 32)}
+
+#define SNIPPET(name, text) SNIPPET_BOTH(name, text, text)
+
+/* The environments, in the order of their points. */
+enum environment {
+	CPL0 = 1 << 0,
+	CPL3 = 1 << 1,
+	COMPAT = 1 << 2, /* 32-bit code at CPL3 under a 64-bit kernel */
+	LEGACY = 1 << 3,
+	SVM = 1 << 4,
+	VMX = 1 << 5,
+};
+
+#define ALL_NATIVE CPL0 | CPL3 | COMPAT
+#define USER CPL3 | COMPAT
+
+/* How the next run goes; reset before each case. */
+struct setup {
+	enum environment environment;
+	uint64_t rflags;	   /* on entry, besides the fixed bit */
+	struct regs regs;	   /* on entry */
+	struct regs result;	   /* on leaving */
+	const void *address;	   /* copy the code here and run it there; NULL: where it was linked */
+	uint64_t stack_top;	   /* RSP on entry; 0: this CPU's snippet stack */
+	bool enter_without_gdt;	   /* ENTER_JUMP or SYSRET in place of IRET: reads no descriptor */
+	bool placed;		   /* the code is at `address` already */
+	unsigned leave_after;	   /* events after which the snippet is left whatever they were; 0: no limit */
+	event_hook *hook;
+	bool hold_eoi;		   /* the case gives EOI itself */
+	bool watch_low_vectors;	   /* look for ISR bits of vectors 0-15 too */
+	uint64_t shown_flags;	   /* RFLAGS bits that belong to the trace */
+};
+
+extern struct setup setup;
+
+/* Runs the snippet in the case's environment on this CPU; its events go to this CPU's trace. */
+void run_snippet(const struct snippet *snippet);
+#define run(snippet) run_snippet(&(snippet))
+
+/* The code that this environment uses. */
+const struct code *snippet_code(const struct snippet *snippet);
+
+/* Offset of a mark from the snippet's first byte; panics if there is none. */
+uint64_t mark_offset(const struct snippet *snippet, const char *mark);
+
+/* Address of a mark where the snippet will run. */
+uint64_t mark_address(const struct snippet *snippet, const char *mark);
+
+/* True in the environments that run at CPL3. */
+bool environment_is_user(void);
+
+#endif

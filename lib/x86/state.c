@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "state.h"
+
+#include "apic.h"
+#include "args.h"
+#include "cold.h"
+#include "cpu.h"
+#include "debugreg.h"
+#include "notation.h"
+#include "percpu.h"
+#include "smp.h"
+#include "snippet.h"
+#include "testcase.h"
+
+#include "../report.h"
+#include "../string.h"
+
+static struct {
+	uint64_t cr0, cr3, cr4, rflags;
+} learned;
+
+void state_learn(void)
+{
+	learned.cr0 = read_cr0();
+	learned.cr3 = read_cr3();
+	learned.cr4 = read_cr4();
+	learned.rflags = read_rflags();
+}
+
+void state_reset(void)
+{
+	memset(&setup, 0, sizeof(setup));
+	for (unsigned i = 0; i < MAX_CPUS; i++)
+		if (percpu[i].trace)
+			trace_reset(percpu[i].trace);
+	notation_forget_names();
+	cold_reset();
+	desc_reset(&percpu[0].descriptors, stack_top(0, STACK_EVENTS));
+}
+
+static bool as_before(const char *what, uint64_t now, uint64_t before)
+{
+	check(now == before, "the case left %s at %#lx, was %#lx", what, now, before);
+	return now == before;
+}
+
+#define ARITHMETIC_FLAGS 0x8d5ul
+
+static bool restore_cpu(void)
+{
+	bool same = as_before("CR0", read_cr0(), learned.cr0) & as_before("CR3", read_cr3(), learned.cr3) &
+		    as_before("CR4", read_cr4(), learned.cr4) &
+		    as_before("RFLAGS", read_rflags() & ~ARITHMETIC_FLAGS,
+			      learned.rflags & ~ARITHMETIC_FLAGS);
+
+	if (!same) {
+		write_rflags(learned.rflags);
+		write_cr0(learned.cr0);
+		write_cr3(learned.cr3);
+		write_cr4(learned.cr4);
+	}
+	return same;
+}
+
+static bool restore_apic(void)
+{
+	bool same = true;
+
+	if (!apic_in_use())
+		return true;
+	same &= as_before("the APIC's TPR", apic_read(APIC_TPR), 0);
+	for (unsigned word = 0; word < 8; word++) {
+		same &= as_before("an APIC ISR word", apic_read(APIC_ISR + 16 * word), 0);
+		same &= as_before("an APIC IRR word", apic_read(APIC_IRR + 16 * word), 0);
+	}
+	if (!same)
+		apic_enable(0);
+	return same;
+}
+
+bool state_restore(void)
+{
+	breakpoints_clear();
+	return restore_cpu() & as_before("DR7", read_dr7(), DR7_CLEAR) & restore_apic();
+}
+
+static void put_text(char *to, uint32_t a, uint32_t b, uint32_t c)
+{
+	memcpy(to, &a, 4);
+	memcpy(to + 4, &b, 4);
+	memcpy(to + 8, &c, 4);
+	to[12] = 0;
+}
+
+void state_describe(void)
+{
+	struct cpuid vendor = cpuid(0, 0), version = cpuid(1, 0);
+	unsigned family = version.a >> 8 & 15, model = version.a >> 4 & 15;
+	char name[13], hypervisor[13] = "none";
+
+	put_text(name, vendor.b, vendor.d, vendor.c);
+	if (family == 6 || family == 15)
+		model |= (version.a >> 16 & 15) << 4;
+	if (family == 15)
+		family += version.a >> 20 & 255;
+	if (version.c >> 31) {
+		struct cpuid h = cpuid(0x40000000, 0);
+
+		put_text(hypervisor, h.b, h.c, h.d);
+	}
+	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s", guest_name, boot_container(), name,
+		    family, model, hypervisor);
+}
