@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# `make help` lists the targets. ./configure writes config.mak; what it does not set has a default here.
+# `make help` lists the targets. ./configure writes config.mak; without it, it runs here first.
 
--include config.mak
-
-CC ?= gcc
-LD ?= ld
-OBJCOPY ?= objcopy
-PYTHON ?= /usr/bin/python3
 BUILD ?= build
+.PHONY: all
+all:
+
+# The targets that build nothing work without a configuration.
+ifneq ($(filter-out check lint format help clean,$(or $(MAKECMDGOALS),all)),)
+config.mak:
+	@./configure
+include config.mak
+endif
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 
@@ -18,17 +21,27 @@ LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 
 WARNINGS := -Wall -Wextra -Werror
 COMMON := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only
+# gcc reorders what it emits unless told not to; clang never does and does not know the option.
+IN_ORDER := $(if $(findstring clang,$(shell $(CC) --version 2>&1)),,-fno-toplevel-reorder)
 CFLAGS := -std=gnu11 -O2 $(COMMON) -fno-stack-protector -fno-asynchronous-unwind-tables \
-	  -fno-strict-aliasing -fcf-protection=none -fno-toplevel-reorder $(WARNINGS) -MMD -MP \
+	  -fno-strict-aliasing -fcf-protection=none $(IN_ORDER) $(WARNINGS) -MMD -MP \
 	  $(if $(filter yes,$(DEBUG)),-g)
 ASFLAGS := $(COMMON) -MMD -MP
 LDFLAGS := -nostdlib -static -no-pie -z noexecstack -z max-page-size=4096 --build-id=none --no-warn-rwx-segments
 
-.PHONY: all
+all: ## build all guests (the default); V=1 shows the commands
 all: $(foreach g,$(GUESTS),$(BUILD)/$(g).elf $(BUILD)/$(g).rom)
 
 .SECONDARY:
 .DELETE_ON_ERROR:
+
+# Other tools or other flags: everything is built anew.
+TOOLS := $(CC) $(CFLAGS) | $(CC) $(ASFLAGS) | $(AR) | $(LD) $(LDFLAGS) | $(OBJCOPY)
+.PHONY: always
+$(BUILD)/tools: always
+	@mkdir -p $(@D)
+	@echo '$(TOOLS)' | cmp -s - $@ || echo '$(TOOLS)' >$@
+$(LIB_O) $(GUESTS:%=$(BUILD)/x86/%.o) $(BUILD)/lib/x86/boot/start.o: $(BUILD)/tools
 
 $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
@@ -62,7 +75,11 @@ $(BUILD)/%.rom: $(BUILD)/%.rom.o lib/x86/boot/rom.ld
 	$(OBJCOPY) -O binary --gap-fill 0xff $@.elf $@
 
 .PHONY: clean
-clean:
+clean: ## remove what was built
 	rm -rf $(BUILD)
 
--include $(LIB_O:.o=.d) $(GUESTS:%=$(BUILD)/x86/%.d) $(BUILD)/lib/x86/boot/start.d
+include scripts/make/check.mk
+include scripts/make/bench.mk
+
+-include $(LIB_O:.o=.d) $(GUESTS:%=$(BUILD)/x86/%.d) $(GUESTS:%=$(BUILD)/%.rom.d) \
+	 $(BUILD)/lib/x86/boot/start.d

@@ -48,11 +48,13 @@ static bool as_before(const char *what, uint64_t now, uint64_t before)
 
 static bool restore_cpu(void)
 {
-	bool same = as_before("CR0", read_cr0(), learned.cr0) & as_before("CR3", read_cr3(), learned.cr3) &
-		    as_before("CR4", read_cr4(), learned.cr4) &
-		    as_before("RFLAGS", read_rflags() & ~ARITHMETIC_FLAGS,
-			      learned.rflags & ~ARITHMETIC_FLAGS);
+	bool same = true;
 
+	same &= as_before("CR0", read_cr0(), learned.cr0);
+	same &= as_before("CR3", read_cr3(), learned.cr3);
+	same &= as_before("CR4", read_cr4(), learned.cr4);
+	same &= as_before("RFLAGS", read_rflags() & ~ARITHMETIC_FLAGS,
+			  learned.rflags & ~ARITHMETIC_FLAGS);
 	if (!same) {
 		write_rflags(learned.rflags);
 		write_cr0(learned.cr0);
@@ -80,8 +82,13 @@ static bool restore_apic(void)
 
 bool state_restore(void)
 {
+	bool same = true;
+
 	breakpoints_clear();
-	return restore_cpu() & as_before("DR7", read_dr7(), DR7_CLEAR) & restore_apic();
+	same &= restore_cpu();
+	same &= as_before("DR7", read_dr7(), DR7_CLEAR);
+	same &= restore_apic();
+	return same;
 }
 
 static void put_text(char *to, uint32_t a, uint32_t b, uint32_t c)
