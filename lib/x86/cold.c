@@ -7,11 +7,13 @@
 #include "panic.h"
 #include "pci.h"
 #include "percpu.h"
+#include "testcase.h"
 
 #include "../string.h"
 
 #define FIRST_BLOCK (16ul << 20)
 #define END_OF_RAM (64ul << 20)
+#define PAGES_IN_BLOCK (BLOCK_BYTES / PAGE_BYTES)
 #define BLOCKS ((END_OF_RAM - FIRST_BLOCK) / BLOCK_BYTES)
 #define MAX_COLD 4
 
@@ -22,7 +24,7 @@ static struct {
 	uint64_t address;
 } cold[MAX_COLD];
 static unsigned cold_used;
-static bool needs_all_cold, unused_seen;
+static bool needs_all_cold, optional, unused_seen;
 
 static void watch(uint64_t *entry, uint64_t address)
 {
@@ -34,12 +36,15 @@ static void watch(uint64_t *entry, uint64_t address)
 
 void *cold_page(void)
 {
-	uint64_t block = pages_given % BLOCKS, page = pages_given / BLOCKS;
-	uint64_t address = FIRST_BLOCK + block * BLOCK_BYTES + page * PAGE_BYTES;
+	uint64_t block, page, address;
 
-	if (page == BLOCK_BYTES / PAGE_BYTES)
-		panic("no cold page left");
-	pages_given++;
+	if (pages_given == BLOCKS * PAGES_IN_BLOCK) {
+		need(make_all_cold(), "no page left that was never touched, and %s", cold_obstacle());
+		pages_given = 0;
+	}
+	block = pages_given % BLOCKS;
+	page = pages_given++ / BLOCKS;
+	address = FIRST_BLOCK + block * BLOCK_BYTES + page * PAGE_BYTES;
 	watch(paging_pte(address), address);
 	return (void *)address;
 }
@@ -123,19 +128,37 @@ void cold_page_table(unsigned vector)
 	use_ist(vector, WINDOW + PAGE_BYTES);
 }
 
+void cold_window_page(unsigned page)
+{
+	window_map(page, (uint64_t)cold_page() | PTE_PAGE);
+	cold_used--;
+	watch(&window_table()[page], WINDOW + page * PAGE_BYTES);
+}
+
+/* Only the first `bytes` of the code are copied: what follows may have no page to lie in. */
+static void place_across_pages(const struct snippet *snippet, const char *mark, bool second_is_there)
+{
+	static uint8_t first_page[PAGE_BYTES] __attribute__((aligned(4096)));
+	const struct code *code = snippet_code(snippet);
+	uint64_t before = mark_offset(snippet, mark), all = code->end - code->start;
+	uint8_t *start = (uint8_t *)WINDOW + PAGE_BYTES - before;
+
+	window_map(0, (uint64_t)first_page | PTE_PAGE);
+	memcpy(start, code->start, second_is_there ? all : before);
+	setup.address = start;
+	setup.placed = true;
+}
+
 void cold_successor(const struct snippet *snippet, const char *mark)
 {
-	static uint8_t warm[PAGE_BYTES] __attribute__((aligned(4096)));
-	uint64_t second = WINDOW + PAGE_BYTES, start = second - mark_offset(snippet, mark);
-	const struct code *code = snippet_code(snippet);
+	cold_window_page(1);
+	needs_all_cold = true;
+	place_across_pages(snippet, mark, true);
+}
 
-	window_map(0, (uint64_t)warm | PTE_PAGE);
-	window_map(1, (uint64_t)cold_filled_page() | PTE_PAGE);
-	cold_used--;
-	watch(&window_table()[1], second);
-	memcpy((void *)start, code->start, code->end - code->start);
-	setup.address = (void *)start;
-	setup.placed = true;
+void absent_successor(const struct snippet *snippet, const char *mark)
+{
+	place_across_pages(snippet, mark, false);
 }
 
 bool make_all_cold(void)
@@ -168,13 +191,18 @@ void cold_before_run(void)
 	}
 }
 
+void cold_is_optional(void)
+{
+	optional = true;
+}
+
 void cold_after_run(void)
 {
 	for (unsigned i = 0; i < cold_used; i++)
-		if (!(*cold[i].entry & PTE_ACCESSED))
+		if (!(*cold[i].entry & PTE_ACCESSED) && !optional)
 			unused_seen = true;
 	cold_used = 0;
-	needs_all_cold = false;
+	needs_all_cold = optional = false;
 }
 
 bool cold_was_used(void)
@@ -185,6 +213,6 @@ bool cold_was_used(void)
 void cold_reset(void)
 {
 	cold_used = 0;
-	needs_all_cold = unused_seen = false;
+	needs_all_cold = unused_seen = optional = false;
 	window_reset();
 }

@@ -34,8 +34,15 @@ void cold_tss(unsigned vector);
 void cold_handler(unsigned vector);
 void cold_page_table(unsigned vector);
 
-/* The next run(snippet) has the code from the mark on in a cold page, the rest in a warm one before it. */
+/*
+ * The next run(snippet) has its code up to the mark at the end of one page, and what follows in a cold
+ * page, or in one that is not mapped.
+ */
 void cold_successor(const struct snippet *snippet, const char *mark);
+void absent_successor(const struct snippet *snippet, const char *mark);
+
+/* Page number `page` of the window (paging.h) is a page never touched before. */
+void cold_window_page(unsigned page);
 
 /* Delivery of `vector` switches to this stack (IST 1), in every environment. */
 void use_ist(unsigned vector, uint64_t top);
@@ -49,6 +56,9 @@ const char *cold_obstacle(void);
 /* For run(): what was asked for becomes cold now; and was it used? */
 void cold_before_run(void);
 void cold_after_run(void);
+
+/* The next run may do without what is cold: not touching it is no missing witness. */
+void cold_is_optional(void);
 
 /* The witness: each cold page was accessed during the run that it was made for. */
 bool cold_was_used(void);

@@ -52,12 +52,16 @@ static bool groups_alike(const struct trace *trace, const struct group *a, const
 void trace_close(struct trace *trace)
 {
 	struct group *last = &trace->groups[trace->groups_used - 1];
+	struct group *oldest = setup.runs_unordered || last == trace->groups ? trace->groups : last - 1;
 
-	if (trace->groups_used < 2 || !groups_alike(trace, last - 1, last))
+	for (struct group *g = oldest; g != last; g++) {
+		if (!groups_alike(trace, g, last))
+			continue;
+		g->times++;
+		trace->groups_used--;
+		trace->events_used = last->first;
 		return;
-	last[-1].times++;
-	trace->groups_used--;
-	trace->events_used = last->first;
+	}
 }
 
 static void trace_append(struct trace *trace, struct group *group, const struct event *event)

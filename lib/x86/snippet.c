@@ -73,12 +73,13 @@ static uint64_t entry_method(void)
 					   : ENTER_SYSRET32;
 }
 
-void run_snippet(const struct snippet *snippet)
+unsigned run_snippet(const struct snippet *snippet)
 {
 	struct percpu *cpu = this_cpu();
 	struct run *run = &cpu->run;
 	const struct code *code = snippet_code(snippet);
 	uint64_t base = base_address(snippet);
+	unsigned events;
 
 	run->base = base;
 	run->end = mark_address(snippet, "end");
@@ -97,5 +98,7 @@ void run_snippet(const struct snippet *snippet)
 	snippet_enter(&run->entry);
 	cold_after_run();
 	setup.result = run->entry.regs;
+	events = run->group->events;
 	trace_close(cpu->trace);
+	return events;
 }

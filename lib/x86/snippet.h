@@ -99,6 +99,7 @@ struct setup {
 	bool placed;		   /* the code is at `address` already */
 	unsigned leave_after;	   /* events after which the snippet is left whatever they were; 0: no limit */
 	event_hook *hook;
+	bool runs_unordered;	   /* fold a run into any earlier one that went alike */
 	bool hold_eoi;		   /* the case gives EOI itself */
 	bool watch_low_vectors;	   /* look for ISR bits of vectors 0-15 too */
 	uint64_t shown_flags;	   /* RFLAGS bits that belong to the trace */
@@ -106,8 +107,11 @@ struct setup {
 
 extern struct setup setup;
 
-/* Runs the snippet in the case's environment on this CPU; its events go to this CPU's trace. */
-void run_snippet(const struct snippet *snippet);
+/*
+ * Runs the snippet in the case's environment on this CPU; its events go to this CPU's trace. Returns
+ * how many there were.
+ */
+unsigned run_snippet(const struct snippet *snippet);
 #define run(snippet) run_snippet(&(snippet))
 
 /* The code that this environment uses. */

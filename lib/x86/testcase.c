@@ -66,7 +66,7 @@ void allow_run(const char *format, ...)
 {
 	va_list args;
 
-	now.per_run = true;
+	now.per_run = setup.runs_unordered = true;
 	va_start(args, format);
 	add_allowed(NULL, format, args);
 	va_end(args);
