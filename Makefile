@@ -27,7 +27,8 @@ CFLAGS := -std=gnu11 -O2 $(COMMON) -fno-stack-protector -fno-asynchronous-unwind
 	  -fno-strict-aliasing -fcf-protection=none $(IN_ORDER) $(WARNINGS) -MMD -MP \
 	  $(if $(filter yes,$(DEBUG)),-g)
 ASFLAGS := $(COMMON) -MMD -MP
-LDFLAGS := -nostdlib -static -no-pie -z noexecstack -z max-page-size=4096 --build-id=none --no-warn-rwx-segments
+LDFLAGS := -nostdlib -static -no-pie -z noexecstack -z max-page-size=4096 --build-id=none \
+	   $(findstring --no-warn-rwx-segments,$(shell $(LD) --help 2>&1))
 
 all: ## build all guests (the default); V=1 shows the commands
 all: $(foreach g,$(GUESTS),$(BUILD)/$(g).elf $(BUILD)/$(g).rom)
@@ -71,7 +72,7 @@ $(BUILD)/%.rom.o: lib/x86/boot/rom.S $(BUILD)/%.bin
 # The image and 4 KiB of reset code, rounded up to 64 KiB as QEMU's -bios wants it.
 $(BUILD)/%.rom: $(BUILD)/%.rom.o lib/x86/boot/rom.ld
 	$(Q)bytes=$$(( ($$(stat -c %s $(BUILD)/$*.bin) + 4096 + 65535) / 65536 * 65536 )) && \
-	$(LD) $(LDFLAGS) --defsym ROM_BYTES=$$bytes -T lib/x86/boot/rom.ld $< -o $@.elf && \
+	$(LD) $(LDFLAGS) -e 0 --defsym ROM_BYTES=$$bytes -T lib/x86/boot/rom.ld $< -o $@.elf && \
 	$(OBJCOPY) -O binary --gap-fill 0xff $@.elf $@
 
 .PHONY: clean
