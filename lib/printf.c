@@ -105,7 +105,8 @@ static void format_into(struct text *out, const char *format, va_list args)
 		}
 		case 'u':
 		case 'x': {
-			uint64_t v = c.is_long ? va_arg(args, unsigned long) : va_arg(args, unsigned int);
+			uint64_t v = c.is_long ? va_arg(args, unsigned long)
+					       : va_arg(args, unsigned int);
 
 			put_number(out, &c, v, *f == 'u' ? 10 : 16, false);
 			break;

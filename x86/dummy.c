@@ -10,7 +10,9 @@
 
 SNIPPET(nop, "nop");
 
-CASE(nothing, CPL0, "SDM 3A, Sources of Interrupts and Exceptions: an instruction that raises nothing delivers nothing", "")
+CASE(nothing, CPL0,
+     "SDM 3A, Sources of Interrupts and Exceptions: an instruction that raises nothing delivers nothing",
+     "")
 {
 	expect("(none)");
 	run(nop);

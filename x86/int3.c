@@ -31,13 +31,19 @@
 #define VECTOR_BR 5
 #define VECTOR_UD 6
 
-#define RULE_INT3 "SDM 3A, Interrupt 3-Breakpoint Exception (#BP): a trap; the saved RIP is that of the next instruction"
-#define RULE_INTN "SDM 2A, INT n/INTO/INT3/INT1: INT n saves the RIP of the next instruction and pushes no error code"
-#define RULE_INTO "SDM 3A, Interrupt 4-Overflow Exception (#OF): a trap; the saved RIP is that of the next instruction"
+#define RULE_INT3 \
+	"SDM 3A, Interrupt 3-Breakpoint Exception (#BP): a trap; the saved RIP is that of the next instruction"
+#define RULE_INTN \
+	"SDM 2A, INT n/INTO/INT3/INT1: INT n saves the RIP of the next instruction and pushes no error code"
+#define RULE_INTO \
+	"SDM 3A, Interrupt 4-Overflow Exception (#OF): a trap; the saved RIP is that of the next instruction"
 #define RULE_INTO_64 "SDM 2A, INT n/INTO/INT3/INT1: INTO is invalid in 64-bit mode (#UD)"
-#define RULE_INT1 "SDM 3A, Interrupt 1-Debug Exception (#DB): INT1 is trap-like and does not change DR6"
-#define RULE_UD2 "SDM 3A, Interrupt 6-Invalid Opcode Exception (#UD): a fault; the saved RIP is that of the instruction"
-#define RULE_BOUND "SDM 3A, Interrupt 5-BOUND Range Exceeded Exception (#BR): a fault; the saved RIP is that of the instruction"
+#define RULE_INT1 \
+	"SDM 3A, Interrupt 1-Debug Exception (#DB): INT1 is trap-like and does not change DR6"
+#define RULE_UD2 \
+	"SDM 3A, Interrupt 6-Invalid Opcode Exception (#UD): a fault; the saved RIP is that of the instruction"
+#define RULE_BOUND \
+	"SDM 3A, Interrupt 5-BOUND Range Exceeded Exception (#BR): a fault; the saved RIP is that of the instruction"
 
 #define BUGS_INT3 CATCHES("kvm-sev-int3-ud kvm-sev-nobuf-ud")
 #define BUGS_INTN CATCHES("kvm-sev-int3-ud kvm-spec-rip")
@@ -96,26 +102,26 @@ static void try_row(const struct row *row, enum cold_thing thing)
 	run_snippet(row->snippet);
 }
 
-#define CELL(name, column, thing, needs, environments, rule, bugs)         \
-	CASE_NEEDS(needs, name##_##column, environments, rule, bugs)       \
-	{                                                                 \
-		try_row(&row_##name, thing);                               \
+#define CELL(name, column, thing, needs, environments, rule, bugs)   \
+	CASE_NEEDS(needs, name##_##column, environments, rule, bugs) \
+	{                                                            \
+		try_row(&row_##name, thing);                         \
 	}
 
 /* A row: all environments that the instruction exists in, and those of them with a stack switch. */
-#define FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs) \
-	static const struct row row_##name = {&name, vector, trace};        \
-	CELL(name, warm, WARM, "", environments, rule, bugs)               \
-	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs) \
-	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs) \
-	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs)  \
-	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs)  \
-	CELL(name, cold_tss, COLD_TSS, "pam=1", environments, rule, bugs)  \
+#define FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs)       \
+	static const struct row row_##name = {&name, vector, trace};              \
+	CELL(name, warm, WARM, "", environments, rule, bugs)                      \
+	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs)  \
+	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs)   \
+	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs)         \
+	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs)         \
+	CELL(name, cold_tss, COLD_TSS, "pam=1", environments, rule, bugs)         \
 	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs) \
 	CELL(name, cold_page_table, COLD_PAGE_TABLE, "pam=1", environments, rule, bugs)
 
 /* A trap returns to its successor, which may be cold as well. */
-#define TRAP_ROW(name, vector, trace, environments, with_rsp0, rule, bugs) \
+#define TRAP_ROW(name, vector, trace, environments, with_rsp0, rule, bugs)  \
 	FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs) \
 	CELL(name, cold_successor, COLD_SUCCESSOR, "pam=1", environments, rule, bugs)
 
@@ -165,10 +171,13 @@ CELL(into_64, cold_idt, COLD_IDT, "pam=1", CPL0 | CPL3, RULE_INTO_64, "")
 
 /* -- The gate refuses. ------------------------------------------------------------------------- */
 
-#define RULE_DPL "SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: DPL < CPL is #GP(vector*8+2) for INT n, INT3, INTO"
-#define RULE_NO_DPL "SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: hardware-generated exceptions and INT1 ignore the gate's DPL"
+#define RULE_DPL \
+	"SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: DPL < CPL is #GP(vector*8+2) for INT n, INT3, INTO"
+#define RULE_NO_DPL \
+	"SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: hardware-generated exceptions and INT1 ignore the gate's DPL"
 #define RULE_NP "SDM 3A, Error Code: #NP(vector*8+IDT), EXT clear for INT n, INT3, INTO"
-#define RULE_NP_EXT "SDM 3A, Error Code: #NP(vector*8+IDT+EXT), EXT set while delivering an exception or INT1"
+#define RULE_NP_EXT \
+	"SDM 3A, Error Code: #NP(vector*8+IDT+EXT), EXT set while delivering an exception or INT1"
 
 static void try_gate(const struct row *row, unsigned dpl, bool present, const char *trace)
 {
@@ -180,10 +189,10 @@ static void try_gate(const struct row *row, unsigned dpl, bool present, const ch
 	run_snippet(row->snippet);
 }
 
-#define GATE_DPL0(name, environments, trace, rule, bugs)                   \
-	CASE(name##_gate_dpl0, environments, rule, bugs)                   \
-	{                                                                 \
-		try_gate(&row_##name, 0, true, trace);                     \
+#define GATE_DPL0(name, environments, trace, rule, bugs) \
+	CASE(name##_gate_dpl0, environments, rule, bugs) \
+	{                                                \
+		try_gate(&row_##name, 0, true, trace);   \
 	}
 
 GATE_DPL0(int3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106"))
@@ -195,10 +204,10 @@ GATE_DPL0(int1, USER, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
 GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, "")
 GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, "")
 
-#define GATE_NOT_PRESENT(name, environments, trace, rule, bugs)            \
-	CASE(name##_gate_not_present, environments, rule, bugs)            \
-	{                                                                 \
-		try_gate(&row_##name, 3, false, trace);                    \
+#define GATE_NOT_PRESENT(name, environments, trace, rule, bugs) \
+	CASE(name##_gate_not_present, environments, rule, bugs) \
+	{                                                       \
+		try_gate(&row_##name, 3, false, trace);         \
 	}
 
 GATE_NOT_PRESENT(int3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
@@ -222,20 +231,22 @@ CASE(int_0x30_beyond_limit, ALL_NATIVE,
 
 /* -- The next page is not there. ---------------------------------------------------------------- */
 
-#define RULE_PAGE_END "SDM 3A, Interrupt 3-Breakpoint Exception (#BP): delivery does not fetch the next instruction; its page fault comes after the handler's IRET"
+#define RULE_PAGE_END \
+	"SDM 3A, Interrupt 3-Breakpoint Exception (#BP): delivery does not fetch the next instruction; its page fault comes after the handler's IRET"
 
 static void try_page_end(const struct row *row)
 {
 	setup.rflags = X86_EFLAGS_OF;
 	absent_successor(row->snippet, "after");
-	expect("%s, #PF(%#x,cr2=after)@after", row->trace, PF_FETCH | (environment_is_user() ? PF_USER : 0));
+	expect("%s, #PF(%#x,cr2=after)@after", row->trace,
+	       PF_FETCH | (environment_is_user() ? PF_USER : 0));
 	run_snippet(row->snippet);
 }
 
-#define PAGE_END(name, environments, bugs)                                 \
-	CASE(name##_page_end, environments, RULE_PAGE_END, bugs)           \
-	{                                                                 \
-		try_page_end(&row_##name);                                 \
+#define PAGE_END(name, environments, bugs)                       \
+	CASE(name##_page_end, environments, RULE_PAGE_END, bugs) \
+	{                                                        \
+		try_page_end(&row_##name);                       \
 	}
 
 PAGE_END(int3, ALL_NATIVE, BUGS_INT3)
@@ -246,7 +257,8 @@ PAGE_END(int1, ALL_NATIVE, BUGS_INT1)
 
 /* -- Re-execution told from re-injection. ------------------------------------------------------- */
 
-#define RULE_CODE_BREAKPOINT "SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, RF keeps it from a second"
+#define RULE_CODE_BREAKPOINT \
+	"SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, RF keeps it from a second"
 
 static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 {
@@ -258,25 +270,27 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 	run_snippet(row->snippet);
 }
 
-#define CODE_BREAKPOINT(name, environments, bugs)                          \
-	CASE(name##_code_breakpoint, environments, RULE_CODE_BREAKPOINT, bugs) \
-	{                                                                 \
-		try_code_breakpoint(&row_##name, WARM);                    \
-	}                                                                 \
+#define CODE_BREAKPOINT(name, environments, bugs)                                         \
+	CASE(name##_code_breakpoint, environments, RULE_CODE_BREAKPOINT, bugs)            \
+	{                                                                                 \
+		try_code_breakpoint(&row_##name, WARM);                                   \
+	}                                                                                 \
 	CASE(name##_code_breakpoint_cold_stack, environments, RULE_CODE_BREAKPOINT, bugs) \
-	{                                                                 \
-		try_code_breakpoint(&row_##name, COLD_STACK_IST);          \
-	}                                                                 \
-	CASE_NEEDS("pam=1", name##_code_breakpoint_cold_page_table, environments, RULE_CODE_BREAKPOINT, bugs) \
-	{                                                                 \
-		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);         \
+	{                                                                                 \
+		try_code_breakpoint(&row_##name, COLD_STACK_IST);                         \
+	}                                                                                 \
+	CASE_NEEDS("pam=1", name##_code_breakpoint_cold_page_table, environments,         \
+		   RULE_CODE_BREAKPOINT, bugs)                                            \
+	{                                                                                 \
+		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                        \
 	}
 
 CODE_BREAKPOINT(int3, ALL_NATIVE, CATCHES("kvm-int3-retry"))
 CODE_BREAKPOINT(int_3, ALL_NATIVE, CATCHES("kvm-intn-retry"))
 CODE_BREAKPOINT(into, COMPAT, CATCHES("kvm-int3-retry"))
 
-#define RULE_OVERLAP "SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
+#define RULE_OVERLAP \
+	"SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
 
 /*
  * The exception stack ends 16 bytes into a warm page, on top of the instruction: the pushes of SS and
@@ -345,9 +359,10 @@ static void replace_byte(void *argument)
 
 #define REPLACED_RUNS 1000
 
-CASE_NEEDS("cpus=2", int3_replaced_by_other_cpu, ALL_NATIVE,
-	   "SDM 3A, Interrupt 3-Breakpoint Exception (#BP): an INT3 that was executed saves the RIP behind itself, whatever stands there now",
-	   CATCHES("kvm-int3-replaced"))
+CASE_NEEDS(
+	"cpus=2", int3_replaced_by_other_cpu, ALL_NATIVE,
+	"SDM 3A, Interrupt 3-Breakpoint Exception (#BP): an INT3 that was executed saves the RIP behind itself, whatever stands there now",
+	CATCHES("kvm-int3-replaced"))
 {
 	static uint8_t page[PAGE_BYTES] __attribute__((aligned(4096)));
 	static struct replacing replacing;
@@ -391,7 +406,8 @@ static enum action emulate_call(const struct event *event, struct trap_frame *fr
 }
 
 CASE(int3_call_emulation, ALL_NATIVE,
-     "SDM 2A, IRET: the handler's IRET goes where the frame says, also if the handler has edited it", BUGS_INT3)
+     "SDM 2A, IRET: the handler's IRET goes where the frame says, also if the handler has edited it",
+     BUGS_INT3)
 {
 	/* On a stack of its own, or the pushed address would overwrite the frame. */
 	use_ist(VECTOR_BP, stack_top(0, STACK_EVENTS));

@@ -39,7 +39,8 @@ void *cold_page(void)
 	uint64_t block, page, address;
 
 	if (pages_given == BLOCKS * PAGES_IN_BLOCK) {
-		need(make_all_cold(), "no page left that was never touched, and %s", cold_obstacle());
+		need(make_all_cold(), "no page left that was never touched, and %s",
+		     cold_obstacle());
 		pages_given = 0;
 	}
 	block = pages_given % BLOCKS;
@@ -136,7 +137,8 @@ void cold_window_page(unsigned page)
 }
 
 /* Only the first `bytes` of the code are copied: what follows may have no page to lie in. */
-static void place_across_pages(const struct snippet *snippet, const char *mark, bool second_is_there)
+static void place_across_pages(const struct snippet *snippet, const char *mark,
+			       bool second_is_there)
 {
 	static uint8_t first_page[PAGE_BYTES] __attribute__((aligned(4096)));
 	const struct code *code = snippet_code(snippet);
@@ -177,8 +179,9 @@ bool make_all_cold(void)
 
 const char *cold_obstacle(void)
 {
-	return pci_host_bridge_pam() ? NULL
-				     : "no host bridge with PAM registers: a filled page cannot be made cold";
+	return pci_host_bridge_pam()
+		       ? NULL
+		       : "no host bridge with PAM registers: a filled page cannot be made cold";
 }
 
 void cold_before_run(void)

@@ -83,7 +83,9 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid r;
 
-	asm volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(subleaf));
+	asm volatile("cpuid"
+		     : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
+		     : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -97,7 +99,10 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-	asm volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr) : "memory");
+	asm volatile("wrmsr"
+		     :
+		     : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr)
+		     : "memory");
 }
 
 static inline uint64_t rdtsc(void)
@@ -108,16 +113,16 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-#define DEFINE_REGISTER_ACCESS(name)                                      \
-	static inline uint64_t read_##name(void)                          \
-	{                                                                 \
-		uint64_t value;                                           \
-                                                                          \
-		asm volatile("mov %%" #name ", %0" : "=r"(value));        \
-		return value;                                             \
-	}                                                                 \
-	static inline void write_##name(uint64_t value)                   \
-	{                                                                 \
+#define DEFINE_REGISTER_ACCESS(name)                                        \
+	static inline uint64_t read_##name(void)                            \
+	{                                                                   \
+		uint64_t value;                                             \
+                                                                            \
+		asm volatile("mov %%" #name ", %0" : "=r"(value));          \
+		return value;                                               \
+	}                                                                   \
+	static inline void write_##name(uint64_t value)                     \
+	{                                                                   \
 		asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); \
 	}
 

@@ -31,7 +31,8 @@ struct group *trace_open(struct trace *trace, const struct code *code, uint64_t 
 	return group;
 }
 
-static bool events_alike(const struct event *a, uint64_t base_a, const struct event *b, uint64_t base_b)
+static bool events_alike(const struct event *a, uint64_t base_a, const struct event *b,
+			 uint64_t base_b)
 {
 	return a->vector == b->vector && a->origin == b->origin && a->has_error == b->has_error &&
 	       a->error == b->error && a->rip - base_a == b->rip - base_b && a->dr6 == b->dr6 &&
@@ -43,8 +44,8 @@ static bool groups_alike(const struct trace *trace, const struct group *a, const
 	if (a->code != b->code || a->events != b->events)
 		return false;
 	for (unsigned i = 0; i < a->events; i++)
-		if (!events_alike(&trace->events[a->first + i], a->base, &trace->events[b->first + i],
-				  b->base))
+		if (!events_alike(&trace->events[a->first + i], a->base,
+				  &trace->events[b->first + i], b->base))
 			return false;
 	return true;
 }
@@ -52,7 +53,8 @@ static bool groups_alike(const struct trace *trace, const struct group *a, const
 void trace_close(struct trace *trace)
 {
 	struct group *last = &trace->groups[trace->groups_used - 1];
-	struct group *oldest = setup.runs_unordered || last == trace->groups ? trace->groups : last - 1;
+	struct group *oldest =
+		setup.runs_unordered || last == trace->groups ? trace->groups : last - 1;
 
 	for (struct group *g = oldest; g != last; g++) {
 		if (!groups_alike(trace, g, last))

@@ -51,7 +51,7 @@ struct group {
 
 struct trace {
 	uint32_t events_used, groups_used;
-	bool full;	  /* something did not fit: the trace proves nothing */
+	bool full;	    /* something did not fit: the trace proves nothing */
 	uint64_t delivered; /* events since boot, of this CPU */
 	struct event events[MAX_EVENTS];
 	struct group groups[MAX_GROUPS];

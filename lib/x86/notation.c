@@ -9,9 +9,9 @@
 #define MAX_NAMES 8
 
 static const char *const exception_names[32] = {
-	"#DE",	"#DB", "nmi", "#BP",  "#OF",  "#BR",  "#UD", "#NM", "#DF", "#9",  "#TS",
-	"#NP",	"#SS", "#GP", "#PF",  "#15",  "#MF",  "#AC", "#MC", "#XM", "#VE", "#CP",
-	"#22",	"#23", "#24", "#25",  "#26",  "#27",  "#HV", "#VC", "#SX", "#31",
+	"#DE", "#DB", "nmi", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#9",  "#TS",
+	"#NP", "#SS", "#GP", "#PF", "#15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+	"#22", "#23", "#24", "#25", "#26", "#27", "#HV", "#VC", "#SX", "#31",
 };
 
 static struct {
@@ -78,7 +78,7 @@ static void dr6_bits(struct text *out, uint32_t dr6)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} bits[] = {{1, "B0"},	    {2, "B1"},	    {4, "B2"},	    {8, "B3"},
+	} bits[] = {{1, "B0"},	    {2, "B1"},	    {4, "B2"},	   {8, "B3"},
 		    {DR6_BD, "BD"}, {DR6_BS, "BS"}, {DR6_BT, "BT"}};
 	const char *separator = "";
 
@@ -191,7 +191,8 @@ void notation_distinct(struct text *out, const struct trace *trace)
 
 		text_init(&one, buffer, sizeof(buffer));
 		notation_group(&one, trace, &trace->groups[i]);
-		for (const char *p = seen; p < seen + all.length && p < seen + sizeof(seen); p += strlen(p) + 1)
+		for (const char *p = seen; p < seen + all.length && p < seen + sizeof(seen);
+		     p += strlen(p) + 1)
 			known |= strcmp(p, buffer) == 0;
 		if (known)
 			continue;

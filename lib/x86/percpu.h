@@ -24,7 +24,7 @@ struct percpu {
 	struct descriptors descriptors;
 	struct run run;
 	struct trace *trace;
-	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back, one bit each */
+	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back */
 	/* Work for an application processor (smp.h). */
 	void (*volatile work)(void *argument);
 	void *argument;

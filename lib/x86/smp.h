@@ -30,13 +30,13 @@ void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument
 bool cpu_wait(unsigned index);
 
 /* Repeats until the condition holds or the deadline has passed; yields whether it held. */
-#define wait_until(condition)                                             \
-	({                                                                \
-		uint64_t end_ = rdtsc() + DEADLINE_TICKS;                 \
-		bool held_;                                               \
-		while (!(held_ = (condition)) && rdtsc() < end_)          \
-			cpu_relax();                                      \
-		held_;                                                    \
+#define wait_until(condition)                                    \
+	({                                                       \
+		uint64_t end_ = rdtsc() + DEADLINE_TICKS;        \
+		bool held_;                                      \
+		while (!(held_ = (condition)) && rdtsc() < end_) \
+			cpu_relax();                             \
+		held_;                                           \
 	})
 
 /* For the recorder: true if the event only woke this CPU. */

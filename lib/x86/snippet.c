@@ -13,7 +13,7 @@ struct setup setup;
 const struct code *snippet_code(const struct snippet *snippet)
 {
 	return setup.environment == COMPAT || setup.environment == LEGACY ? &snippet->code32
-									 : &snippet->code64;
+									  : &snippet->code64;
 }
 
 bool environment_is_user(void)
@@ -68,7 +68,7 @@ static uint64_t entry_method(void)
 {
 	if (!setup.enter_without_gdt)
 		return ENTER_IRET;
-	return setup.environment == CPL0 ? ENTER_JUMP
+	return setup.environment == CPL0   ? ENTER_JUMP
 	       : setup.environment == CPL3 ? ENTER_SYSRET64
 					   : ENTER_SYSRET32;
 }

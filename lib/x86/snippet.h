@@ -40,6 +40,7 @@ asm(".macro mark name\n"
     ".popsection\n"
     ".endm\n");
 
+/* clang-format off */
 #define SNIPPET_CODE(name, bits, text)                                    \
 	asm(".pushsection .rodata.marks, \"a\"\n"                         \
 	    "snippet_" #name "_" #bits "_marks:\n"                        \
@@ -71,6 +72,7 @@ asm(".macro mark name\n"
 	SNIPPET_CODE(name, 32, text32)                                    \
 	static const struct snippet name = {                              \
 		#name, SNIPPET_CODE_NAMES(name, 64), SNIPPET_CODE_NAMES(name, 32)}
+/* clang-format on */
 
 #define SNIPPET(name, text) SNIPPET_BOTH(name, text, text)
 
@@ -90,19 +92,19 @@ enum environment {
 /* How the next run goes; reset before each case. */
 struct setup {
 	enum environment environment;
-	uint64_t rflags;	   /* on entry, besides the fixed bit */
-	struct regs regs;	   /* on entry */
-	struct regs result;	   /* on leaving */
-	const void *address;	   /* copy the code here and run it there; NULL: where it was linked */
-	uint64_t stack_top;	   /* RSP on entry; 0: this CPU's snippet stack */
-	bool enter_without_gdt;	   /* ENTER_JUMP or SYSRET in place of IRET: reads no descriptor */
-	bool placed;		   /* the code is at `address` already */
-	unsigned leave_after;	   /* events after which the snippet is left whatever they were; 0: no limit */
+	uint64_t rflags;	/* on entry, besides the fixed bit */
+	struct regs regs;	/* on entry */
+	struct regs result;	/* on leaving */
+	const void *address;	/* copy the code here and run it there; NULL: where it was linked */
+	uint64_t stack_top;	/* RSP on entry; 0: this CPU's snippet stack */
+	bool enter_without_gdt; /* ENTER_JUMP or SYSRET in place of IRET: reads no descriptor */
+	bool placed;		/* the code is at `address` already */
+	unsigned leave_after;	/* leave after so many events, whatever they were; 0: no limit */
 	event_hook *hook;
-	bool runs_unordered;	   /* fold a run into any earlier one that went alike */
-	bool hold_eoi;		   /* the case gives EOI itself */
-	bool watch_low_vectors;	   /* look for ISR bits of vectors 0-15 too */
-	uint64_t shown_flags;	   /* RFLAGS bits that belong to the trace */
+	bool runs_unordered;	/* fold a run into any earlier one that went alike */
+	bool hold_eoi;		/* the case gives EOI itself */
+	bool watch_low_vectors; /* look for ISR bits of vectors 0-15 too */
+	uint64_t shown_flags;	/* RFLAGS bits that belong to the trace */
 };
 
 extern struct setup setup;

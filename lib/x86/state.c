@@ -115,6 +115,6 @@ void state_describe(void)
 
 		put_text(hypervisor, h.b, h.c, h.d);
 	}
-	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s", guest_name, boot_container(), name,
-		    family, model, hypervisor);
+	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s", guest_name,
+		    boot_container(), name, family, model, hypervisor);
 }

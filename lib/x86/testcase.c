@@ -231,8 +231,10 @@ static bool needs_are_met(const char *needs)
 		if (starts_with(needs, "cpus=")) {
 			needs += 5;
 			parse_number(&needs, &number);
-			need(cpus_present() >= number, "needs %lu CPUs, has %u", number, cpus_present());
-			need(cpus_start(number), "no answer from CPU %lu after INIT and SIPI", number - 1);
+			need(cpus_present() >= number, "needs %lu CPUs, has %u", number,
+			     cpus_present());
+			need(cpus_start(number), "no answer from CPU %lu after INIT and SIPI",
+			     number - 1);
 		} else if (starts_with(needs, "pam=1")) {
 			needs += 5;
 			need(!cold_obstacle(), "%s", cold_obstacle());

@@ -35,6 +35,7 @@ extern const char guest_name[];
 #define STRING_OF(...) STRING_OF_(__VA_ARGS__)
 #define STRING_OF_(...) #__VA_ARGS__
 
+/* clang-format off */
 /* needs: words that the machine must fulfil, or the case is skipped: "cpus=2", "pam=1". */
 #define CASE_NEEDS(needs_, name_, environments_, rule_, catches_)                  \
 	static void case_body_##name_(void);                                      \
@@ -46,6 +47,7 @@ extern const char guest_name[];
 	    "\", \"" needs_ "\", \"" __FILE__ ":" STRING_OF(__LINE__) "\"\n"      \
 	    ".popsection\n");                                                     \
 	static void case_body_##name_(void)
+/* clang-format on */
 
 #define CASE(name, environments, rule, catches) CASE_NEEDS("", name, environments, rule, catches)
 
