@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Break the library by hand and see the suite notice.
+
+Each defect is a small edit in a copy of the sources; the guest is built from that copy, and the named
+cases, which pass without it, must not pass with it. A recorder that cannot fail a case proves nothing.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+QEMU = shutil.which("qemu-system-x86_64")
+QEMU_OPTIONS = """-M q35 -accel tcg -cpu max -m 64 -smp 2 -nodefaults -display none -no-reboot
+    -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4""".split()
+
+pytestmark = pytest.mark.skipif(not QEMU, reason="qemu-system-x86_64 is not installed")
+
+LOSE_EVERY_SECOND = """\
+	static bool lose;
+
+	lose = !lose;
+	if (lose)
+		return;
+"""
+
+# What is broken: file, the right text, the wrong one, cases that must notice.
+DEFECTS = {
+    "the recorder takes a return address one byte too high": (
+        "lib/x86/event.c",
+        ".rip = frame->iret.rip,",
+        ".rip = frame->iret.rip + 1,",
+        ["int3_warm:cpl0", "undefined_cold_idt:cpl3", "into_warm:compat"],
+    ),
+    "the recorder loses every second event": (
+        "lib/x86/event.c",
+        "	if (trace->events_used == MAX_EVENTS) {",
+        LOSE_EVERY_SECOND + "	if (trace->events_used == MAX_EVENTS) {",
+        ["int3_page_end:cpl0", "int3_repeated_cold_stack:cpl3"],
+    ),
+    "the recorder invents an error code": (
+        "lib/x86/event.c",
+        ".has_error = frame->vector & FRAME_HAS_ERROR,",
+        ".has_error = true,",
+        ["int3_warm:cpl0", "int_3_warm:cpl3"],
+    ),
+    "the stub takes every frame for one without an error code": (
+        "lib/x86/entry.S",
+        "	jnz	1f\n",
+        "",
+        ["int3_page_end:cpl0", "int3_page_end:compat"],
+    ),
+    "INT n is not told from an exception": (
+        "lib/x86/event.c",
+        "	if (follows_int_n(&cpu->run, event->rip, event->vector))\n		return FROM_INT_N;\n",
+        "	(void)follows_int_n;\n",
+        ["int_3_warm:cpl0", "int_3_cold_gdt:compat"],
+    ),
+    "the cold page is not the one that the delivery touches": (
+        "lib/x86/cold.c",
+        "	use_ist(vector, page + PAGE_BYTES);",
+        "	use_ist(vector, stack_top(0, STACK_EVENTS));",
+        ["int3_cold_stack_ist:cpl0", "int3_repeated_cold_stack:cpl0"],
+    ),
+    "a control register comes back changed": (
+        "lib/x86/state.c",
+        "	learned.cr4 = read_cr4();",
+        "	learned.cr4 = read_cr4() ^ X86_CR4_DE;",
+        ["first_exception:cpl0"],
+    ),
+}
+
+
+def passing(source):
+    """Builds int3 from a copy of the sources and runs it; the names of the points that pass."""
+    build = source / "build"
+    subprocess.run(
+        ["make", "-s", f"BUILD={build}", f"{build}/int3.rom"],
+        cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=120,
+    )
+    run = subprocess.run(
+        [QEMU, *QEMU_OPTIONS, "-bios", build / "int3.rom"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60,
+    )
+    text = run.stdout.decode("ascii", "replace")
+    return set(re.findall(r"^ok \d+ int3/(\S+)$", text, re.MULTILINE))
+
+
+def copy_sources(to):
+    for name in ("lib", "x86", "scripts"):
+        shutil.copytree(ROOT / name, to / name)
+    for name in ("Makefile", "configure", "config.mak"):
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return passing(copy_sources(tmp_path_factory.mktemp("sound")))
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_defect_is_noticed(name, sound, tmp_path):
+    file, right, wrong, must_notice = DEFECTS[name]
+    source = copy_sources(tmp_path)
+    text = (source / file).read_text()
+    assert text.count(right) == 1, f"{file} no longer has {right!r} once"
+    (source / file).write_text(text.replace(right, wrong))
+    good = passing(source)
+    for case in must_notice:
+        assert case in sound, f"{case} does not pass in the sound library"
+        assert case not in good, f"{case} passes although {name}"
