@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line, and what it comes to: 0 as expected, 1 something failed, 2 usage or set-up.
+
+Whatever is the user's to mend ends in one sentence on stderr, before anything has been booted.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+from . import bugs as bugs_
+from . import config, expectations, guests, select
+from .errors import UsageError, nearest
+from .machines import known
+from .machines.base import Tools
+
+_EPILOG = """\
+GUEST is a section of unittests.cfg, or one of its cases: int3, int3/cold_stack,
+int3/cold_stack:cpl0. EXPR is pytest's: parts of an id with and, or, not and brackets.
+Exit status: 0 all as expected, 1 something failed or crashed, 2 usage or set-up.
+"""
+
+
+@dataclass
+class Plan:
+    """Everything a run needs, checked."""
+
+    root: str
+    config_path: str
+    targets: list
+    machines: list
+    slots: int
+    timeout: float | None
+    expectations: list
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one sentence per error."""
+
+    def error(self, message):
+        raise UsageError(message)
+
+
+def _number(word, valid, what):
+    def convert(text):
+        try:
+            value = word(text)
+            if not valid(value):
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"{what} '{text}' is not {valid.__doc__}") from None
+        return value
+    return convert
+
+
+def _positive(value):
+    """a number above zero"""
+    return 0 < value <= 86400
+
+
+def parser():
+    """The parser of every option."""
+    p = _Parser(prog="run_tests.sh", allow_abbrev=False, epilog=_EPILOG,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                description="Judge how a hypervisor delivers events.")
+    add = p.add_argument
+    add("guests", nargs="*", metavar="GUEST", help="what to run (default: everything)")
+    add("-k", dest="expression", metavar="EXPR", help="only points whose id matches")
+    add("-g", "--group", action="append", default=[], metavar="GROUP",
+        help="only guests of this group")
+    add("-j", "--jobs", type=_number(int, _positive, "-j"), metavar="N",
+        help="boots at the same time (default: one per CPU)")
+    add("--machine", default=None, metavar="NAME[,NAME]",
+        help="where to run (default auto); 'list' shows what there is")
+    add("--list", action="store_true", help="show the ids of the points, with -v their rules")
+    add("--explain", metavar="CASE", help="show what a case checks and why")
+    add("--timeout", type=_number(float, _positive, "--timeout"), metavar="S",
+        help="cut a guest off after S seconds without a result")
+    add("--strict", action="store_true", help="ignore expectations/")
+    add("--ktap", action="store_true", help="print KTAP and nothing else")
+    add("--junitxml", metavar="F", help="write a JUnit report")
+    add("--json", metavar="F", help="write everything as JSON")
+    add("--qemu", metavar="PATH", help="QEMU to use")
+    add("--bochs", metavar="PATH", help="Bochs to use")
+    add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
+    add("-q", "--quiet", action="store_true", help="show only what is bad")
+    # For the runner's own tests, and for guests of other trees.
+    for option in ("--root", "--config", "--build", "--expectations", "--bugs"):
+        add(option, help=argparse.SUPPRESS)
+    return p
+
+
+def parse(argv):
+    """Options of `argv`. UsageError names the nearest option of a mistyped one."""
+    p = parser()
+    options, rest = p.parse_known_intermixed_args(argv)
+    for word in rest:
+        names = [n for n in p._option_string_actions if n.startswith("--")]
+        names = [n for n in names if p._option_string_actions[n].help != argparse.SUPPRESS]
+        raise UsageError(f"unknown option '{word}'{nearest(word.partition('=')[0], names)}")
+    for word in options.guests:
+        if word.startswith("-"):
+            raise UsageError(f"unknown option '{word}'")
+    return options
+
+
+def main(argv):
+    """Run the command; its exit status."""
+    try:
+        return _main(argv)
+    except UsageError as error:
+        return _complain(error)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); die as any filter does.
+        _die(signal.SIGPIPE)
+    except KeyboardInterrupt as stop:
+        _die(stop.args[0] if stop.args else signal.SIGINT)
+    except Exception as error:      # pylint: disable=broad-except
+        if os.environ.get("TRAPLINE_DEBUG"):
+            raise
+        return _complain(f"internal error: {type(error).__name__}: {error} "
+                         "(TRAPLINE_DEBUG=1 shows where)")
+    return 2
+
+
+def _complain(sentence):
+    sys.stderr.write(f"run_tests.sh: {sentence}\n")
+    return 2
+
+
+def _die(number):
+    """End by signal `number`, so that a shell, make or git bisect sees what happened."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _terminated(number, _frame):
+    raise KeyboardInterrupt(number)
+
+
+def _main(argv):
+    options = parse(argv)
+    here = os.path.dirname(os.path.abspath(__file__))
+    root = os.path.abspath(options.root or os.path.join(here, "..", ".."))
+    build = options.build or os.path.join(root, "build")
+    cache = os.path.join(build, "cache")
+    settings = _config_mak(os.path.join(root, "config.mak"))
+    tools = Tools(options.qemu or settings.get("QEMU") or Tools.qemu,
+                  options.bochs or settings.get("BOCHS") or Tools.bochs, cache)
+    config_path = os.path.abspath(options.config or os.path.join(root, "unittests.cfg"))
+
+    if options.machine == "list":
+        _list_machines(tools)
+        return 0
+    bugs = bugs_.load(_shown(options.bugs or os.path.join(root, "bugs.toml")))
+    entries = expectations.load(
+        _shown(options.expectations or os.path.join(root, "expectations")), bugs, known)
+    chosen = select.sections(config.load(_shown(config_path)), options.guests, options.group)
+    images = {s.file: None for s in chosen}
+    for name in images:
+        images[name] = guests.load(build, name, cache)
+    if options.explain:
+        _explain(chosen, images, options.explain, bugs, root)
+        return 0
+    machines = _machines(options.machine, tools)
+    targets = select.targets(chosen, images, machines, options.guests, options.expression)
+    if options.list:
+        _list(targets, options.verbose)
+        return 0
+    for path in (options.json, options.junitxml):
+        _check_writable(path)
+    plan = Plan(root, config_path, targets, machines,
+                options.jobs or len(os.sched_getaffinity(0)),
+                options.timeout, [] if options.strict else entries)
+    return _run(plan, options)
+
+
+def _run(plan, options):
+    from . import plugin
+    from .reports.console import Console, RichConsole, wants_rich
+
+    reports = []
+    if options.ktap:
+        from .reports.ktap import Ktap
+        reports.append(Ktap())
+    else:
+        class_ = RichConsole if wants_rich(sys.stdout) else Console
+        reports.append(class_(plan.machines, options.verbose - options.quiet))
+    if options.json:
+        from .reports.json import Json
+        reports.append(Json(options.json, plan.machines))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminated)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    os.environ.pop("PYTEST_PLUGINS", None)
+    status, done = plugin.run(plan, reports, options.junitxml)
+    if done.stopped is not None:
+        raise done.stopped
+    if done.error is not None:
+        raise done.error
+    if done.internal is not None:
+        if os.environ.get("TRAPLINE_DEBUG"):
+            sys.stderr.write(done.internal + "\n")
+        last = done.internal.strip().splitlines()[-1].removeprefix("E").strip()
+        raise UsageError(f"internal error: {last} (TRAPLINE_DEBUG=1 shows where)")
+    return status if status in (0, 1) else 2
+
+
+def _shown(path):
+    """`path` as it is shortest to read."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) else path
+
+
+def _config_mak(path):
+    """NAME=value lines of config.mak; {} without it."""
+    settings = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                name, equals, value = line.strip().partition("=")
+                if equals and not name.startswith("#"):
+                    settings[name.strip(" :?")] = value.strip()
+    except OSError:
+        pass
+    return settings
+
+
+def _machines(names, tools):
+    if names in (None, "auto"):
+        machines = known.auto(tools)
+        if not machines:
+            raise UsageError("no machine can run guests here: "
+                             + "; ".join(f"{n}: {known.create(n, tools).probe()}"
+                                         for n in known.names()))
+        return machines
+    machines = {}
+    for name in names.split(","):
+        if name == "auto":
+            for machine in known.auto(tools):
+                machines[machine.name] = machine
+            continue
+        machine = known.create(name.strip(), tools)
+        reason = machine.probe()
+        if reason:
+            raise UsageError(f"machine '{machine.name}' cannot be used here: {reason}")
+        machines[machine.name] = machine
+    return list(machines.values())
+
+
+def _list_machines(tools):
+    auto = [m.name for m in known.auto(tools)]
+    rows = []
+    for name in known.names():
+        machine = known.create(name, tools)
+        reason = machine.probe()
+        state = f"no: {reason}" if reason else "auto" if name in auto else "yes"
+        rows.append((name, state, machine.what, "" if reason else machine.version()))
+    head = ("machine", "usable", "what it is", "version")
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(4)]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def _list(targets, verbose):
+    shown = {t.point_id: t.point.case.rule for t in targets}
+    width = max(map(len, shown))
+    for name, rule in shown.items():
+        print(f"{name:<{width}}  {rule}" if verbose else name)
+
+
+def _explain(chosen, images, word, bugs, root):
+    import textwrap
+
+    for i, (section, case) in enumerate(select.explained(chosen, images, word)):
+        if i:
+            print()
+        name = f"{section.name}/{case.name}"
+        print(name)
+        rows = [("rule", case.rule), ("environments", " ".join(case.environments)),
+                ("needs", " ".join(case.needs)), ("where", case.where)]
+        for label, text in rows:
+            if text:
+                print(f"  {label:<13} {text}")
+        for id_ in case.catches:
+            bug = bugs.get(id_)
+            print(f"  {'catches':<13} {id_}" + (f": {bug.title}" if bug else ""))
+            for label, text in (("trigger", bug.trigger), ("right", bug.right),
+                                ("buggy", bug.buggy), ("versions", bug.versions),
+                                ("link", bug.link)) if bug else ():
+                if text:
+                    print(textwrap.fill(text, 92, initial_indent=f"{'':16}{label:<9} ",
+                                        subsequent_indent=" " * 26, break_long_words=False,
+                                        break_on_hyphens=False))
+        print(f"  {'run it':<13} ./run_tests.sh {name}")
+        lines = guests.prose(case.where, root)
+        if lines:
+            print(f"\n  From {case.where.rpartition(':')[0]}:\n")
+            for line in lines:
+                print(f"  {line}".rstrip())
+
+
+def _check_writable(path):
+    if path is None:
+        return
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise UsageError(f"{path}: is a directory")
+    if not os.path.isdir(directory):
+        raise UsageError(f"{path}: there is no directory {directory}")
+    if not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        raise UsageError(f"{path}: cannot be written")

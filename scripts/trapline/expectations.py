@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""expectations/*.toml: the cases known to fail, machine by machine.
+
+    machines = ["tcg"]                  # globs
+
+    [[known]]
+    case = "int3/*_gate:cpl0"           # glob over the point's id
+    version = "<9.1"                    # optional: the machine's version, as in Python packaging
+    machine = "bochs-vmx"               # optional: narrows `machines`
+    observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash"
+    reason = "…"
+    bug = "tcg-idt-errcode-64"          # an id of bugs.toml; this or a link is a must
+    link = "https://…"
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from . import tables
+from .errors import UsageError, unknown
+from .text import clean
+
+CRASH = "crash"
+_REQUIRED = {"case": str, "observed": (str, list), "reason": str}
+_OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str}
+
+
+@dataclass(frozen=True)
+class Known:
+    """One entry. `observed` is a tuple of traces, or of the word "crash"."""
+
+    where: str
+    case: str
+    machines: tuple
+    version: object             # SpecifierSet or None
+    observed: tuple
+    reason: str
+    bug: str
+    link: str
+
+    def covers(self, point_id, machine, number):
+        """Whether it speaks of this point on this machine of version `number`."""
+        if not fnmatchcase(point_id, self.case) or \
+                not any(fnmatchcase(machine, m) for m in self.machines):
+            return False
+        return self.version is None or bool(number) and \
+            self.version.contains(number, prereleases=True)
+
+
+def load(directory, bugs, known_machine):
+    """Entries of all files in `directory`. UsageError names file and entry."""
+    try:
+        names = sorted(n for n in os.listdir(directory) if n.endswith(".toml"))
+    except FileNotFoundError:
+        return []
+    return [entry for name in names
+            for entry in _load_file(os.path.join(directory, name), bugs, known_machine)]
+
+
+def _load_file(path, bugs, known_machine):
+    data = tables.load(path)
+    tables.check_keys(data, {"machines": list}, {"known": list}, path)
+    machines = tuple(data["machines"])
+    if not machines:
+        raise UsageError(f"{path}: 'machines' is empty")
+    for machine in machines:
+        _check_machine(machine, known_machine, path)
+    entries = []
+    for number, table in enumerate(data.get("known", ()), 1):
+        where = f"{path}: entry {number}"
+        if isinstance(table, dict) and isinstance(table.get("case"), str):
+            where += f" ({clean(table['case'])})"
+        tables.check_keys(table, _REQUIRED, _OPTIONAL, where)
+        if not table.get("bug") and not table.get("link"):
+            raise UsageError(f"{where}: has neither 'bug' nor 'link'")
+        if table.get("bug") and table["bug"] not in bugs:
+            raise UsageError(f"{where}: {unknown('bug', table['bug'], bugs)}")
+        if "machine" in table:
+            _check_machine(table["machine"], known_machine, where)
+        observed = table["observed"]
+        observed = tuple(observed) if isinstance(observed, list) else (observed,)
+        if not observed or not all(isinstance(o, str) for o in observed):
+            raise UsageError(f"{where}: 'observed' is not a trace or a list of traces")
+        entries.append(Known(
+            where, table["case"], (table["machine"],) if "machine" in table else machines,
+            _version(table["version"], where) if "version" in table else None,
+            tuple(" ".join(o.split()) for o in observed), " ".join(clean(
+                table["reason"].replace("\n", " ")).split()),
+            table.get("bug", ""), clean(table.get("link", ""))))
+    return entries
+
+
+def _check_machine(machine, known_machine, where):
+    if not isinstance(machine, str) or not known_machine(machine):
+        raise UsageError(f"{where}: "
+                         f"{unknown('machine', str(machine), known_machine.names())}")
+
+
+def _version(text, where):
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        if not re.match(r"\s*[<>=!~]", text):
+            raise InvalidSpecifier
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        raise UsageError(f"{where}: version '{clean(text)}' is not a range such as "
+                         "'<9.1' or '>=7.2,<10'") from None

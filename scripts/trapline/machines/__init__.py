@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Machines by name.
+
+A name is that of a machine, or OUTER@INNER for one that runs inside another, such as
+model-sev-es@bochs-svm. A module of this package adds a machine with @register.
+"""
+
+import importlib
+
+from ..errors import UsageError, unknown
+
+_MODULES = ("qemu", "bochs")
+
+
+class _Registry:
+    """The machines of this build, each created once per run."""
+
+    def __init__(self):
+        self._classes = None
+
+    def _load(self):
+        if self._classes is None:
+            self._classes = {}
+            for module in _MODULES:
+                for class_ in importlib.import_module(f".{module}", __name__).MACHINES:
+                    self._classes[class_.name] = class_
+        return self._classes
+
+    def names(self):
+        """All names, in the order of the table."""
+        return list(self._load())
+
+    def __call__(self, word):
+        """Whether `word`, a name or glob, means at least one machine."""
+        from fnmatch import fnmatchcase
+
+        return any(fnmatchcase(name, word) for name in self._load()) or \
+            "@" in word and all(self(part) for part in word.split("@"))
+
+    def create(self, name, tools):
+        """Machine `name` with the Tools given. UsageError if there is none."""
+        outer, at, inner = name.partition("@")
+        classes = self._load()
+        if outer not in classes:
+            raise unknown("machine", name, [*classes, "auto"])
+        class_ = classes[outer]
+        if at:
+            if not class_.nests:
+                raise UsageError(f"machine '{name}': {outer} does not run inside another machine")
+            return class_(tools, inside=self.create(inner, tools))
+        return class_(tools)
+
+    def auto(self, tools):
+        """The machines that `auto` means here."""
+        machines = [m for m in (self.create(n, tools) for n in self.names())
+                    if m.automatic() and m.probe() is None]
+        if any(not m.fallback for m in machines):
+            machines = [m for m in machines if not m.fallback]
+        return machines
+
+
+known = _Registry()

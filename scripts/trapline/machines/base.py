@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the runner wants to know of a machine."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Tools:
+    """Programs that machines stand on, and where what was learnt about them is kept."""
+
+    qemu: str = "qemu-system-x86_64"
+    bochs: str = "bochs-bin"
+    cache: str | None = None
+
+
+@dataclass
+class Order:
+    """One boot to be made: the image with its arguments patched in, for `cpus` CPUs."""
+
+    rom: bytes
+    cpus: int = 1
+    qemu_params: tuple = ()
+
+
+@dataclass
+class Command:
+    """How to start a boot.
+
+    `fds` are passed on to the process under the same numbers and belong to the Boot, which
+    closes them. `serial` is the runner's end of a pipe that carries COM1, None for stdout.
+    `qmp` is the runner's end of a socket that speaks QMP, or None.
+    """
+
+    argv: list
+    fds: list = field(default_factory=list)
+    serial: int | None = None
+    qmp: object = None
+    private_network: bool = False
+
+
+class Machine:
+    """Something that runs guests. One object per run; it is asked, it keeps no boots."""
+
+    name = ""
+    accel = ""              # tcg, kvm or bochs: unittests.cfg's accel
+    what = ""               # half a line for the table
+    qemu_params = False     # takes unittests.cfg's qemu_params
+    nests = False           # takes `inside`
+    fallback = False        # `auto` takes it only where it finds no other
+    slowness = 1.0          # factor on every timeout
+
+    def __init__(self, tools):
+        self.tools = tools
+
+    def probe(self):
+        """None if guests can run here, else the reason in one line."""
+        raise NotImplementedError
+
+    def automatic(self):
+        """Whether `auto` should consider it on this host."""
+        return False
+
+    def version(self):
+        """What runs the guests, for people: "QEMU 7.2.22 (Debian …)"."""
+        raise NotImplementedError
+
+    def number(self):
+        """The version that expectation files compare, as digits and dots: "7.2.22"."""
+        raise NotImplementedError
+
+    def command(self, order):
+        """Command for `order`."""
+        raise NotImplementedError
+
+    def shown(self, rom, cpus, qemu_params=()):
+        """A command line to type, for the ROM file at path `rom`."""
+        raise NotImplementedError
+
+    def ended(self, status, errors):
+        """What exit status (negative: signal) and stderr text say about a guest's sudden end."""
+        if status < 0:
+            import signal
+            try:
+                return f"{self.accel} process killed by {signal.Signals(-status).name}"
+            except ValueError:
+                return f"{self.accel} process killed by signal {-status}"
+        return f"exit status {status}"
+
+
+def ask(argv):
+    """(stdout, stderr) of a program that answers and ends; (None, reason) if it does not."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20,
+                              check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def facts(tools, program, learn):
+    """learn(path) for `program`, a dict; {"error": reason} if there is no such program.
+
+    Asking costs as much as a whole boot, so an answer that is no error is kept, with size and
+    time of the binary.
+    """
+    path = shutil.which(program)
+    if not path:
+        return {"error": f"no {program}"}
+    stat = os.stat(path)
+    key = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, learn.__name__]
+    if tuple(key) in _learnt:
+        return _learnt[tuple(key)]
+    cache = tools.cache and os.path.join(tools.cache, os.path.basename(path) + ".facts.json")
+    try:
+        with open(cache or "", encoding="utf-8") as file:
+            data = json.load(file)
+        if data["key"] == key:
+            _learnt[tuple(key)] = data["facts"]
+            return data["facts"]
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    found = _learnt[tuple(key)] = learn(path)
+    if cache and "error" not in found:
+        try:
+            os.makedirs(tools.cache, exist_ok=True)
+            with open(f"{cache}.{os.getpid()}", "w", encoding="utf-8") as file:
+                json.dump({"key": key, "facts": found}, file)
+            os.replace(f"{cache}.{os.getpid()}", cache)
+        except OSError:
+            pass
+    return found
+
+
+_learnt = {}
+
+
+def memory_file(name, data):
+    """A file descriptor of an anonymous file with `data`; nothing is left on any disk."""
+    fd = os.memfd_create(name, 0)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Trapline as a pytest plugin: unittests.cfg is the collection root, targets are items.
+
+pytest's own loop runs one item after the other; ours starts boots side by side and reports an
+item when its line arrives. Everything else (reports, JUnit, exit status) is pytest's.
+"""
+
+import time
+
+import pytest
+
+from .errors import UsageError
+from .reports import Summary, details
+from .scheduler import Scheduler
+from .verdicts import BAD, CRASHED, FAIL, KNOWN, SKIP
+
+
+class ConfigFile(pytest.File):
+    """unittests.cfg."""
+
+    plan = None
+
+    def collect(self):
+        guests = {}
+        for target in self.plan.targets:
+            guests.setdefault(target.section.name, []).append(target)
+        for name, targets in guests.items():
+            guest = Guest.from_parent(self, name=name)
+            guest.targets = targets
+            yield guest
+
+
+class Guest(pytest.Collector):
+    """One section."""
+
+    targets = ()
+
+    def collect(self):
+        for target in self.targets:
+            item = Point.from_parent(self, name=target.point.name, nodeid=target.id)
+            item.target = target
+            yield item
+
+
+class Point(pytest.Item):
+    """One point on one machine."""
+
+    target = None
+
+    def runtest(self):
+        raise NotImplementedError("points run in pytest_runtestloop")
+
+    def reportinfo(self):
+        file, line = _place(self.target)
+        return file, line, self.nodeid
+
+
+def _place(target):
+    """("x86/int3.c", 119): lines from 0, as pytest counts them."""
+    file, _, line = target.point.case.where.rpartition(":")
+    return (file, int(line) - 1) if file and line.isdigit() else (target.image.elf, None)
+
+
+class Plugin:
+    """One run of `plan` (cli.Plan), told to `reports`."""
+
+    def __init__(self, plan, reports):
+        self._plan = plan
+        self._reports = reports
+        self._items = {}
+        self.summary = Summary(total=len(plan.targets))
+        self.error = None           # UsageError met while running
+        self.stopped = None         # KeyboardInterrupt or BrokenPipeError
+        self.internal = None        # text of an internal error
+
+    def pytest_collect_file(self, file_path, parent):
+        if str(file_path) == self._plan.config_path:
+            collector = ConfigFile.from_parent(parent, path=file_path)
+            collector.plan = self._plan
+            return collector
+        return None
+
+    def pytest_runtestloop(self, session):
+        self._items = {item.target: item for item in session.items}
+        assert len(self._items) == len(self._plan.targets)
+        scheduler = Scheduler(
+            [item.target for item in session.items], self._plan.slots,
+            lambda result: self._result(session, result), self._plan.expectations,
+            self._plan.timeout, self._tick)
+        start = time.monotonic()
+        for report in self._reports:
+            report.begin(len(session.items))
+        self.summary.interrupted = True
+        try:
+            scheduler.run()
+            self.summary.interrupted = False
+        except UsageError as error:
+            self.error = error
+        except (KeyboardInterrupt, BrokenPipeError) as stop:
+            self.stopped = stop
+        self.summary.seconds = time.monotonic() - start
+        self.summary.machine_seconds = scheduler.machine_seconds
+        for report in self._reports:
+            try:
+                report.end(self.summary)
+            except BrokenPipeError as stop:
+                self.stopped = stop
+        return True
+
+    def pytest_internalerror(self, excrepr):
+        self.internal = str(excrepr)
+
+    def pytest_collectreport(self, report):
+        if report.failed and self.internal is None:
+            self.internal = str(report.longrepr)
+
+    def _tick(self):
+        for report in self._reports:
+            report.tick()
+
+    def _result(self, session, result):
+        self.summary.results.append(result)
+        for report in self._reports:
+            report.result(result)
+        item = self._items[result.target]
+        hook = session.config.hook
+        file, line = _place(result.target)
+        location = (file, line, item.nodeid)
+        _name_in_junit(session.config, result.target)
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=location)
+        for when in ("setup", "call", "teardown"):
+            hook.pytest_runtest_logreport(report=_report(item, location, result, when))
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
+
+
+def _report(item, location, result, when):
+    outcome, longrepr, properties = "passed", None, []
+    if when == "call":
+        story = "\n".join(f"{word:<9} {text}" for word, text in details(result))
+        if result.verdict in BAD:
+            outcome = "failed"
+            said = {FAIL: result.observed and f"observed {result.observed}, "
+                                              f"expected {result.expected}",
+                    CRASHED: f"crash: {result.reason}"}[result.verdict]
+            longrepr = (said + "\n" if said else "") + story
+        elif result.verdict in (SKIP, KNOWN):
+            outcome = "skipped"
+            longrepr = (location[0], location[1], result.reason)
+        properties = [("verdict", result.verdict)] + details(result)
+    report = pytest.TestReport(
+        nodeid=item.nodeid, location=location, keywords={item.nodeid: 1}, outcome=outcome,
+        longrepr=longrepr, when=when, duration=result.seconds if when == "call" else 0.0,
+        user_properties=properties)
+    if when == "call" and result.verdict == KNOWN:
+        report.wasxfail = result.reason
+    return report
+
+
+def _name_in_junit(config, target):
+    """JUnit's names from ours: class "int3@tcg", name "cold_stack:cpl0"."""
+    try:
+        from _pytest.junitxml import xml_key
+
+        xml = config.stash.get(xml_key, None)
+    except (ImportError, AttributeError):
+        return                      # another pytest; its own names will do
+    if xml is not None:
+        reporter = xml.node_reporter(target.id)
+        reporter.add_attribute("classname", f"{target.section.name}@{target.machine.name}")
+        reporter.add_attribute("name", target.point.name)
+
+
+# Built-in plugins that have nothing to do here; each costs a little at start.
+_UNUSED = ("cacheprovider", "debugging", "doctest", "faulthandler", "legacypath", "logging",
+           "monkeypatch", "nose", "pastebin", "recwarn", "setuponly", "setupplan", "skipping",
+           "stepwise", "threadexception", "tmpdir", "unittest", "unraisableexception", "warnings",
+           "capture")
+
+
+def run(plan, reports, junitxml):
+    """Run `plan`; (pytest's exit status, Plugin)."""
+    plugin = Plugin(plan, reports)
+    args = ["-c", "/dev/null", "--rootdir", plan.root, "-p", "no:terminal", "-o",
+            "junit_family=xunit2", "-o", "junit_suite_name=trapline"]
+    for unused in _UNUSED:
+        args += ["-p", f"no:{unused}"]
+    if junitxml:
+        args.append(f"--junitxml={junitxml}")
+    else:
+        args += ["-p", "no:junitxml"]
+    args.append(plan.config_path)
+    return int(pytest.main(args, plugins=[plugin])), plugin

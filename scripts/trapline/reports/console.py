@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Results for people: a line each as they come, the story behind what went wrong, a summary.
+
+Colours and a progress bar on a terminal; plain lines everywhere else.
+"""
+
+import os
+import sys
+
+from ..verdicts import BAD, FIXED, KNOWN, PASS, SKIP
+from . import details, tally
+
+_STYLES = {"pass": "green", "fail": "bold red", "crash": "bold magenta", "skip": "yellow",
+           "known": "cyan", "fixed": "bold cyan"}
+_SHOWN = 10             # bad results repeated at the end
+
+
+def wants_rich(stream):
+    """Whether `stream` is a terminal that may get colours."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" \
+        and "NO_COLOR" not in os.environ
+
+
+class Console:
+    """Writes to stdout. `verbosity`: -1 only what is bad, 0, 1 with traces of what is good."""
+
+    def __init__(self, machines, verbosity=0, stream=None):
+        self._machines = machines
+        self._verbosity = verbosity
+        self._stream = stream or sys.stdout
+
+    def begin(self, total):
+        pass
+
+    def tick(self):
+        pass
+
+    def result(self, result):
+        """Print the line of one result and, where it is bad, what explains it."""
+        if self._verbosity < 0 and result.verdict not in (*BAD, FIXED):
+            return
+        self._line(result.verdict, self._headline(result))
+        if result.verdict in BAD or self._verbosity > 0:
+            for word, text in details(result):
+                if not (word == "reason" and result.verdict not in BAD):
+                    self._detail(word, text)
+
+    def end(self, summary):
+        """Print what each machine came to and how to run the bad ones again."""
+        self._print("")
+        for machine in self._machines:
+            results = [r for r in summary.results if r.target.machine is machine]
+            seconds = summary.machine_seconds.get(machine.name)
+            time = f" in {seconds:.2f} s" if seconds is not None else ""
+            self._print(f"{machine.name}: {len(results)} points{time}: {tally(results) or 'none'}"
+                        f"  [{machine.version()}]")
+        bad = [r.target for r in summary.results if r.verdict in BAD]
+        for target in bad[:_SHOWN]:
+            self._print(f"  again: {again(target)}")
+        if len(bad) > _SHOWN:
+            self._print(f"  … and {len(bad) - _SHOWN} more")
+        if summary.interrupted:
+            self._print(f"interrupted: {len(summary.results)} of {summary.total} points have "
+                        "a result")
+
+    @staticmethod
+    def _headline(result):
+        if result.verdict in (SKIP, KNOWN, FIXED) and result.reason:
+            bug = f" [{result.known.bug}]" if result.verdict == KNOWN and result.known.bug else ""
+            return f"{result.target.id}  {result.reason}{bug}"
+        if result.verdict == PASS and result.seconds >= 1:
+            return f"{result.target.id}  {result.seconds:.1f} s"
+        return result.target.id
+
+    def _line(self, verdict, text):
+        self._print(f"{verdict:<5}  {text}")
+
+    def _detail(self, word, text):
+        self._print(f"       {word:<8}  {text}")
+
+    def _print(self, text):
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class RichConsole(Console):
+    """The same on a terminal."""
+
+    def __init__(self, machines, verbosity=0, stream=None):
+        super().__init__(machines, verbosity, stream)
+        self._progress = self._console = self._task = None
+        self._bad = 0
+
+    def begin(self, total):
+        from rich.console import Console as Terminal
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeElapsedColumn
+
+        self._console = Terminal(file=self._stream, highlight=False, markup=False, emoji=False)
+        # No thread of its own: the runner forks.
+        self._progress = Progress(
+            BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False), console=self._console,
+            auto_refresh=False, transient=True)
+        self._task = self._progress.add_task("", total=total)
+        self._progress.start()
+
+    def tick(self):
+        self._progress.refresh()
+
+    def result(self, result):
+        self._bad += result.verdict in BAD
+        self._progress.update(self._task, advance=1,
+                              description=f"{self._bad} bad" if self._bad else "")
+        super().result(result)
+
+    def end(self, summary):
+        self._progress.stop()
+        super().end(summary)
+
+    def _line(self, verdict, text):
+        from rich.text import Text
+
+        self._print(Text.assemble((f"{verdict:<5}", _STYLES[verdict]), "  ", text))
+
+    def _detail(self, word, text):
+        from rich.text import Text
+
+        style = {"observed": "red", "expected": "green", "reason": "magenta"}.get(word, "")
+        self._print(Text.assemble("       ", (f"{word:<8}", "dim"), "  ", (text, style)))
+
+    def _print(self, text):
+        self._console.print(text, soft_wrap=True)
+
+
+def again(target):
+    """The command that runs one target again."""
+    return f"./run_tests.sh --machine {target.machine.name} {target.point_id}"

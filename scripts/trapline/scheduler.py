@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boots side by side, one per guest and machine, and again after a fatal case.
+
+Every boot that ends badly costs at least the point it died in, so there are never more boots
+than points. What remains of a guest then is shared among the free slots, because a machine
+that dies in one case may well die in many.
+"""
+
+import selectors
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from .boot import Boot
+from .errors import UsageError
+from .ktap import Said
+from .machines.base import Order
+from .verdicts import SKIP, Result, judge
+
+ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
+ARGS_SIZE = 4096
+TIMEOUT = 10.0          # seconds without a result
+HANGS = 3               # after so many, a guest gets a quarter of its time
+MAX_BOOTS_A_LOOP = 4    # started before results are read again
+
+
+@dataclass
+class _Job:
+    """Targets of one section on one machine, in order, for one boot."""
+
+    targets: list
+
+
+@dataclass
+class _Running:
+    boot: Boot
+    job: _Job
+    passed_on: int = 0          # results given away
+    last: float = 0.0           # time of the last one
+    times: list = field(default_factory=list)
+
+
+def patched(rom, words, where):
+    """`rom` (bytes) with the argument block filled with `words`. UsageError if it has none."""
+    at = rom.find(ARGS_MAGIC)
+    if at < 0 or rom.find(ARGS_MAGIC, at + 1) >= 0 or at + ARGS_SIZE > len(rom):
+        raise UsageError(f"{where}: does not have exactly one argument block")
+    block = ARGS_MAGIC + " ".join(words).encode()
+    if len(block) >= ARGS_SIZE:
+        raise ValueError("too many words")
+    return rom[:at] + block.ljust(ARGS_SIZE, b"\0") + rom[at + ARGS_SIZE:]
+
+
+def ranges(numbers):
+    """"0-3,7" for ascending numbers."""
+    parts = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+class Scheduler:
+    """Runs `targets` with at most `slots` boots at a time.
+
+    `on_result(Result)` is called as each becomes known, `on_tick()` a few times a second.
+    `timeout` overrides every other, in seconds. `machine_seconds` has, for each machine's name,
+    the time from its first start to its last end.
+    """
+
+    def __init__(self, targets, slots, on_result, expectations=(), timeout=None, on_tick=None):
+        self._slots = slots
+        self._on_result = on_result
+        self._on_tick = on_tick or (lambda: None)
+        self._expectations = expectations
+        self._timeout = timeout
+        self._queue = deque()
+        self._running = {}              # Boot: _Running
+        self._roms = {}
+        self._hangs = {}                # (section, machine): number
+        self._symbols = {}
+        self._spans = {}                # machine name: [start, end]
+        self.boots = 0
+        jobs = {}
+        for target in targets:
+            jobs.setdefault((target.section.name, target.machine.name), []).append(target)
+        for group in jobs.values():
+            reason = group[0].section.unfit(group[0].machine)
+            if reason:
+                self._queue.append((group, reason))
+            else:
+                self._queue.append((_Job(group), None))
+
+    @property
+    def machine_seconds(self):
+        return {name: end - start for name, (start, end) in self._spans.items()}
+
+    def run(self):
+        """Until every target has its result. Whatever ends it, no boot outlives it."""
+        with selectors.DefaultSelector() as selector:
+            try:
+                while self._queue or self._running:
+                    self._start(selector)
+                    self._wait(selector)
+            finally:
+                self._stop()
+
+    def _stop(self):
+        if not self._running:
+            return
+        old = [(s, signal.signal(s, signal.SIG_IGN)) for s in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            for boot in self._running:
+                boot.close()
+            self._running.clear()
+        finally:
+            for number, handler in old:
+                signal.signal(number, handler)
+
+    def _start(self, selector):
+        started = 0
+        while self._queue and len(self._running) < self._slots and started < MAX_BOOTS_A_LOOP:
+            job, reason = self._queue.popleft()
+            if reason:
+                for target in job:
+                    self._on_result(Result(target, SKIP, reason))
+                continue
+            self._boot(selector, job)
+            started += 1
+
+    def _boot(self, selector, job):
+        first = job.targets[0]
+        section, image, machine = first.section, first.image, first.machine
+        words = [f"cpus={section.smp}"]
+        if len(job.targets) < len(image.points):
+            words.insert(0, "points=" + ranges(t.point.index for t in job.targets))
+        try:
+            rom = patched(self._rom(image), words, image.rom)
+        except ValueError:
+            # More words than the block holds: in two boots, then.
+            half = len(job.targets) // 2
+            self._queue.appendleft((_Job(job.targets[half:]), None))
+            self._queue.appendleft((_Job(job.targets[:half]), None))
+            return
+        timeout = self._timeout
+        if timeout is None:
+            timeout = (section.timeout or TIMEOUT) * machine.slowness
+        if self._hangs.get((section.name, machine.name), 0) >= HANGS:
+            timeout /= 4
+        now = time.monotonic()
+        span = self._spans.setdefault(machine.name, [now, now])
+        self.boots += 1
+        try:
+            boot = Boot(machine, machine.command(Order(rom, section.smp, section.qemu_params)),
+                        [t.said_name for t in job.targets], timeout)
+        except OSError as error:
+            span[1] = time.monotonic()
+            reason = f"{machine.name} cannot be started: {error.strerror or error}"
+            for target in job.targets:
+                self._emit(target, Said(), 0.0, crash=reason)
+            return
+        self._running[boot] = _Running(boot, job, last=boot.started)
+        for fd in boot.fds:
+            selector.register(fd, selectors.EVENT_READ, boot)
+
+    def _rom(self, image):
+        if image.name not in self._roms:
+            try:
+                with open(image.rom, "rb") as file:
+                    self._roms[image.name] = file.read()
+            except OSError as error:
+                raise UsageError(f"{image.rom}: {error.strerror}") from None
+        return self._roms[image.name]
+
+    def _wait(self, selector):
+        if not self._running:
+            return
+        wait = min(b.deadline for b in self._running) - time.monotonic()
+        events = selector.select(max(0.0, min(wait, 0.25)))
+        for key, _ in events:
+            boot = key.data
+            if boot.alive:
+                before = set(boot.fds)
+                # A descriptor closed by its boot may come again under the same number.
+                for fd in before:
+                    if fd == key.fd:
+                        boot.ready(fd)
+                self._follow(selector, boot, before)
+        now = time.monotonic()
+        for boot in [b for b in self._running if b.deadline <= now]:
+            boot.expired()
+        for running in list(self._running.values()):
+            if not running.boot.alive:
+                self._finished(running)
+        self._on_tick()
+
+    def _follow(self, selector, boot, before):
+        """After `boot` read something: closed descriptors and new results."""
+        for fd in before - set(boot.fds):
+            try:
+                selector.unregister(fd)
+            except KeyError:
+                pass
+        running = self._running[boot]
+        stream = boot.stream
+        now = time.monotonic()
+        while len(running.times) < len(stream.results):
+            running.times.append(now - running.last)
+            running.last = now
+        if stream.planned and not running.times:
+            running.last = min(running.last, now)
+        # The last result waits for the end: without a closing line it counts for nothing.
+        while running.passed_on < min(len(stream.results), len(stream.names) - 1):
+            self._pass_on(running)
+
+    def _pass_on(self, running):
+        i = running.passed_on
+        running.passed_on += 1
+        self._emit(running.job.targets[i], running.boot.stream.results[i], running.times[i])
+
+    def _finished(self, running):
+        boot, targets = running.boot, running.job.targets
+        del self._running[boot]
+        stream, reason = boot.stream, boot.reason
+        now = time.monotonic()
+        first = targets[0]
+        self._spans[first.machine.name][1] = now
+        while len(running.times) < len(stream.results):
+            running.times.append(now - running.last)
+            running.last = now
+        if reason is None:
+            while running.passed_on < len(targets):
+                self._pass_on(running)
+            return
+        if boot.hung:
+            key = first.section.name, first.machine.name
+            self._hangs[key] = self._hangs.get(key, 0) + 1
+        reason, dump = self._explained(first.image, reason, stream.panic)
+        done = min(len(stream.results), len(targets) - 1)
+        while running.passed_on < done:
+            self._pass_on(running)
+        died_in = len(targets) if not stream.planned else done + 1
+        for i in range(done, died_in):
+            complete = i < len(stream.results)
+            said = stream.results[i] if complete else stream.pending
+            if not complete:
+                stream.pending = Said()
+            self._emit(targets[i], said, now - running.last, crash=reason, dump=dump)
+            # One death, told once.
+            running.last, dump = now, []
+            reason = f"the guest had no plan: see {targets[done].id}"
+        rest = targets[died_in:]
+        if rest:
+            free = self._slots - len(self._running) - len(self._queue)
+            parts = max(1, min(free, len(rest)))
+            size = -(-len(rest) // parts)
+            jobs = [(_Job(rest[i:i + size]), None) for i in range(0, len(rest), size)]
+            self._queue.extendleft(reversed(jobs))
+
+    def _explained(self, image, reason, panic):
+        """Reason and register dump with names beside addresses of the guest."""
+        from .symbols import Symbols
+
+        if image.elf not in self._symbols:
+            self._symbols[image.elf] = Symbols(image.elf)
+        symbols = self._symbols[image.elf]
+        return symbols.annotate(reason), [symbols.annotate(line) for line in panic]
+
+    def _emit(self, target, said, seconds, **more):
+        self._on_result(judge(target, said, seconds, expectations=self._expectations, **more))

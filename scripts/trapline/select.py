@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which points on which machines."""
+
+from dataclasses import dataclass, field
+
+from .errors import UsageError, nearest, unknown
+
+
+@dataclass(eq=False)
+class Target:
+    """One point on one machine: what a result is about, and a pytest item."""
+
+    section: object         # config.Section
+    image: object           # guests.Image
+    point: object           # guests.Point
+    machine: object         # machines.base.Machine
+    point_id: str = field(init=False)   # "int3/cold_stack:cpl0"
+    id: str = field(init=False)         # "int3/cold_stack:cpl0@tcg"
+    said_name: str = field(init=False)  # what the guest calls it: its image may have two sections
+
+    def __post_init__(self):
+        self.point_id = f"{self.section.name}/{self.point.name}"
+        self.id = f"{self.point_id}@{self.machine.name}"
+        self.said_name = f"{self.image.name}/{self.point.name}"
+
+    @property
+    def case_id(self):
+        return f"{self.section.name}/{self.point.case.name}"
+
+
+def sections(all_sections, words, groups):
+    """Sections that `words` (GUEST or GUEST/CASE…) and `groups` leave, in order."""
+    for word in words:
+        if word.partition("/")[0] not in all_sections:
+            raise unknown("guest", word, all_sections)
+    chosen = [s for name, s in all_sections.items()
+              if not words or any(w.partition("/")[0] == name for w in words)]
+    known = sorted({g for s in all_sections.values() for g in s.groups})
+    for group in groups:
+        if group not in known:
+            raise unknown("group", group, known)
+    found = [s for s in chosen if not groups or set(groups) & set(s.groups)]
+    if not found:
+        raise UsageError(f"no guest named is in group {', '.join(groups)}")
+    return found
+
+
+def targets(chosen, images, machines, words, expression):
+    """Targets of sections `chosen` on `machines`, narrowed by `words` and -k `expression`.
+
+    UsageError if a word or the expression selects nothing.
+    """
+    every = [Target(s, images[s.file], p, m)
+             for m in machines for s in chosen for p in images[s.file].points]
+    found = every
+    if any("/" in word for word in words):
+        for word in words:
+            if "/" in word and not any(_named(t, word) for t in every):
+                raise unknown("case", word, _names(every, word))
+        found = [t for t in found if any(_named(t, word) for word in words)]
+    if expression is not None:
+        matches = _compile(expression)
+        found = [t for t in found if matches(t.id)]
+        if not found:
+            raise UsageError(f"-k '{expression}' selects no case"
+                             + nearest(_first_word(expression), _names(every, "")))
+    return found
+
+
+def _named(target, word):
+    return word in (target.section.name, target.case_id, target.point_id, target.id)
+
+
+def _names(every, word):
+    """Names like the one the user was typing."""
+    if "@" in word:
+        return list(dict.fromkeys(t.id for t in every))
+    if ":" in word:
+        return list(dict.fromkeys(t.point_id for t in every))
+    if "/" in word:
+        return list(dict.fromkeys(t.case_id for t in every))
+    return list(dict.fromkeys([t.point.case.name for t in every] +
+                              [t.section.name for t in every]))
+
+
+def _first_word(expression):
+    import re
+
+    words = [w for w in re.findall(r"[\w/:.@-]+", expression) if w not in ("not", "and", "or")]
+    return words[0] if words else expression
+
+
+def _compile(expression):
+    """A function of an id from pytest's -k expression: parts of it, and, or, not, brackets."""
+    from _pytest.mark.expression import Expression, ParseError
+
+    # pytest's words have no '@', ours do; '+' is in none of our names and pytest takes it.
+    try:
+        compiled = Expression.compile(expression.replace("@", "+"))
+    except ParseError as error:
+        raise UsageError(f"-k '{expression}' is not an expression: {error}") from None
+
+    def matches(id_):
+        folded = id_.replace("@", "+").lower()
+        return compiled.evaluate(lambda word, **_: word.lower() in folded)
+    return matches
+
+
+def explained(chosen, images, word):
+    """(section, case) pairs that `word` (CASE, GUEST/CASE, or a whole id) names."""
+    plain = word.partition("@")[0]
+    found, names = [], []
+    for section in chosen:
+        cases = dict.fromkeys(p.case for p in images[section.file].points)
+        for case in cases:
+            full = f"{section.name}/{case.name}"
+            names += [full, case.name]
+            points = [f"{full}:{e}" for e in case.environments]
+            if plain in (case.name, full, *points):
+                found.append((section, case))
+    if not found:
+        raise unknown("case", word, names)
+    return found

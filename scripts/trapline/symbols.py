@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Addresses of a guest as NAME+0x12. Loaded only when a guest has died."""
+
+import bisect
+import re
+
+_ADDRESS = re.compile(r"\b(?:0x)?([0-9a-fA-F]{5,16})\b")
+
+
+class Symbols:
+    """Symbols of one ELF file. An unreadable file has none: a dump stays worth reading."""
+
+    def __init__(self, path):
+        from elftools.common.exceptions import ELFError
+        from elftools.elf.elffile import ELFFile
+
+        found = {}
+        self._ranges = []
+        try:
+            with open(path, "rb") as file:
+                elf = ELFFile(file)
+                for section in elf.iter_sections():
+                    if section["sh_flags"] & 2:         # SHF_ALLOC
+                        start = section["sh_addr"]
+                        self._ranges.append((start, start + section["sh_size"]))
+                table = elf.get_section_by_name(".symtab")
+                for symbol in table.iter_symbols() if table else ():
+                    kind = symbol["st_info"]["type"]
+                    if symbol.name and kind in ("STT_FUNC", "STT_NOTYPE", "STT_OBJECT") \
+                            and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS"):
+                        # Of several names for an address, a function's is the one to show.
+                        old = found.get(symbol["st_value"])
+                        if old is None or kind == "STT_FUNC":
+                            found[symbol["st_value"]] = symbol.name
+        except (ELFError, OSError):
+            pass
+        self._addresses = sorted(found)
+        self._names = [found[address] for address in self._addresses]
+
+    def name(self, address):
+        """"NAME+0x12" for an address within the guest, else None."""
+        if not any(start <= address < end for start, end in self._ranges):
+            return None
+        i = bisect.bisect_right(self._addresses, address) - 1
+        if i < 0:
+            return None
+        offset = address - self._addresses[i]
+        return self._names[i] + (f"+{offset:#x}" if offset else "")
+
+    def annotate(self, line):
+        """`line` with <NAME+0x12> behind every number that is an address of the guest."""
+        def one(match):
+            name = self.name(int(match[1], 16))
+            return f"{match[0]} <{name}>" if name else match[0]
+        return _ADDRESS.sub(one, line)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""TOML files with checked keys."""
+
+from .errors import UsageError, nearest
+
+
+def load(path):
+    """The table in `path`. UsageError if it cannot be read or is not TOML."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+
+
+def check_keys(table, required, optional, where):
+    """UsageError unless `table` has all of `required`, and nothing beyond `optional`.
+
+    Both are mappings from a key to the type (or tuple of types) of its value; a required
+    string must not be blank. `where` begins the sentence.
+    """
+    valid = {**required, **optional}
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: is not a table")
+    for key, value in table.items():
+        if key not in valid:
+            raise UsageError(f"{where}: unknown key '{key}'{nearest(key, valid)}")
+        if not isinstance(value, valid[key]):
+            raise UsageError(f"{where}: '{key}' has the wrong type")
+    for key in required:
+        if key not in table:
+            raise UsageError(f"{where}: has no '{key}'")
+        if isinstance(table[key], str) and not table[key].strip() and key != "observed":
+            raise UsageError(f"{where}: '{key}' is empty")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From what a guest said about a point to a verdict."""
+
+from dataclasses import dataclass, field
+
+from .expectations import CRASH
+
+PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "known", "fixed"
+VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED)
+BAD = (FAIL, CRASHED)           # these make the exit status 1
+
+
+@dataclass
+class Result:
+    """The verdict on one Target. Strings are printable; `seconds` is of the point alone."""
+
+    target: object              # select.Target
+    verdict: str
+    reason: str = ""            # of skip, crash, known and fixed
+    expected: str = ""
+    allowed: list = field(default_factory=list)     # (trace, reference)
+    observed: str = ""
+    notes: list = field(default_factory=list)
+    values: list = field(default_factory=list)      # (name, number, unit)
+    dump: list = field(default_factory=list)        # register dump of a crash
+    seconds: float = 0.0
+    known: object = None        # the expectations.Known it met
+
+
+def judge(target, said, seconds, crash=None, dump=(), expectations=()):
+    """Result for `target`.
+
+    `said` is its ktap.Said, complete if `crash` is None, else what had come before the death;
+    `crash` is then the reason. `expectations` are the entries that may apply.
+    """
+    observed = "; ".join(said.observed or said.trace)
+    result = Result(target, PASS, observed=observed, allowed=said.allowed, values=said.values,
+                    expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds)
+    if said.dropped:
+        result.notes.append(f"({said.dropped} more lines)")
+    entries = [e for e in expectations
+               if e.covers(target.point_id, target.machine.name, target.machine.number())]
+    if crash is not None:
+        result.verdict, result.reason, result.dump = CRASHED, crash, list(dump)
+        seen = CRASH
+    elif said.skip is not None:
+        result.verdict, result.reason = SKIP, said.skip
+        return result
+    elif said.ok:
+        if said.trace and not result.expected and not said.allowed:
+            result.expected = "; ".join(said.trace)
+        if entries:
+            entry = entries[0]
+            result.verdict, result.known = FIXED, entry
+            result.reason = f"passes, though {entry.where} expects {' or '.join(entry.observed)}"
+        return result
+    else:
+        result.verdict = FAIL
+        seen = observed
+    for entry in entries:
+        if seen in entry.observed:
+            result.known = entry
+            crash_reason = f" ({result.reason})" if crash is not None else ""
+            result.verdict, result.reason = KNOWN, entry.reason + crash_reason
+            return result
+    if entries:
+        result.notes.append(f"known to fail, but differently: {entries[0].where} expects "
+                            + " or ".join(entries[0].observed))
+    return result
