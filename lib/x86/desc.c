@@ -17,10 +17,13 @@ extern const uint64_t boot_gdt[GDT_BYTES / 8];
 _Static_assert(sizeof(struct gate) == 16, "SDM 3A, 64-Bit Mode IDT");
 _Static_assert(sizeof(struct tss) == 104, "SDM 3A, 64-Bit TSS");
 
+static bool idt_changed = true;
+
 void gate_set_handler(unsigned vector, const void *handler)
 {
 	uint64_t address = (uint64_t)handler;
 
+	idt_changed = true;
 	idt[vector].offset_low = address;
 	idt[vector].offset_middle = address >> 16;
 	idt[vector].offset_high = address >> 32;
@@ -28,23 +31,28 @@ void gate_set_handler(unsigned vector, const void *handler)
 
 void gate_set_dpl(unsigned vector, unsigned dpl)
 {
+	idt_changed = true;
 	idt[vector].attributes &= ~(3 << GATE_DPL_SHIFT);
 	idt[vector].attributes |= dpl << GATE_DPL_SHIFT;
 }
 
 void gate_set_present(unsigned vector, bool present)
 {
+	idt_changed = true;
 	idt[vector].attributes &= ~GATE_PRESENT;
 	idt[vector].attributes |= present ? GATE_PRESENT : 0;
 }
 
 void gate_set_ist(unsigned vector, unsigned ist)
 {
+	idt_changed = true;
 	idt[vector].ist = ist;
 }
 
 static void idt_reset(void)
 {
+	if (!idt_changed)
+		return;
 	for (unsigned v = 0; v < 256; v++) {
 		idt[v] = (struct gate){
 			.selector = KERNEL_CS,
@@ -52,6 +60,7 @@ static void idt_reset(void)
 		};
 		gate_set_handler(v, vector_stubs + v * VECTOR_STUB_BYTES);
 	}
+	idt_changed = false;
 }
 
 void load_idt(const void *base, uint16_t limit)
@@ -95,24 +104,12 @@ struct table_pointer read_gdtr(void)
 	return p;
 }
 
-static void load_tables(struct descriptors *d, uint64_t rsp0)
+void desc_reset(struct descriptors *d, uint64_t rsp0)
 {
+	idt_reset();
 	memcpy(d->gdt, boot_gdt, sizeof(d->gdt));
 	d->tss = (struct tss){.rsp = {rsp0}, .io_map_base = sizeof(d->tss)};
 	load_gdt(d->gdt);
 	load_tss(d, &d->tss);
 	load_idt(idt, sizeof(idt) - 1);
-}
-
-void desc_init(struct descriptors *d, uint64_t rsp0)
-{
-	if (!idt[0].selector)
-		idt_reset();
-	load_tables(d, rsp0);
-}
-
-void desc_reset(struct descriptors *d, uint64_t rsp0)
-{
-	idt_reset();
-	load_tables(d, rsp0);
 }

@@ -35,10 +35,10 @@ struct descriptors {
 
 extern struct gate idt[256];
 
-/* Fills and loads a CPU's tables; RSP0 is the stack for events from CPL3. */
-void desc_init(struct descriptors *d, uint64_t rsp0);
-
-/* Puts everything below back as desc_init left it, on this CPU. */
+/*
+ * Fills and loads this CPU's tables; RSP0 is the stack for events from CPL3. Puts back everything that
+ * the functions below have changed.
+ */
 void desc_reset(struct descriptors *d, uint64_t rsp0);
 
 /* Gates start as present 64-bit interrupt gates with DPL 3 and no IST, each to its own stub. */

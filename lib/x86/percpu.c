@@ -25,5 +25,5 @@ void percpu_init(unsigned index)
 	cpu->trace->delivered = 0;
 	trace_reset(cpu->trace);
 	wrmsr(MSR_GS_BASE, (uint64_t)cpu);
-	desc_init(&cpu->descriptors, stack_top(index, STACK_EVENTS));
+	desc_reset(&cpu->descriptors, stack_top(index, STACK_EVENTS));
 }

@@ -26,21 +26,25 @@ static const struct {
 };
 #define ENVIRONMENTS (sizeof(environments) / sizeof(environments[0]))
 
+/* The point that is running. */
 static struct {
-	char allowed[MAX_ALLOWED][TRACE_BYTES];
-	const char *references[MAX_ALLOWED];
 	unsigned allowed_used;
 	bool per_run, failed, checked;
 	char skip[160];
 	void *exit[5];
 } now;
 
+static struct {
+	const char *reference;
+	char trace[TRACE_BYTES];
+} allowed[MAX_ALLOWED];
+
 static void add_allowed(const char *reference, const char *format, va_list args)
 {
 	if (now.allowed_used == MAX_ALLOWED)
 		return;
-	now.references[now.allowed_used] = reference;
-	vsnprintf(now.allowed[now.allowed_used++], TRACE_BYTES, format, args);
+	allowed[now.allowed_used].reference = reference;
+	vsnprintf(allowed[now.allowed_used++].trace, TRACE_BYTES, format, args);
 }
 
 void expect(const char *format, ...)
@@ -143,7 +147,7 @@ void need(bool holds, const char *reason, ...)
 static bool run_is_allowed(const char *run)
 {
 	for (unsigned i = 0; i < now.allowed_used; i++)
-		if (strcmp(now.allowed[i], run) == 0)
+		if (strcmp(allowed[i].trace, run) == 0)
 			return true;
 	return false;
 }
@@ -183,12 +187,12 @@ static void observed_text(struct text *out)
 static void print_allowed(void)
 {
 	for (unsigned i = 0; i < now.allowed_used; i++) {
-		if (now.references[i])
-			report_note("allowed %s -- %s", now.allowed[i], now.references[i]);
+		if (allowed[i].reference)
+			report_note("allowed %s -- %s", allowed[i].trace, allowed[i].reference);
 		else if (now.per_run)
-			report_note("allowed %s -- in any run", now.allowed[i]);
+			report_note("allowed %s -- in any run", allowed[i].trace);
 		else
-			report_line("expected", now.allowed[i]);
+			report_line("expected", allowed[i].trace);
 	}
 }
 

@@ -19,7 +19,7 @@
  */
 struct cursor {
 	const uint8_t *bytes;
-	uint8_t count;		/* <= INSN_MAX_LENGTH */
+	uint8_t count; /* <= INSN_MAX_LENGTH */
 	uint8_t pos;
 	enum insn_status status;
 };
@@ -69,17 +69,17 @@ static enum insn_status verdict(const struct cursor *c, enum insn_status status)
 
 /* ---- prefixes --------------------------------------------------------- */
 
-#define REX_W	8
-#define REX_R	4
-#define REX_X	2
-#define REX_B	1
-#define NO_SEGMENT	0xff
+#define REX_W 8
+#define REX_R 4
+#define REX_X 2
+#define REX_B 1
+#define NO_SEGMENT 0xff
 
 struct prefixes {
-	bool operand_size;	/* 66 */
-	bool address_size;	/* 67 */
-	uint8_t segment;	/* enum insn_segment or NO_SEGMENT */
-	uint8_t rex;		/* the whole byte, or 0 */
+	bool operand_size; /* 66 */
+	bool address_size; /* 67 */
+	uint8_t segment;   /* enum insn_segment or NO_SEGMENT */
+	uint8_t rex;	   /* the whole byte, or 0 */
 };
 
 /*
@@ -87,8 +87,7 @@ struct prefixes {
  * last thing before the opcode; in 64-bit mode the overrides of ES, CS, SS and
  * DS are no prefixes at all and leave an FS or GS before them in force.
  */
-static uint8_t take_prefixes(struct cursor *c, struct insn *insn,
-			     struct prefixes *p)
+static uint8_t take_prefixes(struct cursor *c, struct insn *insn, struct prefixes *p)
 {
 	bool is64 = insn->mode == INSN_MODE_64;
 
@@ -107,7 +106,10 @@ static uint8_t take_prefixes(struct cursor *c, struct insn *insn,
 		case 0x67:
 			p->address_size = true;
 			break;
-		case 0x26: case 0x2e: case 0x36: case 0x3e:
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
 			if (!is64)
 				p->segment = (byte >> 3) & 3;
 			break;
@@ -161,13 +163,13 @@ static void set_sizes(struct insn *insn, const struct prefixes *p)
 
 /* How the operands follow from the opcode. */
 enum form {
-	FORM_NONE,		/* no explicit operands, no ModRM */
+	FORM_NONE, /* no explicit operands, no ModRM */
 	FORM_RM_REG,
 	FORM_REG_RM,
-	FORM_RM_IMM,		/* immediate of operand size, at most 4 bytes */
-	FORM_RM_IMM8,		/* immediate byte, sign-extended */
+	FORM_RM_IMM,  /* immediate of operand size, at most 4 bytes */
+	FORM_RM_IMM8, /* immediate byte, sign-extended */
 	FORM_RM,
-	FORM_REG_RM8,		/* MOVZX, MOVSX: source of one byte */
+	FORM_REG_RM8, /* MOVZX, MOVSX: source of one byte */
 	FORM_REG_RM16,
 	FORM_REG_RM32,
 	FORM_ACC_MOFFS,
@@ -176,11 +178,11 @@ enum form {
 	FORM_PORT_IMM_ACC,
 	FORM_ACC_PORT_DX,
 	FORM_PORT_DX_ACC,
-	FORM_DI_PORT_DX,	/* INS */
-	FORM_PORT_DX_SI,	/* OUTS */
-	FORM_DI_SI,		/* MOVS */
-	FORM_DI_ACC,		/* STOS */
-	FORM_ACC_SI,		/* LODS */
+	FORM_DI_PORT_DX, /* INS */
+	FORM_PORT_DX_SI, /* OUTS */
+	FORM_DI_SI,	 /* MOVS */
+	FORM_DI_ACC,	 /* STOS */
+	FORM_ACC_SI,	 /* LODS */
 	FORM_GPR_DR,
 	FORM_DR_GPR,
 };
@@ -188,10 +190,10 @@ enum form {
 struct opcode {
 	uint8_t op;
 	uint8_t form;
-	bool byte;		/* all operands are of one byte */
-	bool lockable;		/* with memory as destination */
-	bool group;		/* ModRM.reg chooses the operation */
-	uint8_t number;		/* the opcode itself */
+	bool byte;	/* all operands are of one byte */
+	bool lockable;	/* with memory as destination */
+	bool group;	/* ModRM.reg chooses the operation */
+	uint8_t number; /* the opcode itself */
 };
 
 static void set(struct opcode *o, enum insn_op op, enum form form)
@@ -229,13 +231,16 @@ static void one_byte_opcode(struct opcode *o, enum insn_mode mode)
 		if (mode == INSN_MODE_64)
 			set(o, INSN_OP_MOVX, FORM_REG_RM32);
 		break;
-	case 0x6c: case 0x6d:
+	case 0x6c:
+	case 0x6d:
 		set_pair(o, INSN_OP_INS, FORM_DI_PORT_DX);
 		break;
-	case 0x6e: case 0x6f:
+	case 0x6e:
+	case 0x6f:
 		set_pair(o, INSN_OP_OUTS, FORM_PORT_DX_SI);
 		break;
-	case 0x80: case 0x81:
+	case 0x80:
+	case 0x81:
 		set_pair(o, INSN_OP_NONE, FORM_RM_IMM);
 		o->group = true;
 		break;
@@ -243,55 +248,71 @@ static void one_byte_opcode(struct opcode *o, enum insn_mode mode)
 		set(o, INSN_OP_NONE, FORM_RM_IMM8);
 		o->group = true;
 		break;
-	case 0x84: case 0x85:
+	case 0x84:
+	case 0x85:
 		set_pair(o, INSN_OP_TEST, FORM_RM_REG);
 		break;
-	case 0x86: case 0x87:
+	case 0x86:
+	case 0x87:
 		set_pair(o, INSN_OP_XCHG, FORM_RM_REG);
 		o->lockable = true;
 		break;
-	case 0x88: case 0x89:
+	case 0x88:
+	case 0x89:
 		set_pair(o, INSN_OP_MOV, FORM_RM_REG);
 		break;
-	case 0x8a: case 0x8b:
+	case 0x8a:
+	case 0x8b:
 		set_pair(o, INSN_OP_MOV, FORM_REG_RM);
 		break;
-	case 0xa0: case 0xa1:
+	case 0xa0:
+	case 0xa1:
 		set_pair(o, INSN_OP_MOV, FORM_ACC_MOFFS);
 		break;
-	case 0xa2: case 0xa3:
+	case 0xa2:
+	case 0xa3:
 		set_pair(o, INSN_OP_MOV, FORM_MOFFS_ACC);
 		break;
-	case 0xa4: case 0xa5:
+	case 0xa4:
+	case 0xa5:
 		set_pair(o, INSN_OP_MOVS, FORM_DI_SI);
 		break;
-	case 0xaa: case 0xab:
+	case 0xaa:
+	case 0xab:
 		set_pair(o, INSN_OP_STOS, FORM_DI_ACC);
 		break;
-	case 0xac: case 0xad:
+	case 0xac:
+	case 0xad:
 		set_pair(o, INSN_OP_LODS, FORM_ACC_SI);
 		break;
-	case 0xc6: case 0xc7:
+	case 0xc6:
+	case 0xc7:
 		set_pair(o, INSN_OP_NONE, FORM_RM_IMM);
 		o->group = true;
 		break;
-	case 0xe4: case 0xe5:
+	case 0xe4:
+	case 0xe5:
 		set_pair(o, INSN_OP_IN, FORM_ACC_PORT_IMM);
 		break;
-	case 0xe6: case 0xe7:
+	case 0xe6:
+	case 0xe7:
 		set_pair(o, INSN_OP_OUT, FORM_PORT_IMM_ACC);
 		break;
-	case 0xec: case 0xed:
+	case 0xec:
+	case 0xed:
 		set_pair(o, INSN_OP_IN, FORM_ACC_PORT_DX);
 		break;
-	case 0xee: case 0xef:
+	case 0xee:
+	case 0xef:
 		set_pair(o, INSN_OP_OUT, FORM_PORT_DX_ACC);
 		break;
 	case 0xf4:
 		set(o, INSN_OP_HLT, FORM_NONE);
 		break;
-	case 0xf6: case 0xf7:
-	case 0xfe: case 0xff:
+	case 0xf6:
+	case 0xf7:
+	case 0xfe:
+	case 0xff:
 		set_pair(o, INSN_OP_NONE, FORM_RM);
 		o->group = true;
 		break;
@@ -302,22 +323,27 @@ static void one_byte_opcode(struct opcode *o, enum insn_mode mode)
 static void group_opcode(struct opcode *o, unsigned int reg)
 {
 	switch (o->number) {
-	case 0x80: case 0x81: case 0x83:
+	case 0x80:
+	case 0x81:
+	case 0x83:
 		o->op = INSN_OP_ADD + reg;
 		o->lockable = o->op != INSN_OP_CMP;
 		break;
-	case 0xc6: case 0xc7:
+	case 0xc6:
+	case 0xc7:
 		if (reg == 0)
 			o->op = INSN_OP_MOV;
 		break;
-	case 0xf6: case 0xf7:
+	case 0xf6:
+	case 0xf7:
 		if (reg == 0)
 			set(o, INSN_OP_TEST, FORM_RM_IMM);
 		else if (reg == 2 || reg == 3)
 			o->op = reg == 2 ? INSN_OP_NOT : INSN_OP_NEG;
 		o->lockable = reg != 0;
 		break;
-	case 0xfe: case 0xff:
+	case 0xfe:
+	case 0xff:
 		if (reg < 2)
 			o->op = reg == 0 ? INSN_OP_INC : INSN_OP_DEC;
 		o->lockable = true;
@@ -335,21 +361,51 @@ static void group7_opcode(struct cursor *c, struct opcode *o, uint8_t rep)
 	enum insn_op op = INSN_OP_NONE;
 
 	switch (next_byte(c)) {
-	case 0xc8: op = INSN_OP_MONITOR; break;
-	case 0xc9: op = INSN_OP_MWAIT; break;
-	case 0xd1: op = INSN_OP_XSETBV; break;
-	case 0xd8: op = INSN_OP_VMRUN; break;
-	case 0xd9: op = INSN_OP_VMMCALL; break;
-	case 0xda: op = INSN_OP_VMLOAD; break;
-	case 0xdb: op = INSN_OP_VMSAVE; break;
-	case 0xdc: op = INSN_OP_STGI; break;
-	case 0xdd: op = INSN_OP_CLGI; break;
-	case 0xde: op = INSN_OP_SKINIT; break;
-	case 0xdf: op = INSN_OP_INVLPGA; break;
-	case 0xf9: op = INSN_OP_RDTSCP; break;
-	case 0xfa: op = INSN_OP_MONITORX; break;
-	case 0xfb: op = INSN_OP_MWAITX; break;
-	case 0xfd: op = INSN_OP_RDPRU; break;
+	case 0xc8:
+		op = INSN_OP_MONITOR;
+		break;
+	case 0xc9:
+		op = INSN_OP_MWAIT;
+		break;
+	case 0xd1:
+		op = INSN_OP_XSETBV;
+		break;
+	case 0xd8:
+		op = INSN_OP_VMRUN;
+		break;
+	case 0xd9:
+		op = INSN_OP_VMMCALL;
+		break;
+	case 0xda:
+		op = INSN_OP_VMLOAD;
+		break;
+	case 0xdb:
+		op = INSN_OP_VMSAVE;
+		break;
+	case 0xdc:
+		op = INSN_OP_STGI;
+		break;
+	case 0xdd:
+		op = INSN_OP_CLGI;
+		break;
+	case 0xde:
+		op = INSN_OP_SKINIT;
+		break;
+	case 0xdf:
+		op = INSN_OP_INVLPGA;
+		break;
+	case 0xf9:
+		op = INSN_OP_RDTSCP;
+		break;
+	case 0xfa:
+		op = INSN_OP_MONITORX;
+		break;
+	case 0xfb:
+		op = INSN_OP_MWAITX;
+		break;
+	case 0xfd:
+		op = INSN_OP_RDPRU;
+		break;
 	}
 	if (rep != INSN_REP_NONE)
 		op = op == INSN_OP_VMMCALL ? INSN_OP_VMGEXIT : INSN_OP_NONE;
@@ -396,17 +452,21 @@ static void two_byte_opcode(struct cursor *c, struct opcode *o, uint8_t rep)
 	case 0xaa:
 		set(o, INSN_OP_RSM, FORM_NONE);
 		break;
-	case 0xb0: case 0xb1:
+	case 0xb0:
+	case 0xb1:
 		set_pair(o, INSN_OP_CMPXCHG, FORM_RM_REG);
 		o->lockable = true;
 		break;
-	case 0xb6: case 0xbe:
+	case 0xb6:
+	case 0xbe:
 		set(o, INSN_OP_MOVX, FORM_REG_RM8);
 		break;
-	case 0xb7: case 0xbf:
+	case 0xb7:
+	case 0xbf:
 		set(o, INSN_OP_MOVX, FORM_REG_RM16);
 		break;
-	case 0xc0: case 0xc1:
+	case 0xc0:
+	case 0xc1:
 		set_pair(o, INSN_OP_XADD, FORM_RM_REG);
 		o->lockable = true;
 		break;
@@ -417,14 +477,14 @@ static void two_byte_opcode(struct cursor *c, struct opcode *o, uint8_t rep)
 
 static struct insn_operand operand(enum insn_operand_kind kind, unsigned int size)
 {
-	struct insn_operand o = { kind, size, INSN_NO_REG };
+	struct insn_operand o = {kind, size, INSN_NO_REG};
 
 	return o;
 }
 
 static struct insn_operand gpr(unsigned int reg, unsigned int size, uint8_t rex)
 {
-	struct insn_operand o = { INSN_GPR, size, reg };
+	struct insn_operand o = {INSN_GPR, size, reg};
 
 	/* Without REX, byte registers 4..7 are AH CH DH BH. */
 	if (size == 1 && !rex && reg >= 4) {
@@ -437,9 +497,9 @@ static struct insn_operand gpr(unsigned int reg, unsigned int size, uint8_t rex)
 static void take_mem16(struct cursor *c, struct insn_mem *mem, uint8_t modrm)
 {
 	enum { BX = 3, BP = 5, SI = 6, DI = 7 };
-	static const uint8_t base[8] = { BX, BX, BP, BP, SI, DI, BP, BX };
-	static const uint8_t index[8] = { SI, DI, SI, DI, INSN_NO_REG,
-					  INSN_NO_REG, INSN_NO_REG, INSN_NO_REG };
+	static const uint8_t base[8] = {BX, BX, BP, BP, SI, DI, BP, BX};
+	static const uint8_t index[8] = {SI,	      DI,	   SI,		DI,
+					 INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG};
 	unsigned int mod = modrm >> 6, rm = modrm & 7;
 
 	mem->base = base[rm];
@@ -484,9 +544,8 @@ static void take_mem32(struct cursor *c, struct insn_mem *mem, uint8_t modrm,
 		mem->disp = next_signed(c, 4);
 }
 
-static struct insn_operand take_rm(struct cursor *c, struct insn *insn,
-				   const struct prefixes *p, uint8_t modrm,
-				   unsigned int size)
+static struct insn_operand take_rm(struct cursor *c, struct insn *insn, const struct prefixes *p,
+				   uint8_t modrm, unsigned int size)
 {
 	struct insn_mem *mem = &insn->mem;
 
@@ -519,8 +578,8 @@ static void cap_port_size(struct insn *insn)
 }
 
 /* Returns false for an encoding that isn't ours after all. */
-static bool take_operands(struct cursor *c, struct insn *insn,
-			  const struct prefixes *p, struct opcode *o)
+static bool take_operands(struct cursor *c, struct insn *insn, const struct prefixes *p,
+			  struct opcode *o)
 {
 	struct insn_operand acc, reg = operand(INSN_NO_OPERAND, 0), rm = reg;
 	unsigned int size, source;
@@ -534,8 +593,11 @@ static bool take_operands(struct cursor *c, struct insn *insn,
 	acc = gpr(0, size, p->rex);
 
 	switch (o->form) {
-	case FORM_RM_REG: case FORM_REG_RM: case FORM_RM_IMM:
-	case FORM_RM_IMM8: case FORM_RM:
+	case FORM_RM_REG:
+	case FORM_REG_RM:
+	case FORM_RM_IMM:
+	case FORM_RM_IMM8:
+	case FORM_RM:
 		modrm = next_byte(c);
 		if (o->group)
 			group_opcode(o, modrm >> 3 & 7);
@@ -544,17 +606,19 @@ static bool take_operands(struct cursor *c, struct insn *insn,
 		reg = gpr((modrm >> 3 & 7) | (p->rex & REX_R ? 8 : 0), size, p->rex);
 		rm = take_rm(c, insn, p, modrm, size);
 		break;
-	case FORM_REG_RM8: case FORM_REG_RM16: case FORM_REG_RM32:
+	case FORM_REG_RM8:
+	case FORM_REG_RM16:
+	case FORM_REG_RM32:
 		if (o->form == FORM_REG_RM32 && size == 2)
 			return false;
 		modrm = next_byte(c);
 		source = 1u << (o->form - FORM_REG_RM8);
 		reg = gpr((modrm >> 3 & 7) | (p->rex & REX_R ? 8 : 0), size, p->rex);
 		rm = take_rm(c, insn, p, modrm, source);
-		insn->extend = (o->number & 0xf8) == 0xb0 ? INSN_EXTEND_ZERO :
-							    INSN_EXTEND_SIGN;
+		insn->extend = (o->number & 0xf8) == 0xb0 ? INSN_EXTEND_ZERO : INSN_EXTEND_SIGN;
 		break;
-	case FORM_GPR_DR: case FORM_DR_GPR:
+	case FORM_GPR_DR:
+	case FORM_DR_GPR:
 		/* ModRM.mod doesn't count, nor does an operand-size prefix. */
 		modrm = next_byte(c);
 		size = insn->mode == INSN_MODE_64 ? 8 : 4;
@@ -569,12 +633,16 @@ static bool take_operands(struct cursor *c, struct insn *insn,
 	case FORM_NONE:
 		insn->operand_size = 0;
 		break;
-	case FORM_RM_REG: case FORM_GPR_DR:
+	case FORM_RM_REG:
+	case FORM_GPR_DR:
 		insn->dst = rm;
 		insn->src = reg;
 		break;
-	case FORM_REG_RM: case FORM_DR_GPR:
-	case FORM_REG_RM8: case FORM_REG_RM16: case FORM_REG_RM32:
+	case FORM_REG_RM:
+	case FORM_DR_GPR:
+	case FORM_REG_RM8:
+	case FORM_REG_RM16:
+	case FORM_REG_RM32:
 		insn->dst = reg;
 		insn->src = rm;
 		break;
@@ -674,11 +742,11 @@ static void clear(struct insn *insn, enum insn_mode mode)
 	insn->imm = 0;
 }
 
-enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes,
-			     size_t count, enum insn_mode mode)
+enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes, size_t count,
+			     enum insn_mode mode)
 {
-	struct cursor c = { bytes, 0, 0, INSN_OK };
-	struct opcode o = { INSN_OP_NONE, FORM_NONE, false, false, false, 0 };
+	struct cursor c = {bytes, 0, 0, INSN_OK};
+	struct opcode o = {INSN_OP_NONE, FORM_NONE, false, false, false, 0};
 	struct prefixes p;
 
 	c.count = count < INSN_MAX_LENGTH ? count : INSN_MAX_LENGTH;
@@ -712,8 +780,7 @@ enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes,
 
 static bool is_memory(const struct insn_operand *o)
 {
-	return o->kind == INSN_MEM || o->kind == INSN_MEM_SI ||
-	       o->kind == INSN_MEM_DI;
+	return o->kind == INSN_MEM || o->kind == INSN_MEM_SI || o->kind == INSN_MEM_DI;
 }
 
 const struct insn_operand *insn_memory_operand(const struct insn *insn)
@@ -727,12 +794,14 @@ unsigned int insn_memory_access(const struct insn *insn)
 {
 	if (!insn_memory_operand(insn))
 		return 0;
-	if (insn->op == INSN_OP_CMP || insn->op == INSN_OP_TEST ||
-	    !is_memory(&insn->dst))
+	if (insn->op == INSN_OP_CMP || insn->op == INSN_OP_TEST || !is_memory(&insn->dst))
 		return INSN_ACCESS_READ;
 
 	switch (insn->op) {
-	case INSN_OP_MOV: case INSN_OP_MOVS: case INSN_OP_STOS: case INSN_OP_INS:
+	case INSN_OP_MOV:
+	case INSN_OP_MOVS:
+	case INSN_OP_STOS:
+	case INSN_OP_INS:
 		return INSN_ACCESS_WRITE;
 	default:
 		return INSN_ACCESS_READ | INSN_ACCESS_WRITE;
@@ -742,16 +811,14 @@ unsigned int insn_memory_access(const struct insn *insn)
 const char *insn_op_name(unsigned int op)
 {
 	static const char names[INSN_OP_COUNT][10] = {
-		"?",
-		"add", "or", "adc", "sbb", "and", "sub", "xor", "cmp",
-		"test", "not", "neg", "inc", "dec", "mov", "movx",
-		"xchg", "xadd", "cmpxchg", "movs", "stos", "lods",
-		"in", "out", "ins", "outs", "mov dr",
-		"cpuid", "rdmsr", "wrmsr", "rdpmc", "rdtsc", "rdtscp",
-		"rdpru", "xsetbv", "hlt", "invd", "wbinvd", "wbnoinvd",
-		"monitor", "monitorx", "mwait", "mwaitx", "rsm",
-		"vmrun", "vmmcall", "vmgexit", "vmload", "vmsave",
-		"stgi", "clgi", "skinit", "invlpga",
+		"?",	  "add",   "or",     "adc",	 "sbb",	    "and",	"sub",
+		"xor",	  "cmp",   "test",   "not",	 "neg",	    "inc",	"dec",
+		"mov",	  "movx",  "xchg",   "xadd",	 "cmpxchg", "movs",	"stos",
+		"lods",	  "in",	   "out",    "ins",	 "outs",    "mov dr",	"cpuid",
+		"rdmsr",  "wrmsr", "rdpmc",  "rdtsc",	 "rdtscp",  "rdpru",	"xsetbv",
+		"hlt",	  "invd",  "wbinvd", "wbnoinvd", "monitor", "monitorx", "mwait",
+		"mwaitx", "rsm",   "vmrun",  "vmmcall",	 "vmgexit", "vmload",	"vmsave",
+		"stgi",	  "clgi",  "skinit", "invlpga",
 	};
 
 	return op < INSN_OP_COUNT ? names[op] : names[0];

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 /* The architecture's limit; a longer instruction raises #GP(0). */
-#define INSN_MAX_LENGTH		15
+#define INSN_MAX_LENGTH 15
 
 /* Size of code: CS.L=1 is 64, else CS.D chooses 32 or 16. */
 enum insn_mode {
@@ -35,10 +35,10 @@ enum insn_mode {
 
 enum insn_status {
 	INSN_OK,
-	INSN_MORE,		/* the bytes end inside the instruction */
-	INSN_TOO_LONG,		/* more than 15 bytes: the CPU raises #GP(0) */
-	INSN_INVALID,		/* a known opcode in a form that raises #UD */
-	INSN_UNSUPPORTED,	/* not an instruction that this decoder knows */
+	INSN_MORE,	  /* the bytes end inside the instruction */
+	INSN_TOO_LONG,	  /* more than 15 bytes: the CPU raises #GP(0) */
+	INSN_INVALID,	  /* a known opcode in a form that raises #UD */
+	INSN_UNSUPPORTED, /* not an instruction that this decoder knows */
 };
 
 enum insn_op {
@@ -60,7 +60,7 @@ enum insn_op {
 	INSN_OP_INC,
 	INSN_OP_DEC,
 	INSN_OP_MOV,
-	INSN_OP_MOVX,		/* MOVZX, MOVSX, MOVSXD: see insn.extend */
+	INSN_OP_MOVX, /* MOVZX, MOVSX, MOVSXD: see insn.extend */
 	INSN_OP_XCHG,
 	INSN_OP_XADD,
 	INSN_OP_CMPXCHG,
@@ -97,7 +97,7 @@ enum insn_op {
 	INSN_OP_RSM,
 	INSN_OP_VMRUN,
 	INSN_OP_VMMCALL,
-	INSN_OP_VMGEXIT,	/* VMMCALL after F3 or F2: insn.rep tells which */
+	INSN_OP_VMGEXIT, /* VMMCALL after F3 or F2: insn.rep tells which */
 	INSN_OP_VMLOAD,
 	INSN_OP_VMSAVE,
 	INSN_OP_STGI,
@@ -119,8 +119,8 @@ enum insn_segment {
 
 enum insn_rep {
 	INSN_REP_NONE,
-	INSN_REP,		/* F3; the last of F2 and F3 counts */
-	INSN_REPNE,		/* F2 */
+	INSN_REP,   /* F3; the last of F2 and F3 counts */
+	INSN_REPNE, /* F2 */
 };
 
 enum insn_extend {
@@ -131,48 +131,48 @@ enum insn_extend {
 
 enum insn_operand_kind {
 	INSN_NO_OPERAND,
-	INSN_GPR,		/* .reg 0..15 = RAX RCX RDX RBX RSP RBP RSI RDI R8.. */
-	INSN_GPR_HIGH,		/* AH CH DH BH, .reg 0..3: bits 15:8 of that register */
-	INSN_DR,		/* .reg as encoded, 0..7 */
-	INSN_MEM,		/* insn.mem in insn.segment */
-	INSN_MEM_SI,		/* string source: insn.segment:rSI */
-	INSN_MEM_DI,		/* string destination: ES:rDI, no override */
-	INSN_IMM,		/* insn.imm */
-	INSN_PORT_IMM,		/* port number in insn.imm, 0..255 */
+	INSN_GPR,      /* .reg 0..15 = RAX RCX RDX RBX RSP RBP RSI RDI R8.. */
+	INSN_GPR_HIGH, /* AH CH DH BH, .reg 0..3: bits 15:8 of that register */
+	INSN_DR,       /* .reg as encoded, 0..7 */
+	INSN_MEM,      /* insn.mem in insn.segment */
+	INSN_MEM_SI,   /* string source: insn.segment:rSI */
+	INSN_MEM_DI,   /* string destination: ES:rDI, no override */
+	INSN_IMM,      /* insn.imm */
+	INSN_PORT_IMM, /* port number in insn.imm, 0..255 */
 	INSN_PORT_DX,
 };
 
-#define INSN_NO_REG		0xff
+#define INSN_NO_REG 0xff
 
 struct insn_operand {
-	uint8_t kind;		/* enum insn_operand_kind */
-	uint8_t size;		/* bytes: 1, 2, 4, 8; of a port: bytes transferred */
+	uint8_t kind; /* enum insn_operand_kind */
+	uint8_t size; /* bytes: 1, 2, 4, 8; of a port: bytes transferred */
 	uint8_t reg;
 };
 
 /* Offset = base + index * scale + disp, wrapped to the address size. */
 struct insn_mem {
-	uint8_t base;		/* register number or INSN_NO_REG */
-	uint8_t index;		/* register number or INSN_NO_REG */
-	uint8_t scale;		/* 1, 2, 4, 8 */
-	bool rip_relative;	/* disp counts from the next instruction */
-	bool moffs;		/* disp is a full, zero-extended address */
-	int64_t disp;		/* sign-extended otherwise */
+	uint8_t base;	   /* register number or INSN_NO_REG */
+	uint8_t index;	   /* register number or INSN_NO_REG */
+	uint8_t scale;	   /* 1, 2, 4, 8 */
+	bool rip_relative; /* disp counts from the next instruction */
+	bool moffs;	   /* disp is a full, zero-extended address */
+	int64_t disp;	   /* sign-extended otherwise */
 };
 
 struct insn {
-	uint8_t length;		/* bytes, 1..15 */
-	uint8_t mode;		/* enum insn_mode, as given */
-	uint8_t op;		/* enum insn_op */
-	uint8_t operand_size;	/* bytes: 1, 2, 4, 8; 0 for no explicit operands */
-	uint8_t address_size;	/* bytes: 2, 4, 8 */
-	uint8_t segment;	/* enum insn_segment that INSN_MEM, INSN_MEM_SI use */
-	uint8_t rep;		/* enum insn_rep; F2 and F3 repeat all string forms */
+	uint8_t length;	      /* bytes, 1..15 */
+	uint8_t mode;	      /* enum insn_mode, as given */
+	uint8_t op;	      /* enum insn_op */
+	uint8_t operand_size; /* bytes: 1, 2, 4, 8; 0 for no explicit operands */
+	uint8_t address_size; /* bytes: 2, 4, 8 */
+	uint8_t segment;      /* enum insn_segment that INSN_MEM, INSN_MEM_SI use */
+	uint8_t rep;	      /* enum insn_rep; F2 and F3 repeat all string forms */
 	bool lock;
-	uint8_t extend;		/* enum insn_extend, of INSN_OP_MOVX */
+	uint8_t extend; /* enum insn_extend, of INSN_OP_MOVX */
 	struct insn_operand dst, src;
-	struct insn_mem mem;	/* valid with an INSN_MEM operand */
-	int64_t imm;		/* sign-extended; use the low operand-size bytes */
+	struct insn_mem mem; /* valid with an INSN_MEM operand */
+	int64_t imm;	     /* sign-extended; use the low operand-size bytes */
 };
 
 /**
@@ -186,12 +186,12 @@ struct insn {
  * of the page first and touches the next page only then. Adding bytes never
  * changes any other answer.
  */
-enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes,
-			     size_t count, enum insn_mode mode);
+enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes, size_t count,
+			     enum insn_mode mode);
 
 /* What insn_memory_access() returns, or'ed. */
-#define INSN_ACCESS_READ	1u
-#define INSN_ACCESS_WRITE	2u
+#define INSN_ACCESS_READ 1u
+#define INSN_ACCESS_WRITE 2u
 
 /**
  * insn_memory_operand - the memory operand that an MMIO handler emulates

@@ -18,9 +18,13 @@ static unsigned int code_of(unsigned int op)
 		return SVM_EXIT_INVD;
 	case INSN_OP_INVLPGA:
 		return SVM_EXIT_INVLPGA;
-	case INSN_OP_IN: case INSN_OP_OUT: case INSN_OP_INS: case INSN_OP_OUTS:
+	case INSN_OP_IN:
+	case INSN_OP_OUT:
+	case INSN_OP_INS:
+	case INSN_OP_OUTS:
 		return SVM_EXIT_IOIO;
-	case INSN_OP_RDMSR: case INSN_OP_WRMSR:
+	case INSN_OP_RDMSR:
+	case INSN_OP_WRMSR:
 		return SVM_EXIT_MSR;
 	case INSN_OP_VMRUN:
 		return SVM_EXIT_VMRUN;
@@ -38,11 +42,14 @@ static unsigned int code_of(unsigned int op)
 		return SVM_EXIT_SKINIT;
 	case INSN_OP_RDTSCP:
 		return SVM_EXIT_RDTSCP;
-	case INSN_OP_WBINVD: case INSN_OP_WBNOINVD:
+	case INSN_OP_WBINVD:
+	case INSN_OP_WBNOINVD:
 		return SVM_EXIT_WBINVD;
-	case INSN_OP_MONITOR: case INSN_OP_MONITORX:
+	case INSN_OP_MONITOR:
+	case INSN_OP_MONITORX:
 		return SVM_EXIT_MONITOR;
-	case INSN_OP_MWAIT: case INSN_OP_MWAITX:
+	case INSN_OP_MWAIT:
+	case INSN_OP_MWAITX:
 		return SVM_EXIT_MWAIT;
 	case INSN_OP_XSETBV:
 		return SVM_EXIT_XSETBV;
@@ -58,27 +65,35 @@ enum vc_need vc_classify(uint64_t exit_code)
 	switch (exit_code) {
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_READ_DR0 + 15:
 	case SVM_EXIT_WRITE_DR0 ... SVM_EXIT_WRITE_DR0 + 15:
-	case SVM_EXIT_RDTSC: case SVM_EXIT_RDPMC: case SVM_EXIT_CPUID:
-	case SVM_EXIT_RSM: case SVM_EXIT_INVD: case SVM_EXIT_INVLPGA:
-	case SVM_EXIT_IOIO: case SVM_EXIT_MSR:
+	case SVM_EXIT_RDTSC:
+	case SVM_EXIT_RDPMC:
+	case SVM_EXIT_CPUID:
+	case SVM_EXIT_RSM:
+	case SVM_EXIT_INVD:
+	case SVM_EXIT_INVLPGA:
+	case SVM_EXIT_IOIO:
+	case SVM_EXIT_MSR:
 	case SVM_EXIT_VMRUN ... SVM_EXIT_RDTSCP:
 	case SVM_EXIT_WBINVD ... SVM_EXIT_RDPRU:
 	case SVM_EXIT_NPF:
 		return VC_NEEDS_INSN;
 
-	case 0x52:			/* #MC is an automatic exit */
+	case 0x52: /* #MC is an automatic exit */
 		return VC_NEVER;
 	case SVM_EXIT_EXCP_BASE ... 0x51:
 	case 0x53 ... 0x5f:
 	case SVM_EXIT_PAGE_NOT_VALIDATED:
 		return VC_NEEDS_NO_INSN;
 
-	case 0x60: case 0x61:		/* INTR, NMI */
-	case 0x63: case 0x64:		/* INIT, VINTR */
-	case 0x77: case 0x78:		/* PAUSE, HLT */
-	case 0x7f:			/* shutdown */
-	case 0x8f ... 0x9f:		/* EFER and CR write traps */
-	case 0x401 ... 0x403:		/* AVIC; VMGEXIT */
+	case 0x60:
+	case 0x61: /* INTR, NMI */
+	case 0x63:
+	case 0x64: /* INIT, VINTR */
+	case 0x77:
+	case 0x78:	      /* PAUSE, HLT */
+	case 0x7f:	      /* shutdown */
+	case 0x8f ... 0x9f:   /* EFER and CR write traps */
+	case 0x401 ... 0x403: /* AVIC; VMGEXIT */
 		return VC_NEVER;
 	}
 	return exit_code > 0x404 ? VC_NEVER : VC_UNKNOWN;

@@ -24,8 +24,7 @@ uint64_t insn_read_gpr(const struct insn_regs *regs, const struct insn_operand *
 	return 0;
 }
 
-void insn_write_gpr(struct insn_regs *regs, const struct insn_operand *o,
-		    uint64_t value)
+void insn_write_gpr(struct insn_regs *regs, const struct insn_operand *o, uint64_t value)
 {
 	if (o->kind == INSN_GPR) {
 		uint64_t *reg = &regs->gpr[o->reg & 15];
@@ -81,8 +80,7 @@ uint64_t insn_offset(const struct insn *insn, const struct insn_operand *o,
 }
 
 uint64_t insn_linear(const struct insn *insn, const struct insn_operand *o,
-		     const struct insn_regs *regs, insn_segment_base base,
-		     void *context)
+		     const struct insn_regs *regs, insn_segment_base base, void *context)
 {
 	unsigned int segment = o->kind == INSN_MEM_DI ? INSN_ES : insn->segment;
 	uint64_t linear = insn_offset(insn, o, regs);
@@ -106,8 +104,7 @@ static void add(uint64_t *reg, uint64_t delta, unsigned int size)
 	*reg = merge(*reg, *reg + delta, size);
 }
 
-void insn_string_step(const struct insn *insn, struct insn_regs *regs,
-		      uint64_t count, bool down)
+void insn_string_step(const struct insn *insn, struct insn_regs *regs, uint64_t count, bool down)
 {
 	uint64_t delta = count * insn->operand_size;
 	unsigned int size = insn->address_size;

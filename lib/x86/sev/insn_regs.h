@@ -16,12 +16,18 @@
 /* gpr[] is indexed with register numbers: RAX RCX RDX RBX RSP RBP RSI RDI R8.. */
 struct insn_regs {
 	uint64_t gpr[16];
-	uint64_t rip;		/* of the instruction, not behind it */
+	uint64_t rip; /* of the instruction, not behind it */
 };
 
 enum {
-	INSN_RAX, INSN_RCX, INSN_RDX, INSN_RBX,
-	INSN_RSP, INSN_RBP, INSN_RSI, INSN_RDI,
+	INSN_RAX,
+	INSN_RCX,
+	INSN_RDX,
+	INSN_RBX,
+	INSN_RSP,
+	INSN_RBP,
+	INSN_RSI,
+	INSN_RDI,
 };
 
 /* Returns the base of a segment; @segment is an enum insn_segment. */
@@ -45,8 +51,7 @@ uint64_t insn_read_gpr(const struct insn_regs *regs, const struct insn_operand *
  * As the CPU does it: a 4-byte result clears bits 63:32, a shorter one leaves
  * all other bits of the register as they were.
  */
-void insn_write_gpr(struct insn_regs *regs, const struct insn_operand *o,
-		    uint64_t value);
+void insn_write_gpr(struct insn_regs *regs, const struct insn_operand *o, uint64_t value);
 
 /**
  * insn_immediate - immediate of an instruction, cut to its operand size
@@ -85,8 +90,7 @@ uint64_t insn_offset(const struct insn *insn, const struct insn_operand *o,
  * rights and canonical form are not checked.
  */
 uint64_t insn_linear(const struct insn *insn, const struct insn_operand *o,
-		     const struct insn_regs *regs, insn_segment_base base,
-		     void *context);
+		     const struct insn_regs *regs, insn_segment_base base, void *context);
 
 /**
  * insn_count - elements that a string instruction still has to move
@@ -107,8 +111,7 @@ uint64_t insn_count(const struct insn *insn, const struct insn_regs *regs);
  * Registers wrap at the address size: 16-bit addressing leaves the bits above
  * alone, 32-bit addressing clears bits 63:32. A @count of 0 changes nothing.
  */
-void insn_string_step(const struct insn *insn, struct insn_regs *regs,
-		      uint64_t count, bool down);
+void insn_string_step(const struct insn *insn, struct insn_regs *regs, uint64_t count, bool down);
 
 /**
  * insn_next_rip - RIP of the instruction that follows

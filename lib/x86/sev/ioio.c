@@ -2,7 +2,7 @@
 /* The IOIO exit word; see ioio.h. */
 #include "ioio.h"
 
-#define IOIO_RESERVED	((1u << 1) | (7u << 13))
+#define IOIO_RESERVED ((1u << 1) | (7u << 13))
 
 bool ioio_exit_info(const struct insn *insn, uint16_t dx, uint64_t *info)
 {
@@ -52,6 +52,5 @@ bool ioio_well_formed(uint64_t info)
 		return false;
 	if ((info & IOIO_REP) && !(info & IOIO_STRING))
 		return false;
-	return one_of_three(info >> 4 & 7) && one_of_three(info >> 7 & 7) &&
-	       segment <= INSN_GS;
+	return one_of_three(info >> 4 & 7) && one_of_three(info >> 7 & 7) && segment <= INSN_GS;
 }

@@ -11,16 +11,16 @@
 
 #include "decode.h"
 
-#define IOIO_IN			(1u << 0)
-#define IOIO_STRING		(1u << 2)
-#define IOIO_REP		(1u << 3)
-#define IOIO_SIZE_SHIFT		4	/* | bytes (1, 2, 4) << 4 */
-#define IOIO_SIZE_MASK		(7u << IOIO_SIZE_SHIFT)
-#define IOIO_ADDRESS_SHIFT	6	/* | bytes (2, 4, 8) << 6 */
-#define IOIO_ADDRESS_MASK	(0xeu << IOIO_ADDRESS_SHIFT)
-#define IOIO_SEGMENT_SHIFT	10
-#define IOIO_SEGMENT_MASK	(7u << IOIO_SEGMENT_SHIFT)
-#define IOIO_PORT_SHIFT		16
+#define IOIO_IN (1u << 0)
+#define IOIO_STRING (1u << 2)
+#define IOIO_REP (1u << 3)
+#define IOIO_SIZE_SHIFT 4 /* | bytes (1, 2, 4) << 4 */
+#define IOIO_SIZE_MASK (7u << IOIO_SIZE_SHIFT)
+#define IOIO_ADDRESS_SHIFT 6 /* | bytes (2, 4, 8) << 6 */
+#define IOIO_ADDRESS_MASK (0xeu << IOIO_ADDRESS_SHIFT)
+#define IOIO_SEGMENT_SHIFT 10
+#define IOIO_SEGMENT_MASK (7u << IOIO_SEGMENT_SHIFT)
+#define IOIO_PORT_SHIFT 16
 
 /**
  * ioio_exit_info - the IOIO exit word of an instruction
