@@ -268,8 +268,10 @@ class Boot:
         end = self.machine.ended(self._process.returncode, errors.replace("\\x00", "\n"))
         if not stream.started:
             before = stream.preamble()
-            return f"died before it said anything: {end}" + (f"; last: '{before}'" if before
-                                                              else "")
+            return f"died before its version line: {end}" + (f", after '{before}'" if before
+                                                             else "")
+        if stream.unfinished:
+            end += f", within the line '{stream.unfinished}'"
         if not stream.planned:
             return f"died before its plan: {end}"
         if len(stream.results) == len(stream.names):

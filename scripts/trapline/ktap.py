@@ -72,6 +72,7 @@ class Stream:
         bail        text behind "Bail out!", or None
         panic       lines of the register dump
         violation   what broke the protocol, as a sentence, or None
+        unfinished  the line that the output ended in, if it had no line end
     """
 
     def __init__(self, names):
@@ -83,6 +84,7 @@ class Stream:
         self.bail = None
         self.panic = []
         self.violation = None
+        self.unfinished = ""
         self._line = bytearray()
         self._preamble = b""        # the last bytes of it
         self._bytes = 0             # since the last result
@@ -115,13 +117,13 @@ class Stream:
         return progress
 
     def end(self):
-        """No more output will come. Judges what an unfinished line means."""
+        """No more output will come."""
         if self._line and self.started and not self.violation:
             line = bytes(self._line)
-            if self.closed or not is_text(line) or not line.startswith(b"# "):
-                self._break(f"output ends within a line: '{printable(line, 60)}'")
+            if self.closed:
+                self._break(f"output after the closing line: '{printable(line, 60)}'")
             else:
-                self._take(line)
+                self.unfinished = printable(line, 60)
             self._line.clear()
 
     def preamble(self):

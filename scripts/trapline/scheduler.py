@@ -38,7 +38,8 @@ class _Running:
     job: _Job
     passed_on: int = 0          # results given away
     last: float = 0.0           # time of the last one
-    times: list = field(default_factory=list)
+    times: list = field(default_factory=list)   # seconds of each
+    planned: bool = False       # `last` has been set to the time of the plan
 
 
 def patched(rom, words, where):
@@ -206,15 +207,21 @@ class Scheduler:
                 pass
         running = self._running[boot]
         stream = boot.stream
-        now = time.monotonic()
-        while len(running.times) < len(stream.results):
-            running.times.append(now - running.last)
-            running.last = now
-        if stream.planned and not running.times:
-            running.last = min(running.last, now)
+        self._clock(running)
         # The last result waits for the end: without a closing line it counts for nothing.
         while running.passed_on < min(len(stream.results), len(stream.names) - 1):
             self._pass_on(running)
+
+    @staticmethod
+    def _clock(running):
+        """Note when results came. A point's time begins with the line before it."""
+        now = time.monotonic()
+        stream = running.boot.stream
+        if stream.planned and not running.planned:
+            running.planned, running.last = True, now
+        while len(running.times) < len(stream.results):
+            running.times.append(now - running.last)
+            running.last = now
 
     def _pass_on(self, running):
         i = running.passed_on
@@ -225,12 +232,10 @@ class Scheduler:
         boot, targets = running.boot, running.job.targets
         del self._running[boot]
         stream, reason = boot.stream, boot.reason
+        self._clock(running)
         now = time.monotonic()
         first = targets[0]
         self._spans[first.machine.name][1] = now
-        while len(running.times) < len(stream.results):
-            running.times.append(now - running.last)
-            running.last = now
         if reason is None:
             while running.passed_on < len(targets):
                 self._pass_on(running)

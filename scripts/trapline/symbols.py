@@ -28,14 +28,14 @@ class Symbols:
                     kind = symbol["st_info"]["type"]
                     if symbol.name and kind in ("STT_FUNC", "STT_NOTYPE", "STT_OBJECT") \
                             and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS"):
-                        # Of several names for an address, a function's is the one to show.
-                        old = found.get(symbol["st_value"])
-                        if old is None or kind == "STT_FUNC":
-                            found[symbol["st_value"]] = symbol.name
+                        # Of several names for an address, show a function's, and rather what
+                        # begins there than what ends there.
+                        rank = (kind == "STT_FUNC", not symbol.name.endswith("_end"))
+                        found.setdefault(symbol["st_value"], []).append((rank, symbol.name))
         except (ELFError, OSError):
             pass
         self._addresses = sorted(found)
-        self._names = [found[address] for address in self._addresses]
+        self._names = [max(found[address], key=lambda n: n[0])[1] for address in self._addresses]
 
     def name(self, address):
         """"NAME+0x12" for an address within the guest, else None."""

@@ -48,7 +48,7 @@ static void misbehave(u32 number)
 	puts("# note \033[2J\033[31mred\033]0;title\007 \x9b" "2J \xe2\x80\xae bidi \r\b\b\n");
 #elif defined(SECOND_PLAN)
 	(void)number;
-	plan();
+	puts("1..6\n");
 #elif defined(SECOND_VERSION)
 	(void)number;
 	puts("KTAP version 1\n");
