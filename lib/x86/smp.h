@@ -15,8 +15,12 @@
 /* Wakes a parked CPU; never recorded. */
 #define WAKE_VECTOR 0xfe
 
-/* A few seconds on any machine: longer than a healthy one ever needs, shorter than the runner's limit. */
+/*
+ * A few seconds on any machine: longer than a healthy one ever needs, shorter than the runner's limit.
+ * Where the TSC counts instructions (Bochs), the number of looks ends a wait first.
+ */
 #define DEADLINE_TICKS (6ul << 30)
+#define DEADLINE_LOOKS (16ul << 20)
 
 /* CPUs that the machine has (from the arguments or fw_cfg), at most MAX_CPUS. */
 unsigned cpus_present(void);
@@ -30,13 +34,13 @@ void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument
 bool cpu_wait(unsigned index);
 
 /* Repeats until the condition holds or the deadline has passed; yields whether it held. */
-#define wait_until(condition)                                    \
-	({                                                       \
-		uint64_t end_ = rdtsc() + DEADLINE_TICKS;        \
-		bool held_;                                      \
-		while (!(held_ = (condition)) && rdtsc() < end_) \
-			cpu_relax();                             \
-		held_;                                           \
+#define wait_until(condition)                                                                 \
+	({                                                                                    \
+		uint64_t end_ = rdtsc() + DEADLINE_TICKS, looks_ = 0;                         \
+		bool held_;                                                                   \
+		while (!(held_ = (condition)) && rdtsc() < end_ && looks_++ < DEADLINE_LOOKS) \
+			cpu_relax();                                                          \
+		held_;                                                                        \
 	})
 
 /* For the recorder: true if the event only woke this CPU. */
