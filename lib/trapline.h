@@ -11,6 +11,7 @@
 #include "x86/event.h"
 #include "x86/notation.h"
 #include "x86/paging.h"
+#include "x86/pending.h"
 #include "x86/percpu.h"
 #include "x86/smp.h"
 #include "x86/snippet.h"

@@ -102,3 +102,30 @@ unsigned run_snippet(const struct snippet *snippet)
 	trace_close(cpu->trace);
 	return events;
 }
+
+unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first)
+{
+	struct trace *trace = this_cpu()->trace;
+	uint32_t groups = trace->groups_used, used = trace->events_used;
+	bool full = trace->full;
+	struct setup of_case = setup;
+	unsigned events;
+
+	setup = (struct setup){.environment = CPL0, .regs = *regs};
+	events = run_snippet(snippet);
+	*regs = setup.result;
+	setup = of_case;
+	if (first && events)
+		*first = trace->events[used];
+	trace->groups_used = groups;
+	trace->events_used = used;
+	trace->full = full;
+	return events;
+}
+
+unsigned run_unrecorded(const struct snippet *snippet)
+{
+	struct regs regs = {0};
+
+	return probe_snippet(snippet, &regs, NULL);
+}

@@ -116,6 +116,14 @@ extern struct setup setup;
 unsigned run_snippet(const struct snippet *snippet);
 #define run(snippet) run_snippet(&(snippet))
 
+/*
+ * Runs the snippet in CPL0 with the given registers, outside the case's trace: to put the machine in
+ * order, or to ask it something. Returns how many events there were; `first` (may be NULL) is a copy
+ * of the first.
+ */
+unsigned run_unrecorded(const struct snippet *snippet);
+unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first);
+
 /* The code that this environment uses. */
 const struct code *snippet_code(const struct snippet *snippet);
 

@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "debugreg.h"
 #include "notation.h"
+#include "pending.h"
 #include "percpu.h"
 #include "smp.h"
 #include "snippet.h"
@@ -70,13 +71,16 @@ static bool restore_apic(void)
 
 	if (!apic_in_use())
 		return true;
+	timer_stop();
 	same &= as_before("the APIC's TPR", apic_read(APIC_TPR), 0);
 	for (unsigned word = 0; word < 8; word++) {
 		same &= as_before("an APIC ISR word", apic_read(APIC_ISR + 16 * word), 0);
 		same &= as_before("an APIC IRR word", apic_read(APIC_IRR + 16 * word), 0);
 	}
-	if (!same)
+	if (!same) {
 		apic_enable(0);
+		interrupts_drain();
+	}
 	return same;
 }
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "pending.h"
+
+#include "apic.h"
+#include "percpu.h"
+#include "snippet.h"
+#include "testcase.h"
+
+#include "../string.h"
+
+#define DIVIDE_BY_1 0xb
+
+void interrupt_pending(unsigned vector)
+{
+	apic_enable(0);
+	apic_icr(apic_id(), ICR_SELF | ICR_FIXED | ICR_ASSERT | vector);
+	witness(apic_bit(APIC_IRR, vector), "vector %#x is not in IRR after a self-IPI", vector);
+}
+
+void nmi_to_self(void)
+{
+	apic_icr(apic_id(), ICR_NMI | ICR_ASSERT);
+}
+
+void timer_start(unsigned vector, uint32_t count)
+{
+	apic_enable(0);
+	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	apic_write(APIC_LVT_TIMER, vector);
+	apic_write(APIC_TIMER_INITIAL, count);
+}
+
+void timer_stop(void)
+{
+	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_LVT_TIMER, APIC_MASKED);
+}
+
+SNIPPET(drain, "sti; nop; nop; nop; nop; cli");
+
+void interrupts_drain(void)
+{
+	for (unsigned word = 0; word < 8; word++)
+		for (unsigned bits = apic_read(APIC_ISR + 16 * word); bits; bits &= bits - 1)
+			apic_eoi();
+	memset(this_cpu()->in_service, 0, sizeof(this_cpu()->in_service));
+	run_unrecorded(&drain);
+}

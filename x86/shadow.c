@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Interrupt shadows: the one instruction after STI, MOV SS and POP SS.
+ *
+ * The rule. STI that sets IF holds maskable interrupts back until the instruction after it is done;
+ * so STI;HLT cannot lose a wake-up and STI;RET leaves the routine first. MOV SS and POP SS do the
+ * same (and hold back more, see debug.c) so that SS and RSP can change together. Of several such
+ * instructions in a row only the first is sure to count. POPF and IRET set IF without a shadow, and
+ * STI makes none where IF was set already.
+ *
+ * Why a hypervisor must care. When the instruction in the shadow exits (CPUID, port or memory-mapped
+ * I/O, a page that the host has to map first), the shadow lies in the hypervisor's hands: VMX keeps
+ * it in the interruptibility state, SVM in the VMCB, an emulator in a variable of its own. Linux
+ * learned it in 2019, when ftrace's INT3 patching met hosts that single-step guests
+ * (lore.kernel.org/lkml, thread "x86/ftrace: Have ftrace trampolines turn read-only at the end of
+ * system boot up" and its INT3 successors); KVM still drops STI's shadow when the host steps over
+ * it. The mirror image is to leave one behind: on SVM a VMRUN in the hypervisor's own STI shadow
+ * leaks into the guest (be45bc4eff33, Linux 6.14; Xen c989ff614f).
+ *
+ * What a buggy hypervisor shows here: the interrupt one instruction early (`before`: dropped on the
+ * exit, or forgotten by the emulator), one late (`late`: invented on the exit, or not ended by it),
+ * twice, or never.
+ *
+ * The table below has a row for each way to set IF and a column for each instruction that comes
+ * next. An interrupt waits in IRR (that is the witness), and the row says on which side of the
+ * column's instruction it must come. The instruction must also have done its work.
+ */
+#include "trapline.h"
+
+#define VECTOR_UD 6
+#define PENDING 0x31
+#define WATCHDOG 0x32
+
+#define RULE_STI \
+	"SDM 2B, STI-Set Interrupt Flag: where IF was 0, interrupts stay blocked until the instruction after STI is done"
+#define RULE_STI_STI \
+	"SDM 2B, STI-Set Interrupt Flag: with IF already 1, STI delays nothing; of several in a row only the first counts"
+#define RULE_IN_A_ROW \
+	"SDM 3A, Masking Exceptions and Interrupts When Switching Stacks; SDM 2B, STI: of several such instructions in a row only the first is sure to delay"
+#define RULE_MOVSS \
+	"SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: interrupts stay blocked after MOV SS and POP SS until the next instruction is done, and no longer"
+#define RULE_NO_SHADOW \
+	"SDM 3A, Masking Maskable Hardware Interrupts: POPF and IRET set IF at once; only STI, MOV SS and POP SS delay"
+
+/* When the row's interrupt comes. */
+enum when {
+	EARLY,	/* before the column's instruction: the row makes no shadow */
+	AFTER,	/* behind it */
+	EITHER, /* both are legal */
+};
+
+/* Registers that the columns use; see try_cell. */
+#define PORT 0x3ff /* COM1's scratch register: reads back what was written */
+#define SCRATCH 0x5a
+#define IOAPIC 0xfec00000ul
+#define IOAPIC_VERSION 1
+#define IOAPIC_DATA 0x10
+
+struct column {
+	const char *event; /* what the instruction itself delivers, or NULL */
+	void (*prepare)(void);
+	bool (*did_work)(void); /* judged by the registers that it left */
+	bool cold_code;		/* what follows the mark `before` is on a cold page */
+};
+
+/* -- Columns. ------------------------------------------------------------------------------------ */
+
+static void prepare_cpuid(void)
+{
+	setup.regs.rax = 0;
+}
+
+static bool did_cpuid(void)
+{
+	struct cpuid r = cpuid(0, 0);
+
+	return (uint32_t)setup.result.rax == r.a && (uint32_t)setup.result.rbx == r.b &&
+	       (uint32_t)setup.result.rcx == r.c && (uint32_t)setup.result.rdx == r.d;
+}
+
+static void prepare_in(void)
+{
+	outb(PORT, SCRATCH);
+	setup.regs.rax = 0;
+	setup.regs.rdx = PORT;
+}
+
+static bool did_in(void)
+{
+	return setup.result.rax == SCRATCH;
+}
+
+static void prepare_out(void)
+{
+	outb(PORT, (uint8_t)~SCRATCH);
+	setup.regs.rax = SCRATCH;
+	setup.regs.rdx = PORT;
+}
+
+static bool did_out(void)
+{
+	return inb(PORT) == SCRATCH;
+}
+
+static void prepare_msr(void)
+{
+	uint64_t value = rdmsr(MSR_APIC_BASE);
+
+	setup.regs.rcx = MSR_APIC_BASE;
+	setup.regs.rax = (uint32_t)value;
+	setup.regs.rdx = value >> 32;
+}
+
+static void prepare_rdmsr(void)
+{
+	setup.regs.rcx = MSR_APIC_BASE;
+	setup.regs.rax = setup.regs.rdx = ~0ul;
+}
+
+static bool did_msr(void)
+{
+	return (setup.result.rdx << 32 | (uint32_t)setup.result.rax) == rdmsr(MSR_APIC_BASE);
+}
+
+static volatile uint32_t *ioapic(unsigned offset)
+{
+	return (volatile uint32_t *)(IOAPIC + offset);
+}
+
+static void prepare_mmio_read(void)
+{
+	*ioapic(0) = IOAPIC_VERSION;
+	setup.regs.rdi = IOAPIC + IOAPIC_DATA;
+	witness(*ioapic(IOAPIC_DATA) != ~0u, "there is no IOAPIC at %#lx", IOAPIC);
+}
+
+static bool did_mmio_read(void)
+{
+	return (uint32_t)setup.result.rax == *ioapic(IOAPIC_DATA);
+}
+
+static void prepare_mmio_write(void)
+{
+	*ioapic(0) = 0;
+	setup.regs.rdi = IOAPIC;
+	setup.regs.rax = IOAPIC_VERSION;
+}
+
+static bool did_mmio_write(void)
+{
+	return *ioapic(0) == IOAPIC_VERSION;
+}
+
+static void prepare_cold_data(void)
+{
+	cold_window_page(0);
+	setup.regs.rdi = WINDOW;
+	setup.regs.rax = SCRATCH;
+}
+
+static bool did_write(void)
+{
+	return *(volatile uint32_t *)WINDOW == SCRATCH;
+}
+
+/* The handler steps over the UD2 and goes on. */
+static enum action skip_ud2(const struct event *event, struct trap_frame *frame)
+{
+	if (event->vector == VECTOR_UD)
+		frame->iret.rip += 2;
+	return RESUME;
+}
+
+static void prepare_fault(void)
+{
+	setup.hook = skip_ud2;
+}
+
+static const struct column column_nop = {0};
+static const struct column column_cpuid = {.prepare = prepare_cpuid, .did_work = did_cpuid};
+static const struct column column_in = {.prepare = prepare_in, .did_work = did_in};
+static const struct column column_out = {.prepare = prepare_out, .did_work = did_out};
+static const struct column column_rdmsr = {.prepare = prepare_rdmsr, .did_work = did_msr};
+static const struct column column_wrmsr = {.prepare = prepare_msr, .did_work = did_msr};
+static const struct column column_cr8 = {0};
+static const struct column column_mmio_read = {.prepare = prepare_mmio_read,
+					       .did_work = did_mmio_read};
+static const struct column column_mmio_write = {.prepare = prepare_mmio_write,
+						.did_work = did_mmio_write};
+static const struct column column_cold_read = {.prepare = prepare_cold_data};
+static const struct column column_cold_write = {.prepare = prepare_cold_data,
+						.did_work = did_write};
+static const struct column column_cold_fetch = {.cold_code = true};
+static const struct column column_int3 = {.event = "#BP@after{IF}"};
+static const struct column column_int_n = {.event = "int 0x21@after{IF}"};
+static const struct column column_fault = {.event = "#UD@before{IF}", .prepare = prepare_fault};
+
+/* -- The table. ---------------------------------------------------------------------------------- */
+
+#define OLDER_FIRST \
+	"SDM 2B, STI-Set Interrupt Flag: of several in a row only the first is sure to delay"
+#define LATER_TOO "SDM 2B, STI-Set Interrupt Flag: the later ones of several in a row may delay too"
+
+static void expect_cell(const struct column *column, enum when when)
+{
+	static const char early[] = "intr 0x31@before{IF}", after[] = "intr 0x31@after{IF}";
+	const char *event = column->event ? column->event : "";
+	const char *comma = column->event ? ", " : "";
+
+	if (when == EARLY)
+		expect("%s%s%s", early, comma, event);
+	if (when == AFTER)
+		expect("%s%s%s", event, comma, after);
+	if (when == EITHER) {
+		allow(OLDER_FIRST, "%s%s%s", early, comma, event);
+		allow(LATER_TOO, "%s%s%s", event, comma, after);
+	}
+}
+
+/* EBP is a flags image with IF set, ESI a selector for SS. */
+static void prepare_row(void)
+{
+	setup.shown_flags = X86_EFLAGS_IF;
+	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
+	setup.regs.rbp = X86_EFLAGS_FIXED | X86_EFLAGS_IF | setup.rflags;
+	setup.regs.rsi = environment_is_user() ? USER_DS : KERNEL_DS;
+}
+
+static void try_cell(const struct snippet *snippet, const struct column *column, enum when when)
+{
+	prepare_row();
+	if (column->prepare)
+		column->prepare();
+	if (column->cold_code)
+		cold_successor(snippet, "before");
+	interrupt_pending(PENDING);
+	expect_cell(column, when);
+	run_snippet(snippet);
+	if (column->did_work)
+		check(column->did_work(), "the instruction at `before` did not do its work");
+}
+
+#define PUSH_FLAGS ".byte 0x55\n" /* push %rbp or %ebp */
+#define PUSH_SS ".byte 0x56\n"	  /* push %rsi or %esi */
+#define MOV_SS "mov %esi, %ss\n"
+#define POP_SS ".byte 0x17\n"
+#define IRET64                                                          \
+	"mov %rsp, %r8; mov %ss, %r9d; push %r9; push %r8; push %rbp\n" \
+	"mov %cs, %r9d; push %r9; lea 1f(%rip), %r9; push %r9; iretq; 1:\n"
+#define IRET32 "push %ebp; push %cs; call 1f; 1: addl $(2f - 1b), (%esp); iret; 2:\n"
+
+/* Code of each row up to the mark `before`: 64-bit, 32-bit. */
+#define CODE_sti "sti\n", "sti\n"
+#define CODE_sti_sti "sti; mark first; sti\n", "sti; mark first; sti\n"
+#define CODE_sti_movss "sti; mark first\n" MOV_SS, "sti; mark first\n" MOV_SS
+#define CODE_sti_popss "nop\n", PUSH_SS "sti; mark first\n" POP_SS
+#define CODE_movss_sti MOV_SS "mark first; sti\n", MOV_SS "mark first; sti\n"
+#define CODE_popss_sti "nop\n", PUSH_SS POP_SS "mark first; sti\n"
+#define CODE_movss_popf \
+	PUSH_FLAGS MOV_SS "mark first; popf\n", PUSH_FLAGS MOV_SS "mark first; popf\n"
+#define CODE_popss_popf "nop\n", PUSH_FLAGS PUSH_SS POP_SS "mark first; popf\n"
+#define CODE_popf PUSH_FLAGS "popf\n", PUSH_FLAGS "popf\n"
+#define CODE_iret IRET64, IRET32
+
+#define WHEN_sti AFTER
+#define WHEN_sti_sti EARLY
+#define WHEN_sti_movss EITHER
+#define WHEN_sti_popss EITHER
+#define WHEN_movss_sti EITHER
+#define WHEN_popss_sti EITHER
+#define WHEN_movss_popf EARLY
+#define WHEN_popss_popf EARLY
+#define WHEN_popf EARLY
+#define WHEN_iret EARLY
+
+#define BUGS_LOST CATCHES("model-shadow-lost model-shadow-late model-skip-keeps-shadow")
+#define BUGS_INVENTED CATCHES("model-shadow-invented")
+#define BUGS_EITHER CATCHES("model-skip-keeps-shadow")
+
+#define TAIL(x) "mark before\n" x "\nmark after; nop; mark late; nop; mark later; nop"
+#define BOTH_CODES(name, x, text64, text32) SNIPPET_BOTH(name, text64 TAIL(x), text32 TAIL(x))
+#define BOTH_CODES_(...) BOTH_CODES(__VA_ARGS__)
+
+#define CELL(needs, row, column, x, environments, rule, bugs)                 \
+	BOTH_CODES_(row##_then_##column, x, CODE_##row);                      \
+	CASE_NEEDS(needs, row##_##column, environments, rule, bugs)           \
+	{                                                                     \
+		try_cell(&row##_then_##column, &column_##column, WHEN_##row); \
+	}
+
+/* MOV (%rdi), %eax and back, in both modes. */
+#define LOAD ".byte 0x8b, 0x07"
+#define STORE ".byte 0x89, 0x07"
+
+/* A row in all environments it exists in, and its privileged columns. */
+#define ROW(row, environments, rule, bugs)                              \
+	CELL("", row, nop, "nop", environments, rule, bugs)             \
+	CELL("", row, cpuid, "cpuid", environments, rule, bugs)         \
+	CELL("", row, in, "in %dx, %al", environments, rule, bugs)      \
+	CELL("", row, out, "out %al, %dx", environments, rule, bugs)    \
+	CELL("", row, mmio_read, LOAD, environments, rule, bugs)        \
+	CELL("", row, mmio_write, STORE, environments, rule, bugs)      \
+	CELL("", row, cold_read, LOAD, environments, rule, bugs)        \
+	CELL("", row, cold_write, STORE, environments, rule, bugs)      \
+	CELL("pam=1", row, cold_fetch, "nop", environments, rule, bugs) \
+	CELL("", row, int3, "int3", environments, rule, bugs)           \
+	CELL("", row, int_n, "int $0x21", environments, rule, bugs)     \
+	CELL("", row, fault, "ud2", environments, rule, bugs)
+
+#define ROW_CPL0(row, rule, bugs)                       \
+	CELL("", row, rdmsr, "rdmsr", CPL0, rule, bugs) \
+	CELL("", row, wrmsr, "wrmsr", CPL0, rule, bugs) \
+	CELL("", row, cr8, ".byte 0x44, 0x0f, 0x22, 0xc0", CPL0, rule, bugs)
+
+ROW(sti, ALL_NATIVE, RULE_STI, BUGS_LOST)
+ROW_CPL0(sti, RULE_STI, BUGS_LOST)
+ROW(sti_sti, ALL_NATIVE, RULE_STI_STI, BUGS_INVENTED)
+ROW_CPL0(sti_sti, RULE_STI_STI, BUGS_INVENTED)
+ROW(sti_movss, ALL_NATIVE, RULE_IN_A_ROW, BUGS_EITHER)
+ROW_CPL0(sti_movss, RULE_IN_A_ROW, BUGS_EITHER)
+ROW(sti_popss, COMPAT, RULE_IN_A_ROW, BUGS_EITHER)
+ROW(movss_sti, ALL_NATIVE, RULE_IN_A_ROW, BUGS_EITHER)
+ROW_CPL0(movss_sti, RULE_IN_A_ROW, BUGS_EITHER)
+ROW(popss_sti, COMPAT, RULE_IN_A_ROW, BUGS_EITHER)
+ROW(movss_popf, ALL_NATIVE, RULE_MOVSS, BUGS_INVENTED)
+ROW_CPL0(movss_popf, RULE_MOVSS, BUGS_INVENTED)
+ROW(popss_popf, COMPAT, RULE_MOVSS, BUGS_INVENTED)
+ROW(popf, ALL_NATIVE, RULE_NO_SHADOW, BUGS_INVENTED)
+ROW_CPL0(popf, RULE_NO_SHADOW, BUGS_INVENTED)
+ROW(iret, ALL_NATIVE, RULE_NO_SHADOW, BUGS_INVENTED)
+ROW_CPL0(iret, RULE_NO_SHADOW, BUGS_INVENTED)
+
+/* -- STI;CLI: IF was never set at an instruction boundary without a shadow. ------------------------ */
+
+SNIPPET(sti_cli_sti, "sti; mark shadow; cli; mark cleared; nop; mark masked\n"
+		     "sti; mark again; nop; mark after; nop; mark late; nop");
+
+CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost"))
+{
+	prepare_row();
+	interrupt_pending(PENDING);
+	expect("intr 0x31@after{IF}");
+	run(sti_cli_sti);
+}
+
+/* -- HLT. --------------------------------------------------------------------------------------- */
+
+#define RULE_HLT \
+	"SDM 2A, HLT-Halt: an interrupt wakes it, and its return address is the instruction after HLT; SDM 2B, STI: none comes between STI and HLT"
+
+/* The watchdog tells a lost wake-up from a late one; at most these two events are let happen. */
+static void try_hlt(const struct snippet *snippet, const char *trace)
+{
+	prepare_row();
+	setup.leave_after = 1;
+	expect("%s", trace);
+	run_snippet(snippet);
+	timer_stop();
+}
+
+SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop");
+
+CASE(sti_hlt_pending, CPL0, RULE_HLT, CATCHES("model-shadow-lost model-hlt-sleeps"))
+{
+	interrupt_pending(PENDING);
+	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
+}
+
+CASE(sti_hlt_woken, CPL0, RULE_HLT, CATCHES("model-hlt-sleeps"))
+{
+	timer_start(PENDING, 10000);
+	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
+}
+
+SNIPPET(movss_hlt, "sti; mark first; mov %esi, %ss; mark before; hlt; mark after; nop; mark late; nop");
+
+CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-hlt-sleeps"))
+{
+	interrupt_pending(PENDING);
+	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	prepare_row();
+	setup.leave_after = 1;
+	allow(OLDER_FIRST, "intr 0x31@before{IF}");
+	allow(LATER_TOO, "intr 0x31@after{IF}");
+	run(movss_hlt);
+	timer_stop();
+}
+
+SNIPPET(popf_hlt, ".byte 0x55; popf; mark before; hlt; mark after; nop");
+
+CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, BUGS_INVENTED)
+{
+	interrupt_pending(PENDING);
+	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	try_hlt(&popf_hlt, "intr 0x31@before{IF}");
+}
+
+/* -- MOV SS and POP SS with interrupts on already. ----------------------------------------------- */
+
+/*
+ * No instruction can make an interrupt pending inside MOV SS, so the timer does it, over and over,
+ * at whatever instruction it hits; the one behind MOV SS must never be interrupted first. ECX counts
+ * down so that a timer that never comes ends the run.
+ */
+#define RUNS 200
+#define LOOPS 50000000
+
+SNIPPET(movss_loop, "1: mark top; mov %esi, %ss; mark shadow; nop; mark next; nop; mark third\n"
+		    "dec %ecx; mark fourth; jnz 1b");
+SNIPPET_BOTH(popss_loop, "nop",
+	     "1: mark top; push %esi; mark next; .byte 0x17; mark shadow; nop; mark third\n"
+	     "dec %ecx; mark fourth; jnz 1b");
+SNIPPET(sti_loop, "1: mark top; cli; mark masked; nop; mark still_masked; sti; mark shadow; nop\n"
+		  "mark next; nop; mark third; dec %ecx; mark fourth; jnz 1b");
+
+static void try_loop(const struct snippet *snippet)
+{
+	prepare_row();
+	setup.rflags |= X86_EFLAGS_IF;
+	setup.regs.rcx = LOOPS;
+	setup.leave_after = 1;
+	allow_run("intr 0x31@top{IF}");
+	allow_run("intr 0x31@next{IF}");
+	allow_run("intr 0x31@third{IF}");
+	allow_run("intr 0x31@fourth{IF}");
+	for (unsigned i = 0; i < RUNS; i++) {
+		timer_start(PENDING, 500 + i);
+		run_snippet(snippet);
+	}
+}
+
+CASE(movss_at_random, ALL_NATIVE, RULE_MOVSS, CATCHES("model-shadow-lost"))
+{
+	try_loop(&movss_loop);
+}
+
+CASE(popss_at_random, COMPAT, RULE_MOVSS, CATCHES("model-shadow-lost"))
+{
+	try_loop(&popss_loop);
+}
+
+CASE(sti_at_random, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost"))
+{
+	try_loop(&sti_loop);
+}
