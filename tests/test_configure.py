@@ -93,6 +93,19 @@ def test_config_is_written_once(full):
     assert full.config()["DEBUG"] == "yes"
 
 
+def test_install_deps_alone_keeps_the_options(full):
+    for name in "qemu-system-x86_64", "bochs":
+        write_script(full.bin / name, "exit 0\n")
+    write_script(full.bin / "wrapper", 'exec "$@"\n')
+    assert full.run("./configure", "--cc=wrapper gcc", "--debug").returncode == 0
+    assert full.run("./configure", "--install-deps").returncode == 0
+    assert (full.config()["CC"], full.config()["DEBUG"]) == ("wrapper gcc", "yes")
+    assert full.run("./configure").returncode == 0
+    assert (full.config()["CC"], full.config()["DEBUG"]) == ("gcc", "")
+    assert full.run("./configure", "--install-deps").returncode == 0
+    assert (full.config()["CC"], full.config()["DEBUG"]) == ("gcc", "")
+
+
 def test_emulators_are_optional_but_not_when_named(full):
     done = full.run("./configure")
     assert done.returncode == 0

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What README.md and docs/ tell a reader to type works, in the order that they tell it.
+
+Fenced blocks, by the words after the fence:
+
+    sh              commands, run with `sh -e` in a copy of the tree
+    sh ci           a command that CI itself runs, checked to be there
+    ... file=PATH   the text of a file, written to the copy
+    ... append=PATH what is added to a file of the copy
+
+All other blocks are output or excerpts.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+PAGES = sorted(["README.md", *(str(p.relative_to(TOP)) for p in TOP.glob("docs/*.md"))])
+
+
+def blocks(page):
+    """(words after the fence, text) of each fenced block."""
+    text = (TOP / page).read_text()
+    return [(words.split(), body) for words, body in
+            re.findall(r"^```([^\n]+)\n(.*?)^```$", text, re.M | re.S)]
+
+
+def options(words):
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def to_run(page):
+    return [b for b in blocks(page) if b[0][0] == "sh" and "ci" not in b[0]]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if to_run(p)])
+def test_page(page, tmp_path):
+    tree = tmp_path / "tree"
+    shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns(".git", "__pycache__", "build-*"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PYTEST"))}
+    for words, text in blocks(page):
+        if "file" in options(words):
+            (tree / options(words)["file"]).write_text(text)
+        elif "append" in options(words):
+            with open(tree / options(words)["append"], "a") as file:
+                file.write("\n" + text)
+        elif words[0] == "sh" and "ci" not in words:
+            done = subprocess.run(["sh", "-e", "-c", text], cwd=tree, env=environment,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True)
+            print(done.stdout)
+            assert done.returncode == 0, f"{page}: {text}"
+
+
+def test_the_two_commands_are_what_ci_runs():
+    commands = [text.strip() for words, text in blocks("README.md") if words == ["sh", "ci"]]
+    assert commands == ["./run_tests.sh --install-deps", "make check INSTALL_DEPS=1"]
+    assert commands[0] in (TOP / "scripts/check").read_text()
+    assert (TOP / ".ci/run").read_text().endswith(f"exec {commands[1]}\n")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", (TOP / page).read_text()):
+        assert (TOP / page).parent.joinpath(target).exists(), target
