@@ -48,6 +48,7 @@
 #define BUGS_INT3 CATCHES("kvm-sev-int3-ud kvm-sev-nobuf-ud")
 #define BUGS_INTN CATCHES("kvm-sev-int3-ud kvm-spec-rip")
 #define BUGS_INT1 CATCHES("tcg-icebp")
+#define BUGS_INTO_64 CATCHES("tcg-into-64")
 
 /* One instruction: what it must deliver, and through which vector. */
 struct row {
@@ -165,9 +166,9 @@ FAULT_ROW(bound, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, "")
 FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, "")
 
 static const struct row row_into_64 = {&into, VECTOR_UD, "#UD@insn"};
-CELL(into_64, warm, WARM, "", CPL0 | CPL3, RULE_INTO_64, "")
-CELL(into_64, cold_stack_ist, COLD_STACK_IST, "", CPL0 | CPL3, RULE_INTO_64, "")
-CELL(into_64, cold_idt, COLD_IDT, "pam=1", CPL0 | CPL3, RULE_INTO_64, "")
+CELL(into_64, warm, WARM, "", CPL0 | CPL3, RULE_INTO_64, BUGS_INTO_64)
+CELL(into_64, cold_stack_ist, COLD_STACK_IST, "", CPL0 | CPL3, RULE_INTO_64, BUGS_INTO_64)
+CELL(into_64, cold_idt, COLD_IDT, "pam=1", CPL0 | CPL3, RULE_INTO_64, BUGS_INTO_64)
 
 /* -- The gate refuses. ------------------------------------------------------------------------- */
 
@@ -213,7 +214,8 @@ GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, "")
 GATE_NOT_PRESENT(int3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
 GATE_NOT_PRESENT(int_3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
 GATE_NOT_PRESENT(into, COMPAT, "#NP(0x22)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
-GATE_NOT_PRESENT(int1, ALL_NATIVE, "#NP(0xb)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit tcg-icebp"))
+GATE_NOT_PRESENT(int1, ALL_NATIVE, "#NP(0xb)@insn", RULE_NP_EXT,
+		 CATCHES("tcg-ext-bit tcg-icebp tcg-int1-fault-rip"))
 GATE_NOT_PRESENT(undefined, ALL_NATIVE, "#NP(0x33)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
 GATE_NOT_PRESENT(bound, COMPAT, "#NP(0x2b)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
 
@@ -285,9 +287,9 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                        \
 	}
 
-CODE_BREAKPOINT(int3, ALL_NATIVE, CATCHES("kvm-int3-retry"))
-CODE_BREAKPOINT(int_3, ALL_NATIVE, CATCHES("kvm-intn-retry"))
-CODE_BREAKPOINT(into, COMPAT, CATCHES("kvm-int3-retry"))
+CODE_BREAKPOINT(int3, ALL_NATIVE, CATCHES("kvm-int3-retry tcg-int-rf"))
+CODE_BREAKPOINT(int_3, ALL_NATIVE, CATCHES("kvm-intn-retry tcg-int-rf"))
+CODE_BREAKPOINT(into, COMPAT, CATCHES("kvm-int3-retry tcg-int-rf"))
 
 #define RULE_OVERLAP \
 	"SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
