@@ -52,7 +52,8 @@ class Console:
             results = [r for r in summary.results if r.target.machine is machine]
             seconds = summary.machine_seconds.get(machine.name)
             time = f" in {seconds:.2f} s" if seconds is not None else ""
-            self._print(f"{machine.name}: {len(results)} point{'s' * (len(results) != 1)}{time}: {tally(results) or 'none'}"
+            points = f"{len(results)} point{'s' * (len(results) != 1)}"
+            self._print(f"{machine.name}: {points}{time}: {tally(results) or 'none'}"
                         f"  [{machine.version()}]")
         bad = [r.target for r in summary.results if r.verdict in BAD]
         for target in bad[:_SHOWN]:
