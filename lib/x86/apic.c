@@ -2,11 +2,12 @@
 #include "apic.h"
 
 #include "cpu.h"
+#include "percpu.h"
 
 #define XAPIC_PAGE 0xfee00000
 #define X2APIC_MSR 0x800
 
-static bool x2, in_use;
+static bool in_use;
 
 bool apic_in_use(void)
 {
@@ -15,19 +16,26 @@ bool apic_in_use(void)
 
 bool apic_is_x2(void)
 {
-	return x2;
+	return this_cpu()->x2apic;
+}
+
+void apic_use_x2(void)
+{
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE | APIC_BASE_X2);
+	this_cpu()->x2apic = true;
+	this_cpu()->apic_id = apic_id();
 }
 
 uint32_t apic_read(unsigned reg)
 {
-	if (x2)
+	if (apic_is_x2())
 		return rdmsr(X2APIC_MSR + reg / 16);
 	return *(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg);
 }
 
 void apic_write(unsigned reg, uint32_t value)
 {
-	if (x2)
+	if (apic_is_x2())
 		wrmsr(X2APIC_MSR + reg / 16, value);
 	else
 		*(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg) = value;
@@ -35,12 +43,12 @@ void apic_write(unsigned reg, uint32_t value)
 
 uint32_t apic_id(void)
 {
-	return x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
+	return apic_is_x2() ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
 void apic_icr(uint32_t destination, uint32_t command)
 {
-	if (x2) {
+	if (apic_is_x2()) {
 		wrmsr(X2APIC_MSR + APIC_ICR / 16, (uint64_t)destination << 32 | command);
 		return;
 	}
@@ -60,11 +68,23 @@ void apic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
+uint32_t apic_esr(void)
+{
+	apic_write(APIC_ESR, 0);
+	return apic_read(APIC_ESR);
+}
+
+void apic_esr_clear(void)
+{
+	apic_write(APIC_ESR, 0);
+	apic_write(APIC_ESR, 0);
+}
+
 void apic_enable(unsigned index)
 {
 	in_use = true;
 	apic_write(APIC_TPR, 0);
-	if (!x2) {
+	if (!apic_is_x2()) {
 		apic_write(APIC_DFR, 0xffffffff);
 		apic_write(APIC_LDR, index < 8 ? 1u << (24 + index) : 0);
 	}

@@ -19,6 +19,8 @@
 #define APIC_TMR 0x180
 #define APIC_IRR 0x200
 #define APIC_ESR 0x280
+#define ESR_SEND_ILLEGAL 0x20
+#define ESR_RECEIVE_ILLEGAL 0x40
 #define APIC_ICR 0x300
 #define APIC_ICR_HIGH 0x310
 #define APIC_LVT_TIMER 0x320
@@ -72,7 +74,14 @@ bool apic_bit(unsigned reg, unsigned vector);
 
 void apic_eoi(void);
 
-/* True after x2APIC mode was switched on, on this machine (all CPUs follow the boot CPU). */
+/* True if this CPU's APIC is in x2APIC mode. */
 bool apic_is_x2(void);
+
+/* Switches this CPU's APIC to x2APIC mode, which it does not leave; all CPUs: cpus_use_x2apic. */
+void apic_use_x2(void);
+
+/* Clears the ESR, which takes two writes; reads it as the manual says, after a write. */
+void apic_esr_clear(void);
+uint32_t apic_esr(void);
 
 #endif

@@ -27,6 +27,8 @@
 #define X86_CR4_DE (1u << 3)
 #define X86_CR4_PAE (1u << 5)
 
+#define CPUID_1_C_X2APIC (1u << 21)
+
 #define MSR_APIC_BASE 0x1b
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081

@@ -27,16 +27,27 @@ struct group *trace_open(struct trace *trace, const struct code *code, uint64_t 
 		trace->full = true;
 	else
 		trace->groups_used++;
-	*group = (struct group){code, base, trace->events_used, 0, 1};
+	*group =
+		(struct group){.code = code, .base = base, .first = trace->events_used, .times = 1};
 	return group;
+}
+
+/* All that belongs to the trace but the vector and the error code or value. */
+static bool shapes_alike(const struct event *a, uint64_t base_a, const struct event *b,
+			 uint64_t base_b)
+{
+	if (a->origin != b->origin || a->has_error != b->has_error || a->level != b->level ||
+	    a->name != b->name || a->rip - base_a != b->rip - base_b)
+		return false;
+	if (a->origin == FROM_EXCEPTION && (a->dr6 != b->dr6 || a->cr2 != b->cr2))
+		return false;
+	return ((a->rflags ^ b->rflags) & setup.shown_flags) == 0;
 }
 
 static bool events_alike(const struct event *a, uint64_t base_a, const struct event *b,
 			 uint64_t base_b)
 {
-	return a->vector == b->vector && a->origin == b->origin && a->has_error == b->has_error &&
-	       a->error == b->error && a->rip - base_a == b->rip - base_b && a->dr6 == b->dr6 &&
-	       a->cr2 == b->cr2 && ((a->rflags ^ b->rflags) & setup.shown_flags) == 0;
+	return shapes_alike(a, base_a, b, base_b) && a->vector == b->vector && a->error == b->error;
 }
 
 static bool groups_alike(const struct trace *trace, const struct group *a, const struct group *b)
@@ -48,6 +59,78 @@ static bool groups_alike(const struct trace *trace, const struct group *a, const
 				  &trace->events[b->first + i], b->base))
 			return false;
 	return true;
+}
+
+/* How a became b, if that is how it went so far (`known`); UNDECIDED: in no way that we know. */
+static enum relation relate(enum relation known, uint32_t a, uint32_t b, uint32_t vectors)
+{
+	static const uint8_t steps[] = {[SAME] = 0, [BY_1] = 1, [BY_8] = 8, [BY_16] = 16};
+
+	for (enum relation r = SAME; r <= BY_16; r++)
+		if (b == a + steps[r] * vectors && (known == UNDECIDED || known == r))
+			return r;
+	return UNDECIDED;
+}
+
+static bool relate_events(const struct group *a, const struct event *ea, const struct group *b,
+			  const struct event *eb, struct event *result)
+{
+	uint32_t vectors = b->subject - a->subject;
+	bool named = ea->origin == FROM_EXCEPTION && ea->vector < 32;
+
+	*result = *ea;
+	result->vector_is = relate(named ? SAME : ea->vector_is, ea->vector, eb->vector, vectors);
+	result->error_is = relate(ea->error_is, ea->error, eb->error, vectors);
+	return shapes_alike(ea, a->base, eb, b->base) && result->vector_is && result->error_is;
+}
+
+/* True if the last group, of one subject, went as `to` did; then it is part of it. */
+static bool join_subject(struct trace *trace, struct group *to, const struct group *last)
+{
+	struct event joined[MAX_EVENTS_PER_RUN];
+	unsigned byte = last->subject / 8, bit = 1 << last->subject % 8;
+
+	if (!to->has_subject || to->subjects[byte] & bit || to->code != last->code ||
+	    to->events != last->events || last->events > MAX_EVENTS_PER_RUN)
+		return false;
+	for (unsigned i = 0; i < last->events; i++)
+		if (!relate_events(to, &trace->events[to->first + i], last,
+				   &trace->events[last->first + i], &joined[i]))
+			return false;
+	memcpy(&trace->events[to->first], joined, last->events * sizeof(joined[0]));
+	to->subjects[byte] |= bit;
+	return true;
+}
+
+static void close_subject(struct trace *trace)
+{
+	struct group *last = &trace->groups[trace->groups_used - 1];
+
+	for (struct group *g = trace->groups; g != last; g++) {
+		if (!join_subject(trace, g, last))
+			continue;
+		trace->groups_used--;
+		trace->events_used = last->first;
+		return;
+	}
+}
+
+void subject_begin(unsigned vector)
+{
+	struct percpu *cpu = this_cpu();
+
+	cpu->subject = trace_open(cpu->trace, NULL, 0);
+	cpu->subject->has_subject = true;
+	cpu->subject->subject = vector;
+	cpu->subject->subjects[vector / 8] |= 1 << vector % 8;
+}
+
+void subject_end(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	cpu->subject = NULL;
+	close_subject(cpu->trace);
 }
 
 void trace_close(struct trace *trace)
@@ -74,6 +157,17 @@ static void trace_append(struct trace *trace, struct group *group, const struct 
 	}
 	trace->events[trace->events_used++] = *event;
 	group->events++;
+}
+
+void observe(const char *name, uint32_t value)
+{
+	struct percpu *cpu = this_cpu();
+	struct group *group = cpu->subject ? cpu->subject : trace_open(cpu->trace, NULL, 0);
+	struct event event = {.origin = READING, .name = name, .error = value, .rip = group->base};
+
+	trace_append(cpu->trace, group, &event);
+	if (!cpu->subject)
+		trace_close(cpu->trace);
 }
 
 /*
@@ -146,6 +240,31 @@ static void give_eoi(struct percpu *cpu, unsigned vector)
 	apic_eoi();
 }
 
+/* The APIC chooses which vector it was for; what it took out of service is unknown to us again. */
+void event_eoi(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	apic_eoi();
+	for (unsigned word = 0; word < 8; word++) {
+		uint32_t serviced = apic_read(APIC_ISR + 16 * word);
+
+		for (unsigned byte = 0; byte < 4; byte++)
+			cpu->in_service[4 * word + byte] &= serviced >> 8 * byte;
+	}
+}
+
+/* In an area, one place is as good as another. */
+static uint64_t place_of(const struct run *run, uint64_t rip)
+{
+	const struct mark *mark;
+
+	if (rip - run->base >= (uint64_t)(run->code->end - run->code->start))
+		return rip;
+	mark = mark_before(run->code, rip - run->base);
+	return mark && mark->is_area ? run->base + mark->address - (uint64_t)run->code->start : rip;
+}
+
 void event_record(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
@@ -162,6 +281,7 @@ void event_record(struct trap_frame *frame)
 		.has_error = frame->vector & FRAME_HAS_ERROR,
 	};
 	enum action action = BY_RULE;
+	unsigned events;
 
 	cpu->trace->delivered++;
 	if (smp_wake_event(cpu, &event))
@@ -180,6 +300,9 @@ void event_record(struct trap_frame *frame)
 		step_over_code_breakpoint(frame, event.dr6);
 	}
 	event.origin = find_origin(cpu, &event);
+	if (event.origin == FROM_APIC)
+		event.level = apic_bit(APIC_TMR, event.vector);
+	event.rip = place_of(run, event.rip);
 	trace_append(cpu->trace, run->group, &event);
 	if (event.origin == FROM_APIC && !setup.hold_eoi)
 		give_eoi(cpu, event.vector);
@@ -187,8 +310,11 @@ void event_record(struct trap_frame *frame)
 		action = setup.hook(&event, frame);
 	if (action == BY_RULE)
 		action = resumes_by_rule(&event) ? RESUME : LEAVE;
-	if (run->group->events == MAX_EVENTS_PER_RUN)
+	events = run->group->events - run->events_before;
+	if (run->deadline && events >= run->enough)
+		frame->regs.rsi = frame->regs.rdi = 0;
+	if (run->group->events >= MAX_EVENTS_PER_RUN)
 		cpu->trace->full = true;
-	if (action == LEAVE || run->group->events == setup.leave_after || cpu->trace->full)
+	if (action == LEAVE || events == setup.leave_after || cpu->trace->full)
 		leave_snippet(cpu, frame);
 }

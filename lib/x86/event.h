@@ -17,7 +17,14 @@ enum origin {
 	FROM_INT_N,   /* the bytes before the return address are CD and the vector */
 	FROM_APIC,    /* the vector's ISR bit was set */
 	FROM_OUTSIDE, /* vector 32 or above, and none of the others */
+	READING,      /* no event: what a case read off a register (observe) */
 };
+
+/*
+ * How a number goes on from one vector under test to the next (subject_begin): not known yet, the same
+ * for all of them, or so much higher for each.
+ */
+enum relation { UNDECIDED, SAME, BY_1, BY_8, BY_16 };
 
 struct event {
 	uint64_t rip, rflags, rsp, frame; /* frame: address of the pushed RIP */
@@ -26,6 +33,9 @@ struct event {
 	uint16_t cs, ss;
 	uint8_t vector, origin;
 	bool has_error;
+	bool level;		     /* FROM_APIC: the vector's TMR bit was set */
+	const char *name;	     /* READING: of what; the value is in `error` */
+	uint8_t vector_is, error_is; /* enum relation */
 };
 
 /* What the recorder does after an event. */
@@ -43,6 +53,9 @@ struct group {
 	const struct code *code;
 	uint64_t base; /* where the snippet's code stood */
 	uint32_t first, events, times;
+	/* The vectors under test that went alike, one bit each; the events are those of `subject`. */
+	bool has_subject;
+	uint8_t subject, subjects[32];
 };
 
 #define MAX_EVENTS 512
@@ -65,5 +78,18 @@ void trace_reset(struct trace *trace);
 /* Opens a group for a run; closes it, folding it into the group before where the two are alike. */
 struct group *trace_open(struct trace *trace, const struct code *code, uint64_t base);
 void trace_close(struct trace *trace);
+
+/*
+ * A vector under test: all runs (of one snippet) and readings of this CPU until subject_end() are one
+ * group of its trace, and groups that differ only by their vector fold into one, however far apart.
+ */
+void subject_begin(unsigned vector);
+void subject_end(void);
+
+/* Puts what was read off a register into this CPU's trace, as "name=0x1f". */
+void observe(const char *name, uint32_t value);
+
+/* EOI by hand, after setup.hold_eoi. */
+void event_eoi(void);
 
 #endif

@@ -53,17 +53,17 @@ static bool named_address(struct text *out, uint64_t address)
 /* An address inside a snippet prints as the mark at or before it. */
 static bool marked_address(struct text *out, const struct group *group, uint64_t address)
 {
-	const struct mark *best = NULL;
-	uint64_t linked;
+	uint64_t offset;
+	const struct mark *best;
 
-	if (!group || address - group->base >= (uint64_t)(group->code->end - group->code->start))
+	if (!group || !group->code ||
+	    address - group->base >= (uint64_t)(group->code->end - group->code->start))
 		return false;
-	linked = address - group->base + (uint64_t)group->code->start;
-	for (const struct mark *m = group->code->marks; m != group->code->marks_end; m++)
-		if (m->address <= linked && (!best || m->address > best->address))
-			best = m;
-	offset_from(out, best ? best->name : "start",
-		    linked - (best ? best->address : (uint64_t)group->code->start));
+	offset = address - group->base;
+	best = mark_before(group->code, offset);
+	if (best)
+		offset -= best->address - (uint64_t)group->code->start;
+	offset_from(out, best ? best->name : "start", offset);
 	return true;
 }
 
@@ -92,19 +92,64 @@ static void dr6_bits(struct text *out, uint32_t dr6)
 	text_append(out, "]");
 }
 
+/* "v", "v+0x10", "v-0x1" */
+static void relative(struct text *out, int32_t offset)
+{
+	if (offset)
+		text_append(out, "v%c%#x", offset < 0 ? '-' : '+', offset < 0 ? -offset : offset);
+	else
+		text_append(out, "v");
+}
+
+static void vector(struct text *out, const char *what, const struct event *e,
+		   const struct group *group)
+{
+	bool moves = group && group->has_subject &&
+		     (e->vector_is ? e->vector_is == BY_1 : e->vector == group->subject);
+
+	text_append(out, "%s ", what);
+	if (moves)
+		relative(out, e->vector - group->subject);
+	else
+		text_append(out, "%#x", e->vector);
+}
+
+/* An error code that names the vector under test is "v*8" and its low bits. */
+static void error_code(struct text *out, const struct event *e, const struct group *group)
+{
+	bool named = group && group->has_subject && e->error & 2 && e->error >> 3 == group->subject;
+	unsigned factor = e->error_is == BY_16 ? 16 : e->error_is == BY_1 ? 1 : 8;
+
+	if (e->error_is > SAME || (!e->error_is && named))
+		text_append(out, "v*%u+%u", factor, e->error - factor * group->subject);
+	else
+		text_append(out, "%#x", e->error);
+}
+
+static void reading(struct text *out, const struct event *e, const struct group *group)
+{
+	text_append(out, "%s=", e->name);
+	if (e->error_is == BY_1)
+		relative(out, e->error - group->subject);
+	else
+		text_append(out, "%#x", e->error);
+}
+
 void notation_what(struct text *out, const struct event *e, const struct group *group)
 {
 	bool page_fault = e->origin == FROM_EXCEPTION && e->vector == 14;
 
 	switch (e->origin) {
 	case FROM_APIC:
-		text_append(out, "intr %#x", e->vector);
+		vector(out, "intr", e, group);
+		if (e->level)
+			text_append(out, "[level]");
 		break;
 	case FROM_INT_N:
-		text_append(out, "int %#x", e->vector);
+		vector(out, "int", e, group);
 		break;
 	case FROM_OUTSIDE:
-		text_append(out, "extint %#x", e->vector);
+		vector(out, "extint", e, group);
 		break;
 	default:
 		if (e->vector < 32)
@@ -114,14 +159,18 @@ void notation_what(struct text *out, const struct event *e, const struct group *
 		if (e->vector == 1)
 			dr6_bits(out, e->dr6);
 	}
+	if (!e->has_error && !page_fault)
+		return;
+	text_append(out, "(");
 	if (e->has_error)
-		text_append(out, page_fault ? "(%#x,cr2=" : "(%#x)", e->error);
-	else if (page_fault)
-		text_append(out, "(no error code,cr2=");
+		error_code(out, e, group);
+	else
+		text_append(out, "no error code");
 	if (page_fault) {
+		text_append(out, ",cr2=");
 		address(out, group, e->cr2);
-		text_append(out, ")");
 	}
+	text_append(out, ")");
 }
 
 static void shown_flags(struct text *out, uint64_t rflags)
@@ -144,14 +193,42 @@ static void shown_flags(struct text *out, uint64_t rflags)
 
 void notation_event(struct text *out, const struct event *event, const struct group *group)
 {
+	if (event->origin == READING) {
+		reading(out, event, group);
+		return;
+	}
 	notation_what(out, event, group);
 	text_append(out, "@");
 	address(out, group, event->rip);
 	shown_flags(out, event->rflags);
 }
 
+static bool has_subject(const struct group *group, unsigned vector)
+{
+	return vector < 256 && group->subjects[vector / 8] >> vector % 8 & 1;
+}
+
+/* "[0x10-0x1f,0x30] " */
+static void subjects(struct text *out, const struct group *group)
+{
+	const char *separator = "[";
+
+	for (unsigned v = 0, last; v < 256; v = last + 1) {
+		last = v;
+		if (!has_subject(group, v))
+			continue;
+		while (has_subject(group, last + 1))
+			last++;
+		text_append(out, last > v ? "%s%#x-%#x" : "%s%#x", separator, v, last);
+		separator = ",";
+	}
+	text_append(out, "] ");
+}
+
 void notation_group(struct text *out, const struct trace *trace, const struct group *group)
 {
+	if (group->has_subject)
+		subjects(out, group);
 	if (!group->events)
 		text_append(out, "(none)");
 	for (unsigned i = 0; i < group->events; i++) {

@@ -38,11 +38,20 @@ void timer_stop(void)
 
 SNIPPET(drain, "sti; nop; nop; nop; nop; cli");
 
-void interrupts_drain(void)
+static void end_all_services(void)
 {
 	for (unsigned word = 0; word < 8; word++)
 		for (unsigned bits = apic_read(APIC_ISR + 16 * word); bits; bits &= bits - 1)
 			apic_eoi();
 	memset(this_cpu()->in_service, 0, sizeof(this_cpu()->in_service));
-	run_unrecorded(&drain);
+}
+
+void interrupts_drain(void)
+{
+	/* One run takes what a trace has room for, or one vector below 16, which it takes for a fault. */
+	for (unsigned n = 0; n < 32; n++) {
+		end_all_services();
+		run_unrecorded(&drain);
+	}
+	end_all_services();
 }

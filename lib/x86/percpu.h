@@ -14,6 +14,10 @@ struct run {
 	const struct code *code;
 	uint64_t base, end; /* addresses of its first byte and of the mark `end` */
 	struct group *group;
+	uint32_t events_before; /* events that the group had when the run began */
+	/* run_until: events that are enough, and the TSC after which it waits for no more; else 0. */
+	uint32_t enough;
+	uint64_t deadline;
 	struct entry entry;
 };
 
@@ -24,11 +28,14 @@ struct percpu {
 	struct descriptors descriptors;
 	struct run run;
 	struct trace *trace;
+	struct group *subject;	/* between subject_begin and subject_end */
+	bool impatient;		/* a wait of this case was in vain: later ones are short */
+	bool x2apic;		/* this CPU's APIC is in x2APIC mode */
 	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back */
 	/* Work for an application processor (smp.h). */
 	void (*volatile work)(void *argument);
 	void *argument;
-	volatile bool online;
+	volatile bool woken, online;
 };
 
 /* Stacks of a CPU; each is STACK_BYTES long. */

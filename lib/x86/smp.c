@@ -45,17 +45,29 @@ unsigned cpus_present(void)
 
 void ap_main(void);
 
+/* INIT leaves the mode as it was. */
+static bool apic_base_says_x2(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2;
+}
+
 void ap_main(void)
 {
 	struct percpu *cpu = &percpu[starting];
 
 	percpu_init(starting);
+	if (apic_base_says_x2())
+		cpu->x2apic = true;
+	else if (percpu[0].x2apic)
+		apic_use_x2();
 	apic_enable(cpu->index);
 	cpu->apic_id = apic_id();
 	cpu->online = true;
 	for (;;) {
 		asm volatile("cli" : : : "memory");
-		if (cpu->work) {
+		/* Not before the wake-up has come: it must not be pending while the work runs. */
+		if (cpu->work && cpu->woken) {
+			cpu->woken = false;
 			cpu->work(cpu->argument);
 			cpu->work = NULL;
 		} else {
@@ -69,9 +81,21 @@ static bool start_one(unsigned index)
 	starting = index;
 	ap_stack = stack_top(index, STACK_MAIN);
 	memcpy((void *)AP_START_PAGE, ap_code, ap_code_end - ap_code);
+	percpu[index].online = percpu[index].woken = false;
+	percpu[index].work = NULL;
 	apic_icr(index, ICR_INIT | ICR_ASSERT);
 	apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
 	return wait_until(percpu[index].online);
+}
+
+bool cpu_restart(unsigned index)
+{
+	return start_one(index);
+}
+
+unsigned cpus_started(void)
+{
+	return started;
 }
 
 bool cpus_start(unsigned count)
@@ -81,6 +105,27 @@ bool cpus_start(unsigned count)
 	for (; started < count; started++)
 		if (!start_one(started))
 			return false;
+	return true;
+}
+
+static void use_x2apic(void *argument)
+{
+	(void)argument;
+	apic_use_x2();
+}
+
+bool cpus_use_x2apic(void)
+{
+	if (apic_is_x2())
+		return true;
+	if (!(cpuid(1, 0).c & CPUID_1_C_X2APIC))
+		return false;
+	for (unsigned i = 1; i < started; i++) {
+		cpu_start_work(i, use_x2apic, NULL);
+		if (!cpu_wait(i))
+			return false;
+	}
+	apic_use_x2();
 	return true;
 }
 
@@ -102,5 +147,6 @@ bool smp_wake_event(struct percpu *cpu, const struct event *event)
 	if (!cpu->index || cpu->run.code || event->vector != WAKE_VECTOR)
 		return false;
 	apic_eoi();
+	cpu->woken = true;
 	return true;
 }

@@ -29,6 +29,15 @@ void cpus_set(unsigned count);
 /* Starts the CPUs up to number `count` - 1; false if one did not answer within the deadline. */
 bool cpus_start(unsigned count);
 
+/* Switches all CPUs, and those that start later, to x2APIC mode; false if there is none. */
+bool cpus_use_x2apic(void);
+
+/* Starts a CPU anew by INIT and SIPI, whatever it was doing; false if it did not answer. */
+bool cpu_restart(unsigned index);
+
+/* How many CPUs are up. */
+unsigned cpus_started(void);
+
 /* Gives a parked CPU work; cpu_wait is false if it was not done by the deadline. */
 void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument);
 bool cpu_wait(unsigned index);

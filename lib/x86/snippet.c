@@ -31,6 +31,25 @@ uint64_t mark_offset(const struct snippet *snippet, const char *name)
 	panic("snippet %s has no mark %s", snippet->name, name);
 }
 
+const struct mark *mark_before(const struct code *code, uint64_t offset)
+{
+	const struct mark *best = NULL;
+	uint64_t linked = offset + (uint64_t)code->start;
+
+	for (const struct mark *m = code->marks; m != code->marks_end; m++)
+		if (m->address <= linked && (!best || m->address > best->address))
+			best = m;
+	return best;
+}
+
+/* The image is writable throughout. */
+void snippet_patch(const struct snippet *snippet, const char *mark, unsigned offset, uint8_t byte)
+{
+	volatile uint8_t *code = (volatile uint8_t *)snippet_code(snippet)->start;
+
+	code[mark_offset(snippet, mark) + offset] = byte;
+}
+
 static uint64_t base_address(const struct snippet *snippet)
 {
 	return setup.address ? (uint64_t)setup.address : (uint64_t)snippet_code(snippet)->start;
@@ -73,6 +92,19 @@ static uint64_t entry_method(void)
 					   : ENTER_SYSRET32;
 }
 
+static struct group *open_group(struct percpu *cpu, const struct code *code, uint64_t base)
+{
+	if (!cpu->subject)
+		return trace_open(cpu->trace, code, base);
+	if (cpu->subject->code && (cpu->subject->code != code || cpu->subject->base != base))
+		panic("two snippets between subject_begin and subject_end");
+	for (unsigned i = 0; i < cpu->subject->events; i++)
+		cpu->trace->events[cpu->subject->first + i].rip += base - cpu->subject->base;
+	cpu->subject->code = code;
+	cpu->subject->base = base;
+	return cpu->subject;
+}
+
 unsigned run_snippet(const struct snippet *snippet)
 {
 	struct percpu *cpu = this_cpu();
@@ -83,8 +115,13 @@ unsigned run_snippet(const struct snippet *snippet)
 
 	run->base = base;
 	run->end = mark_address(snippet, "end");
-	run->group = trace_open(cpu->trace, code, base);
+	run->group = open_group(cpu, code, base);
+	run->events_before = run->group->events;
 	run->entry.regs = setup.regs;
+	if (run->deadline) {
+		run->entry.regs.rsi = (uint32_t)run->deadline;
+		run->entry.regs.rdi = run->deadline >> 32;
+	}
 	run->entry.iret = start_frame(cpu, base);
 	run->entry.method = entry_method();
 	place(code, base);
@@ -98,9 +135,41 @@ unsigned run_snippet(const struct snippet *snippet)
 	snippet_enter(&run->entry);
 	cold_after_run();
 	setup.result = run->entry.regs;
-	events = run->group->events;
-	trace_close(cpu->trace);
+	events = run->group->events - run->events_before;
+	if (!cpu->subject)
+		trace_close(cpu->trace);
 	return events;
+}
+
+#define PATIENT_TICKS (1ul << 31)
+#define IMPATIENT_TICKS (1ul << 18)
+
+static unsigned run_with_deadline(const struct snippet *snippet, unsigned events, uint64_t ticks)
+{
+	struct run *run = &this_cpu()->run;
+	unsigned seen;
+
+	run->enough = events;
+	run->deadline = rdtsc() + ticks;
+	seen = run_snippet(snippet);
+	run->deadline = 0;
+	return seen;
+}
+
+unsigned run_until_events(const struct snippet *snippet, unsigned events)
+{
+	struct percpu *cpu = this_cpu();
+	unsigned seen;
+
+	seen = run_with_deadline(snippet, events, cpu->impatient ? IMPATIENT_TICKS : PATIENT_TICKS);
+	if (seen < events)
+		cpu->impatient = true;
+	return seen;
+}
+
+unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks)
+{
+	return run_with_deadline(snippet, ~0u, ticks);
 }
 
 unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first)

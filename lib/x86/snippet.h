@@ -6,6 +6,9 @@
  * the next instruction:
  *
  *	SNIPPET(int3, "mark insn; int3; mark after");
+ *
+ * `area NAME` is a mark as well, but every address up to the next mark is the same place to the trace:
+ * a loop in which events are waited for.
  */
 #ifndef LIB_X86_SNIPPET_H
 #define LIB_X86_SNIPPET_H
@@ -18,6 +21,7 @@
 struct mark {
 	uint64_t address;
 	const char *name;
+	uint64_t is_area;
 };
 
 struct code {
@@ -30,10 +34,13 @@ struct snippet {
 	struct code code64, code32;
 };
 
-asm(".macro mark name\n"
+asm(".macro area name\n"
+    "	mark	\\name 1\n"
+    ".endm\n"
+    ".macro mark name is_area=0\n"
     "777:\n"
     ".pushsection .rodata.marks, \"a\"\n"
-    "	.quad	777b, 778f\n"
+    "	.quad	777b, 778f, \\is_area\n"
     ".pushsection .rodata.mark_names, \"a\"\n"
     "778:	.asciz	\"\\name\"\n"
     ".popsection\n"
@@ -124,8 +131,32 @@ unsigned run_snippet(const struct snippet *snippet);
 unsigned run_unrecorded(const struct snippet *snippet);
 unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first);
 
+/*
+ * The end of a snippet that waits: stays in the area `wait` until the recorder has seen enough events
+ * or the deadline has passed, and goes on at the mark `after`. Uses EAX, EDX, ESI and EDI.
+ */
+#define WAIT \
+	"area wait; 99: pause; rdtsc; sub %esi, %eax; sbb %edi, %edx; jb 99b; mark after; nop; nop"
+
+/*
+ * Runs a snippet that ends in WAIT until there were `events` events; gives up after a second or so,
+ * and sooner once that was in vain in this case. What was waited for is missing in the trace then.
+ */
+unsigned run_until_events(const struct snippet *snippet, unsigned events);
+#define run_until(snippet, events) run_until_events(&(snippet), events)
+
+/* The same, for `ticks` of the TSC, to see that nothing comes. */
+unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks);
+#define run_for(snippet, ticks) run_for_ticks(&(snippet), ticks)
+
+/* Writes an operand of the snippet, `offset` bytes behind a mark: one snippet for every INT n. */
+void snippet_patch(const struct snippet *snippet, const char *mark, unsigned offset, uint8_t byte);
+
 /* The code that this environment uses. */
 const struct code *snippet_code(const struct snippet *snippet);
+
+/* The last mark at or before an offset into the code, or NULL. */
+const struct mark *mark_before(const struct code *code, uint64_t offset);
 
 /* Offset of a mark from the snippet's first byte; panics if there is none. */
 uint64_t mark_offset(const struct snippet *snippet, const char *mark);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "testcase.h"
 
+#include "apic.h"
 #include "args.h"
 #include "cold.h"
 #include "notation.h"
@@ -239,6 +240,13 @@ static bool needs_are_met(const char *needs)
 			     cpus_present());
 			need(cpus_start(number), "no answer from CPU %lu after INIT and SIPI",
 			     number - 1);
+		} else if (starts_with(needs, "apic=1")) {
+			needs += 6;
+			apic_enable(0);
+		} else if (starts_with(needs, "x2apic=1")) {
+			needs += 8;
+			need(cpus_use_x2apic(), "no x2APIC");
+			apic_enable(0);
 		} else if (starts_with(needs, "pam=1")) {
 			needs += 5;
 			need(!cold_obstacle(), "%s", cold_obstacle());
