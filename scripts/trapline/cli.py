@@ -108,6 +108,9 @@ def parse(argv):
 
 def main(argv):
     """Run the command; its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")   # whatever the locale can say
     try:
         return _main(argv)
     except UsageError as error:

@@ -24,6 +24,6 @@ def unknown(kind, word, candidates):
     candidates = list(candidates)
     hint = nearest(word, candidates)
     if not hint and candidates:
-        shown = ", ".join(candidates[:8]) + (", …" if len(candidates) > 8 else "")
+        shown = ", ".join(candidates[:8]) + (", ..." if len(candidates) > 8 else "")
         hint = f"; valid: {shown}"
     return UsageError(f"unknown {kind} '{word}'{hint}")

@@ -88,7 +88,6 @@ class Stream:
         self._line = bytearray()
         self._preamble = b""        # the last bytes of it
         self._bytes = 0             # since the last result
-        self._number = 0            # of the current line
 
     def feed(self, data):
         """Take in `data` (bytes); True if it brought the guest on (version, plan or result)."""
@@ -103,16 +102,16 @@ class Stream:
                 self._break(f"more than {limit // 1024} KiB of output without a result")
                 break
             self._line += part
-            if len(self._line) > MAX_LINE + 1:
+            ends = i < len(lines) - 1
+            # Without its end, the last byte may still turn out to be a carriage return.
+            line = bytes(self._line[:MAX_LINE + 2]).removesuffix(b"\r" if ends else b"")
+            if len(line) > MAX_LINE + (not ends):
                 if self.started:
-                    self._break(f"a line of more than {MAX_LINE} bytes: "
-                                f"'{printable(bytes(self._line), 60)}'")
+                    self._break(f"a line of more than {MAX_LINE} bytes: '{printable(line, 60)}'")
                     break
                 del self._line[:-MAX_LINE]
-            if i < len(lines) - 1:
-                line = bytes(self._line).removesuffix(b"\r")
+            if ends:
                 self._line.clear()
-                self._number += 1
                 progress |= self._take(line)
         return progress
 

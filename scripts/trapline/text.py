@@ -14,7 +14,7 @@ _CONTROL = re.compile(
 def printable(data, limit=None):
     """`data` (bytes) as ASCII: tab becomes a blank, every other non-printing byte \\xNN.
 
-    At most `limit` characters, a cut marked with "…".
+    At most `limit` characters, a cut marked with "...".
     """
     if limit is not None and len(data) > limit:
         data, cut = data[:limit], True
@@ -24,7 +24,7 @@ def printable(data, limit=None):
     text = _UNPRINTABLE.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
     if limit is not None and len(text) > limit:
         text, cut = text[:limit], True
-    return text + "…" if cut else text
+    return text + "..." if cut else text
 
 
 def is_text(line):

@@ -24,18 +24,18 @@ static void misbehave(u32 number)
 	(void)number;
 	for (;;)
 		;
-#elif defined(DRIP)		/* talks for ever, without a result */
+#elif defined(DRIP)	 /* talks for ever, without a result */
 	(void)number;
 	for (;;) {
 		puts("# note still there\n");
 		for (volatile u32 i = 0; i < 3000000; i++)
 			;
 	}
-#elif defined(FLOOD)		/* 100 MB of lines */
+#elif defined(FLOOD)	 /* 100 MB of lines */
 	(void)number;
 	for (u32 i = 0; i < 100000000 / 50; i++)
 		puts("# note 3456789012345678901234567890123456789012345\n");
-#elif defined(LONG_LINE)	/* 100 MB without a line end */
+#elif defined(LONG_LINE) /* 100 MB without a line end */
 	(void)number;
 	puts("# ");
 	for (u32 i = 0; i < 100000000; i++)
@@ -43,9 +43,10 @@ static void misbehave(u32 number)
 #elif defined(GARBAGE)
 	for (u32 i = 0; i < 2000; i++)
 		put((i * 167 + number * 31) >> 2);
-#elif defined(ESCAPES)		/* clear the screen, set the title, ring, 8-bit CSI, bidi override */
+#elif defined(ESCAPES) /* clear the screen, set the title, ring, 8-bit CSI, bidi override */
 	(void)number;
-	puts("# note \033[2J\033[31mred\033]0;title\007 \x9b" "2J \xe2\x80\xae bidi \r\b\b\n");
+	puts("# note \033[2J\033[31mred\033]0;title\007 \x9b"
+	     "2J \xe2\x80\xae bidi \r\b\b\n");
 #elif defined(SECOND_PLAN)
 	(void)number;
 	puts("1..6\n");
@@ -87,7 +88,7 @@ void guest_main(void)
 {
 	static const char *const ids[] = {
 		NAME "/before:cpl0", NAME "/before:cpl3", NAME "/bad:cpl0",
-		NAME "/bad:cpl3", NAME "/after:cpl0", NAME "/after:cpl3",
+		NAME "/bad:cpl3",    NAME "/after:cpl0",  NAME "/after:cpl3",
 	};
 
 	begin(6);

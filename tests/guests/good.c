@@ -14,8 +14,8 @@ CASE(allows);
 void guest_main(void)
 {
 	static const char *const ids[] = {
-		"good/passes:cpl0", "good/passes:cpl3", "good/fails:cpl0", "good/fails:cpl3",
-		"good/skips:cpl0", "good/skips:cpl3", "good/allows:cpl0", "good/allows:cpl3",
+		"good/passes:cpl0", "good/passes:cpl3", "good/fails:cpl0",  "good/fails:cpl3",
+		"good/skips:cpl0",  "good/skips:cpl3",	"good/allows:cpl0", "good/allows:cpl3",
 	};
 	u32 pass = 0, fail = 0, skip = 0;
 

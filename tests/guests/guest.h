@@ -14,18 +14,18 @@ typedef unsigned int u32;
 #define QUOTE(x) QUOTE_(x)
 
 /* One case, true in CPL0 and CPL3: two points.  The loaded table has one byte per case. */
-#define CASE(name)                                                                              \
-	asm(".pushsection .cases, \"aw\"\n"                                                     \
-	    "case_" #name ": .byte 0\n"                                                         \
-	    ".popsection\n"                                                                     \
-	    ".pushsection .trapline.cases, \"\", @progbits\n"                                   \
-	    ".long case_" #name ", 0\n"                                                         \
-	    ".asciz \"" #name "\"\n"                                                            \
-	    ".asciz \"CPL3 | CPL0\"\n"                                                          \
-	    ".asciz \"Test rule of " #name "\"\n"                                               \
-	    ".asciz \"\"\n.asciz \"\"\n"                                                        \
-	    ".asciz \"" __FILE__ ":" QUOTE(__LINE__) "\"\n"                                     \
-	    ".popsection")
+#define CASE(name)                                            \
+	asm(".pushsection .cases, \"aw\"\n"                   \
+	    "case_" #name ": .byte 0\n"                       \
+	    ".popsection\n"                                   \
+	    ".pushsection .trapline.cases, \"\", @progbits\n" \
+	    ".long case_" #name ", 0\n"                       \
+	    ".asciz \"" #name "\"\n"                          \
+	    ".asciz \"CPL3 | CPL0\"\n"                        \
+	    ".asciz \"Test rule of " #name "\"\n"             \
+	    ".asciz \"\"\n.asciz \"\"\n"                      \
+	    ".asciz \"" __FILE__ ":" QUOTE(__LINE__) "\"\n"   \
+						     ".popsection")
 
 extern char args_block[4096];
 
@@ -65,7 +65,7 @@ static inline void putd(u32 n)
 /* The three ways of docs/contract.md, section 5. */
 static inline void finish(u8 status)
 {
-	while (!(inb(0x3fd) & 0x40))		/* the last byte is on the wire */
+	while (!(inb(0x3fd) & 0x40)) /* the last byte is on the wire */
 		;
 	outb(0xf4, status);
 	for (const char *s = "Shutdown"; *s; s++)
@@ -77,7 +77,10 @@ static inline void finish(u8 status)
 /* An empty IDT and a divide error: no handler can be reached. */
 static inline void triple_fault(void)
 {
-	static const struct { u16 limit; u32 base; } __attribute__((packed)) none = { 0, 0 };
+	static const struct {
+		u16 limit;
+		u32 base;
+	} __attribute__((packed)) none = {0, 0};
 
 	asm volatile("lidtl %0; ud2" : : "m"(none));
 }
@@ -92,8 +95,8 @@ static inline void serial_init(void)
 }
 
 #define MAX_POINTS 64
-static u8 selected[MAX_POINTS];		/* points to run, in order */
-static u32 count;			/* how many there are */
+static u8 selected[MAX_POINTS]; /* points to run, in order */
+static u32 count;		/* how many there are */
 
 /* Prepares COM1 and understands "points=0-3,7"; without it, all `total` points. */
 static inline void begin(u32 total)
@@ -133,11 +136,19 @@ static inline void begin(u32 total)
 	}
 }
 
+/* Bochs drops what its UART has not sent when the machine ends: send it before going on. */
+static inline void flush(void)
+{
+	while (!(inb(0x3fd) & 0x40))
+		;
+}
+
 static inline void plan(void)
 {
 	puts("KTAP version 1\n1..");
 	putd(count);
 	put('\n');
+	flush();
 }
 
 static inline void result(int ok, u32 number, const char *id)
@@ -147,6 +158,7 @@ static inline void result(int ok, u32 number, const char *id)
 	put(' ');
 	puts(id);
 	put('\n');
+	flush();
 }
 
 #endif

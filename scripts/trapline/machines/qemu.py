@@ -16,9 +16,9 @@ _LEAN = ("smm", "hpet", "vmport", "smbus", "sata", "usb", "i8042")
 def learn_qemu(path):
     """{"version", "number", "lean"} of a QEMU, or {"error"}."""
     out, errors = ask([path, "--version"])
-    match = re.search(r"version (\d[\d.]*)([^\n]*)", out or "")
+    match = re.search(r"^QEMU emulator version (\d[\d.]*)([^\n]*)", out or "")
     if not match:
-        why = " ".join((errors or "").split())[:100] or "it says no version"
+        why = " ".join((errors or "").split())[:100] or "it does not say that it is QEMU"
         return {"error": f"{path} does not work: {printable(why.encode())}"}
     out, _ = ask([path, "-M", "q35,help"])
     properties = set(re.findall(r"^\s+([\w-]+)=", out or "", re.M))

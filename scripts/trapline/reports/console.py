@@ -59,7 +59,7 @@ class Console:
         for target in bad[:_SHOWN]:
             self._print(f"  again: {again(target)}")
         if len(bad) > _SHOWN:
-            self._print(f"  … and {len(bad) - _SHOWN} more")
+            self._print(f"  and {len(bad) - _SHOWN} more")
         if summary.interrupted:
             self._print(f"interrupted: {len(summary.results)} of {summary.total} points have "
                         "a result")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the runner's tests share: guests of their own, built once, and the command."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+SOURCES = TOP / "tests" / "guests"
+sys.path.insert(0, str(TOP / "scripts"))
+
+MISBEHAVIOURS = """HANG SPIN DRIP FLOOD LONG_LINE GARBAGE ESCAPES SECOND_PLAN SECOND_VERSION
+    DUPLICATE AHEAD OTHER_NAME STRAY CLOSE_EARLY TRIPLE_FAULT PANIC QUIET_EXIT NO_OUTPUT NO_VERSION
+    FORGED_PLAN RESULT_FIRST NO_CLOSE WRONG_TOTALS AFTER_CLOSE HANG_AFTER_CLOSE""".split()
+
+CFLAGS = """-m16 -std=gnu11 -O1 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only
+    -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
+    -Wall -Wextra -Werror""".split()
+
+
+class Command:
+    """run_tests.sh's Python part, on a directory of test guests."""
+
+    def __init__(self, build):
+        self.build = build
+        self.config = build / "unittests.cfg"
+        self.bugs = build / "bugs.toml"
+        self.expectations = build / "expectations"
+
+    def argv(self, *words):
+        return [sys.executable, "-m", "trapline", "--config", str(self.config),
+                "--build", str(self.build), "--bugs", str(self.bugs),
+                "--expectations", str(self.expectations), *words]
+
+    @property
+    def environment(self):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        return environment | {"PYTHONPATH": str(TOP / "scripts")}
+
+    def __call__(self, *words, timeout=60):
+        """CompletedProcess of the command, its output as text."""
+        return subprocess.run(self.argv(*words), env=self.environment, cwd=self.build,
+                              capture_output=True, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL)
+
+    def start(self, *words, **more):
+        return subprocess.Popen(self.argv(*words), env=self.environment, cwd=self.build,
+                                stdin=subprocess.DEVNULL, text=True, **more)
+
+    def results(self, *words, **more):
+        """({id: result}, CompletedProcess), the results from --json."""
+        path = self.build / f"results-{os.getpid()}.json"
+        path.unlink(missing_ok=True)
+        done = self(*words, "--json", str(path), **more)
+        assert done.returncode in (0, 1), done.stderr
+        found = json.loads(path.read_text())
+        return {f"{r['case']}:{r['environment']}@{r['machine']}": r
+                for r in found["results"]}, done
+
+
+def _build(directory):
+    compiler = os.environ.get("CC", "gcc")
+
+    def run(*argv):
+        done = subprocess.run([str(a) for a in argv], cwd=SOURCES, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    run(compiler, *CFLAGS, "-c", "start.S", "-o", directory / "start.o")
+    guests = [("good", "good.c", [])] + [
+        (name.lower(), "bad.c", [f"-D{name}", f'-DNAME="{name.lower()}"'])
+        for name in MISBEHAVIOURS]
+    for name, source, flags in guests:
+        run(compiler, *CFLAGS, *flags, "-c", source, "-o", directory / f"{name}.o")
+        run("ld", "-m", "elf_i386", "-T", "rom.lds", "--build-id=none", "-z", "noexecstack",
+            "-o", directory / f"{name}.elf", directory / "start.o", directory / f"{name}.o")
+        run("objcopy", "-O", "binary", "-j", ".rom", directory / f"{name}.elf",
+            directory / f"{name}.rom")
+    return [name for name, _, _ in guests]
+
+
+@pytest.fixture(scope="session")
+def guests(tmp_path_factory):
+    """Directory with every test guest and a unittests.cfg that names them."""
+    if not shutil.which("gcc") and "CC" not in os.environ:
+        pytest.skip("no gcc for the test guests")
+    directory = tmp_path_factory.mktemp("guests")
+    names = _build(directory)
+    (directory / "unittests.cfg").write_text("".join(
+        f"[{n}]\nfile = {n}\ngroups = {'fine' if n == 'good' else 'bad'}\n" for n in names))
+    (directory / "bugs.toml").write_text(
+        '[some-bug]\ntitle="t"\ntrigger="t"\nright="r"\nbuggy="b"\nversions="v"\nevidence="e"\n')
+    (directory / "expectations").mkdir()
+    return directory
+
+
+@pytest.fixture
+def trapline(guests):
+    """Command on the test guests, without expectations."""
+    command = Command(guests)
+    shutil.rmtree(command.expectations)
+    command.expectations.mkdir()
+    return command
+
+
+needs_qemu = pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
+needs_bochs = pytest.mark.skipif(not shutil.which("bochs-bin"), reason="no Bochs")
