@@ -5,7 +5,6 @@ import random
 
 import pytest
 
-import conftest     # noqa: F401 -- for the import path
 from trapline import ktap
 from trapline.text import clean, is_text, printable
 

@@ -39,11 +39,11 @@ class Console:
         """Print the line of one result and, where it is bad, what explains it."""
         if self._verbosity < 0 and result.verdict not in (*BAD, FIXED):
             return
-        self._line(result.verdict, self._headline(result))
+        lines = [self._line(result.verdict, self._headline(result))]
         if result.verdict in BAD or self._verbosity > 0:
-            for word, text in details(result):
-                if not (word == "reason" and result.verdict not in BAD):
-                    self._detail(word, text)
+            lines += [self._detail(word, text) for word, text in details(result)
+                      if not (word == "reason" and result.verdict not in BAD)]
+        self._print(*lines)
 
     def end(self, summary):
         """Print what each machine came to and how to run the bad ones again."""
@@ -74,13 +74,14 @@ class Console:
         return result.target.id
 
     def _line(self, verdict, text):
-        self._print(f"{verdict:<5}  {text}")
+        return f"{verdict:<5}  {text}"
 
     def _detail(self, word, text):
-        self._print(f"       {word:<8}  {text}")
+        return f"       {word:<8}  {text}"
 
-    def _print(self, text):
-        self._stream.write(text + "\n")
+    def _print(self, *lines):
+        """All of `lines` at once: readers see a result whole."""
+        self._stream.write("".join(line + "\n" for line in lines))
         self._stream.flush()
 
 
@@ -122,16 +123,16 @@ class RichConsole(Console):
     def _line(self, verdict, text):
         from rich.text import Text
 
-        self._print(Text.assemble((f"{verdict:<5}", _STYLES[verdict]), "  ", text))
+        return Text.assemble((f"{verdict:<5}", _STYLES[verdict]), "  ", text)
 
     def _detail(self, word, text):
         from rich.text import Text
 
         style = {"observed": "red", "expected": "green", "reason": "magenta"}.get(word, "")
-        self._print(Text.assemble("       ", (f"{word:<8}", "dim"), "  ", (text, style)))
+        return Text.assemble("       ", (f"{word:<8}", "dim"), "  ", (text, style))
 
-    def _print(self, text):
-        self._console.print(text, soft_wrap=True)
+    def _print(self, *lines):
+        self._console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def again(target):
