@@ -112,6 +112,8 @@ def expect(tmp_path, text):
 
 
 def test_expectations(tmp_path):
+    assert expect(tmp_path, ENTRY.replace('"int3/*_gate:cpl0"', '["a/*", "b/*"]'))[0].covers(
+        "b/x:cpl0", "tcg", "7.2")
     entry, = expect(tmp_path, ENTRY)
     assert entry.observed == ("#GP(0x302)@insn",)
     assert entry.covers("int3/x_gate:cpl0", "tcg", "7.2.22")
@@ -138,6 +140,7 @@ def test_versions(tmp_path, range_, inside, outside):
     ("observed =", "obsreved =", "unknown key 'obsreved'; did you mean 'observed'?"),
     ('"#GP(0x302)@insn"', "3", "'observed' has the wrong type"),
     ('"#GP(0x302)@insn"', "[]", "'observed' is not a trace or a list of traces"),
+    ('"int3/*_gate:cpl0"', '["int3/*_gate:cpl0", 3]', "'case' is not a glob or a list of globs"),
     ("<9.1", "old", "version 'old' is not a range such as '<9.1' or '>=7.2,<10'"),
 ])
 def test_expectation_errors(tmp_path, old, new, sentence):

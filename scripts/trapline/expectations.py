@@ -4,7 +4,7 @@
     machines = ["tcg"]                  # globs
 
     [[known]]
-    case = "int3/*_gate:cpl0"           # glob over the point's id
+    case = "int3/*_gate:cpl0"           # glob over the point's id, or a list of such
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
     machine = "bochs-vmx"               # optional: narrows `machines`
     observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash"
@@ -23,7 +23,7 @@ from .errors import UsageError, unknown
 from .text import clean
 
 CRASH = "crash"
-_REQUIRED = {"case": str, "observed": (str, list), "reason": str}
+_REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
 _OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str}
 
 
@@ -32,7 +32,7 @@ class Known:
     """One entry. `observed` is a tuple of traces, or of the word "crash"."""
 
     where: str
-    case: str
+    cases: tuple
     machines: tuple
     version: object             # SpecifierSet or None
     observed: tuple
@@ -42,7 +42,7 @@ class Known:
 
     def covers(self, point_id, machine, number):
         """Whether it speaks of this point on this machine of version `number`."""
-        if not fnmatchcase(point_id, self.case) or \
+        if not any(fnmatchcase(point_id, c) for c in self.cases) or \
                 not any(fnmatchcase(machine, m) for m in self.machines):
             return False
         return self.version is None or bool(number) and \
@@ -70,9 +70,13 @@ def _load_file(path, bugs, known_machine):
     entries = []
     for number, table in enumerate(data.get("known", ()), 1):
         where = f"{path}: entry {number}"
-        if isinstance(table, dict) and isinstance(table.get("case"), str):
-            where += f" ({clean(table['case'])})"
+        case = table.get("case") if isinstance(table, dict) else None
+        cases = tuple(case) if isinstance(case, list) else (case,)
+        if cases and isinstance(cases[0], str):
+            where += f" ({clean(cases[0])})"
         tables.check_keys(table, _REQUIRED, _OPTIONAL, where)
+        if not cases or not all(isinstance(c, str) and c for c in cases):
+            raise UsageError(f"{where}: 'case' is not a glob or a list of globs")
         if not table.get("bug") and not table.get("link"):
             raise UsageError(f"{where}: has neither 'bug' nor 'link'")
         if table.get("bug") and table["bug"] not in bugs:
@@ -84,7 +88,7 @@ def _load_file(path, bugs, known_machine):
         if not observed or not all(isinstance(o, str) for o in observed):
             raise UsageError(f"{where}: 'observed' is not a trace or a list of traces")
         entries.append(Known(
-            where, table["case"], (table["machine"],) if "machine" in table else machines,
+            where, cases, (table["machine"],) if "machine" in table else machines,
             _version(table["version"], where) if "version" in table else None,
             tuple(" ".join(o.split()) for o in observed), " ".join(clean(
                 table["reason"].replace("\n", " ")).split()),
