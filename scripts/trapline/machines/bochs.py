@@ -20,11 +20,12 @@ IPS = 1_000_000
 
 # Debian's Bochs has the debugger compiled in and then stops at a prompt: "c" goes on. There is
 # no display without a library; rfb is a VNC server, so the boot gets a network of its own.
-# Without speaker=0 it dies for want of a sound device.
+# Without speaker=0 it dies for want of a sound device, and from 3.0 on for want of a VGA BIOS.
 _CONFIG = """\
 display_library: rfb, options="timeout=0"
 plugin_ctrl: speaker=0
 romimage: file={rom}
+vgaromimage: file=/dev/null
 megs: 64
 cpu: model={cpu}, count={cpus}, ips={ips}
 com1: enabled=1, mode=file, dev={serial}
