@@ -2,8 +2,8 @@
 /*
  * Instruction decoder of the #VC handler; see decode.h.
  *
- * Sources: APM vol. 3, "Instruction Prefixes", "REX Prefix", "ModRM and SIB
- * Bytes", "Opcode and Operand Encodings"; SDM vol. 2, "Opcode Map".
+ * Sources: APM vol. 3, "Instruction Prefixes", "REX Prefix", "ModRM and SIB Bytes", "Opcode
+ * and Operand Encodings"; SDM vol. 2, "Opcode Map", "Special Cases of REX Encodings".
  *
  * What the manuals leave to the CPU is decided as CPUs do it: the last of F2
  * and F3 counts, the last segment override counts, any prefix may be repeated.
@@ -354,69 +354,44 @@ static void group_opcode(struct opcode *o, unsigned int reg)
 /*
  * 0F 01 with a register-form ModRM byte. F2 and F3 make other instructions of
  * these (MCOMMIT, PVALIDATE, RMPADJUST ...); only VMMCALL has a form with them
- * that is ours.
+ * that is ours. 66 is reserved for some (SDM: "NP") and ignored by the others.
  */
-static void group7_opcode(struct cursor *c, struct opcode *o, uint8_t rep)
+static void group7_opcode(struct cursor *c, struct opcode *o, uint8_t rep, bool operand_size)
 {
+	bool no_66 = false;
 	enum insn_op op = INSN_OP_NONE;
 
+	/* clang-format off */
 	switch (next_byte(c)) {
-	case 0xc8:
-		op = INSN_OP_MONITOR;
-		break;
-	case 0xc9:
-		op = INSN_OP_MWAIT;
-		break;
-	case 0xd1:
-		op = INSN_OP_XSETBV;
-		break;
-	case 0xd8:
-		op = INSN_OP_VMRUN;
-		break;
-	case 0xd9:
-		op = INSN_OP_VMMCALL;
-		break;
-	case 0xda:
-		op = INSN_OP_VMLOAD;
-		break;
-	case 0xdb:
-		op = INSN_OP_VMSAVE;
-		break;
-	case 0xdc:
-		op = INSN_OP_STGI;
-		break;
-	case 0xdd:
-		op = INSN_OP_CLGI;
-		break;
-	case 0xde:
-		op = INSN_OP_SKINIT;
-		break;
-	case 0xdf:
-		op = INSN_OP_INVLPGA;
-		break;
-	case 0xf9:
-		op = INSN_OP_RDTSCP;
-		break;
-	case 0xfa:
-		op = INSN_OP_MONITORX;
-		break;
-	case 0xfb:
-		op = INSN_OP_MWAITX;
-		break;
-	case 0xfd:
-		op = INSN_OP_RDPRU;
-		break;
+	case 0xc8: op = INSN_OP_MONITOR; no_66 = true; break;
+	case 0xc9: op = INSN_OP_MWAIT; no_66 = true; break;
+	case 0xd1: op = INSN_OP_XSETBV; no_66 = true; break;
+	case 0xd8: op = INSN_OP_VMRUN; break;
+	case 0xd9: op = INSN_OP_VMMCALL; break;
+	case 0xda: op = INSN_OP_VMLOAD; break;
+	case 0xdb: op = INSN_OP_VMSAVE; break;
+	case 0xdc: op = INSN_OP_STGI; break;
+	case 0xdd: op = INSN_OP_CLGI; break;
+	case 0xde: op = INSN_OP_SKINIT; break;
+	case 0xdf: op = INSN_OP_INVLPGA; break;
+	case 0xf9: op = INSN_OP_RDTSCP; break;
+	case 0xfa: op = INSN_OP_MONITORX; no_66 = true; break;
+	case 0xfb: op = INSN_OP_MWAITX; no_66 = true; break;
+	case 0xfd: op = INSN_OP_RDPRU; break;
 	}
+	/* clang-format on */
 	if (rep != INSN_REP_NONE)
 		op = op == INSN_OP_VMMCALL ? INSN_OP_VMGEXIT : INSN_OP_NONE;
+	if (no_66 && operand_size)
+		op = INSN_OP_NONE;
 	set(o, op, FORM_NONE);
 }
 
-static void two_byte_opcode(struct cursor *c, struct opcode *o, uint8_t rep)
+static void two_byte_opcode(struct cursor *c, struct opcode *o, uint8_t rep, bool operand_size)
 {
 	switch (o->number) {
 	case 0x01:
-		group7_opcode(c, o, rep);
+		group7_opcode(c, o, rep, operand_size);
 		break;
 	case 0x08:
 		set(o, INSN_OP_INVD, FORM_NONE);
@@ -759,7 +734,7 @@ enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes, size_t cou
 
 	if (o.number == 0x0f) {
 		o.number = next_byte(&c);
-		two_byte_opcode(&c, &o, insn->rep);
+		two_byte_opcode(&c, &o, insn->rep, p.operand_size);
 	} else {
 		one_byte_opcode(&o, mode);
 	}

@@ -12,9 +12,9 @@
  * arguments, no privileged instruction. The same object code logic runs in the
  * guest, in the host tests and under the fuzzer.
  *
- * Sources: APM vol. 3, "Instruction Encoding" (prefixes, REX, ModRM, SIB,
- * RIP-relative addressing) and the pages of the instructions; SDM vol. 2,
- * "Instruction Format" and "Opcode Map"; APM vol. 2, "VMGEXIT".
+ * Sources: APM vol. 3, "Instruction Encoding" (prefixes, REX, ModRM, SIB, RIP-relative
+ * addressing) and the pages of the instructions, VMGEXIT among them; SDM vol. 2,
+ * "Instruction Format", "Opcode Map".
  */
 #ifndef TRAPLINE_SEV_DECODE_H
 #define TRAPLINE_SEV_DECODE_H

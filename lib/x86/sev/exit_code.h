@@ -8,8 +8,8 @@
  * what the hypervisor likes for a forged MSR read. So the bytes at RIP have
  * the last word.
  *
- * Sources: APM vol. 2, "SVM Intercept Exit Codes", "Automatic Exits",
- * "Non-Automatic Exits"; GHCB specification, "Standard VMGExit Events".
+ * Sources: APM vol. 2, "SVM Intercept Exit Codes"; GHCB specification rev. 2.04, Table 6
+ * (automatic exits) and Table 7 (the others).
  */
 #ifndef TRAPLINE_SEV_EXIT_CODE_H
 #define TRAPLINE_SEV_EXIT_CODE_H

@@ -3,8 +3,7 @@
  * The IOIO exit word: how a port access is described to the hypervisor in
  * SW_EXITINFO1 (and by hardware in EXITINFO1 of a plain guest).
  *
- * Sources: APM vol. 2, "IN and OUT Behavior" (EXITINFO1 for IOIO intercept);
- * GHCB specification, "IOIO_PROT (0x7b)".
+ * Sources: APM vol. 2, "IN and OUT Behavior"; GHCB specification rev. 2.04, Table 7.
  */
 #ifndef TRAPLINE_SEV_IOIO_H
 #define TRAPLINE_SEV_IOIO_H
