@@ -81,6 +81,7 @@ clean: ## remove what was built
 
 include scripts/make/check.mk
 include scripts/make/bench.mk
+include scripts/make/host.mk
 
 -include $(LIB_O:.o=.d) $(GUESTS:%=$(BUILD)/x86/%.d) $(GUESTS:%=$(BUILD)/%.rom.d) \
 	 $(BUILD)/lib/x86/boot/start.d

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Parts of lib/ that need no guest, built for the host: tests and fuzzers. Part of the Makefile, and
+# complete by itself: make -f scripts/make/host.mk host. tests/test_decode.py runs what this builds.
+
+CC ?= gcc
+PYTHON ?= python3
+BUILD ?= build
+Q ?= $(if $(V),,@)
+# Seconds per fuzz target
+TIME ?= 600
+
+HOST := $(BUILD)/host
+HOST_LIB := $(addprefix lib/x86/sev/,decode.c exit_code.c insn_regs.c ioio.c \
+	    ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c)
+HOST_H := $(wildcard lib/x86/sev/*.h tests/host/*.h)
+HOST_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -Ilib/x86/sev -Itests/host
+HOST_CLANG ?= clang
+
+# Distributions pack the sanitizers' libraries apart from the compiler.
+host_links = $(shell mkdir -p $(HOST) && echo 'int main(void) { return 0; }' > $(HOST)/probe.c && \
+	     $(CC) $(1) $(HOST)/probe.c -o $(HOST)/probe 2>/dev/null && echo $(1))
+HOST_SANITIZE = $(eval HOST_SANITIZE := $(call host_links,-fsanitize=address$(comma)undefined \
+		-fno-sanitize-recover=all))$(HOST_SANITIZE)
+comma := ,
+
+HOST_TESTS := decode_table insn_use ghcb_proto
+FUZZERS := decode answer
+
+.PHONY: host host-zydis
+host: $(HOST_TESTS:%=$(HOST)/%) $(FUZZERS:%=$(HOST)/replay_%) ## build the tests that run on the host
+host-zydis: $(HOST)/decode_zydis
+
+$(HOST_TESTS:%=$(HOST)/%): $(HOST)/%: tests/host/%.c $(HOST_LIB) $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -O1 $(HOST_SANITIZE) $< $(HOST_LIB) -o $@
+
+$(FUZZERS:%=$(HOST)/replay_%): $(HOST)/replay_%: tests/host/replay.c tests/host/fuzz_%.c $(HOST_LIB) $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -O1 $(HOST_SANITIZE) $(filter %.c,$^) -o $@
+
+# The optimizer, not the sanitizers: this one is about millions of comparisons.
+$(HOST)/decode_zydis: tests/host/decode_zydis.c lib/x86/sev/decode.c $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HOST_CFLAGS) -O2 $(filter %.c,$^) -lZydis -o $@
+
+# As the guest compiles them, in both sizes of code: $(HOST)/freestanding-64/decode.o and so on.
+FREESTANDING := -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+		-fno-stack-protector -fno-asynchronous-unwind-tables -Wall -Wextra -Werror
+.PHONY: host-freestanding
+host-freestanding: $(foreach m,32 64,$(HOST_LIB:lib/x86/sev/%.c=$(HOST)/freestanding-$(m)/%.o))
+
+$(HOST)/freestanding-32/%.o: lib/x86/sev/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 $(FREESTANDING) -c $< -o $@
+
+$(HOST)/freestanding-64/%.o: lib/x86/sev/%.c $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m64 $(FREESTANDING) -c $< -o $@
+
+.PHONY: fuzz corpus
+fuzz: $(FUZZERS:%=fuzz-%) ## fuzz #VC decoder and GHCB checker, TIME=600 seconds each; needs clang
+
+$(FUZZERS:%=$(HOST)/fuzz_%): $(HOST)/fuzz_%: tests/host/fuzz_%.c $(HOST_LIB) $(HOST_H)
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CLANG) $(HOST_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all $(filter %.c,$^) -o $@
+
+.PHONY: $(FUZZERS:%=fuzz-%)
+$(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
+	$(Q)$(PYTHON) tests/host/corpus-tool unpack tests/host/corpus/$*.hex $(HOST)/corpus-$*
+	cd $(HOST) && nice ./fuzz_$* -max_len=112 -max_total_time=$(TIME) -use_value_profile=1 \
+		-print_final_stats=1 corpus-$*
+
+# After fuzzing: keep the inputs that are needed for the coverage found.
+corpus: $(FUZZERS:%=$(HOST)/fuzz_%) ## put what fuzzing found into tests/host/corpus
+	for f in $(FUZZERS); do \
+		rm -rf $(HOST)/merged-$$f && mkdir $(HOST)/merged-$$f && \
+		$(HOST)/fuzz_$$f -merge=1 $(HOST)/merged-$$f $(HOST)/corpus-$$f 2>/dev/null && \
+		$(PYTHON) tests/host/corpus-tool pack $(HOST)/merged-$$f tests/host/corpus/$$f.hex; \
+	done
