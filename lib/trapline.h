@@ -9,6 +9,7 @@
 #include "x86/debugreg.h"
 #include "x86/desc.h"
 #include "x86/event.h"
+#include "x86/exits.h"
 #include "x86/notation.h"
 #include "x86/paging.h"
 #include "x86/pending.h"

@@ -49,119 +49,12 @@ enum when {
 	EITHER, /* both are legal */
 };
 
-/* Registers that the columns use; see try_cell. */
-#define PORT 0x3ff /* COM1's scratch register: reads back what was written */
-#define SCRATCH 0x5a
-#define IOAPIC 0xfec00000ul
-#define IOAPIC_VERSION 1
-#define IOAPIC_DATA 0x10
-
 struct column {
+	const struct exiting *instruction;
 	const char *event; /* what the instruction itself delivers, or NULL */
 	void (*prepare)(void);
-	bool (*did_work)(void); /* judged by the registers that it left */
-	bool cold_code;		/* what follows the mark `before` is on a cold page */
+	bool cold_code; /* what follows the mark `before` is on a cold page */
 };
-
-/* -- Columns. ------------------------------------------------------------------------------------ */
-
-static void prepare_cpuid(void)
-{
-	setup.regs.rax = 0;
-}
-
-static bool did_cpuid(void)
-{
-	struct cpuid r = cpuid(0, 0);
-
-	return (uint32_t)setup.result.rax == r.a && (uint32_t)setup.result.rbx == r.b &&
-	       (uint32_t)setup.result.rcx == r.c && (uint32_t)setup.result.rdx == r.d;
-}
-
-static void prepare_in(void)
-{
-	outb(PORT, SCRATCH);
-	setup.regs.rax = 0;
-	setup.regs.rdx = PORT;
-}
-
-static bool did_in(void)
-{
-	return setup.result.rax == SCRATCH;
-}
-
-static void prepare_out(void)
-{
-	outb(PORT, (uint8_t)~SCRATCH);
-	setup.regs.rax = SCRATCH;
-	setup.regs.rdx = PORT;
-}
-
-static bool did_out(void)
-{
-	return inb(PORT) == SCRATCH;
-}
-
-static void prepare_msr(void)
-{
-	uint64_t value = rdmsr(MSR_APIC_BASE);
-
-	setup.regs.rcx = MSR_APIC_BASE;
-	setup.regs.rax = (uint32_t)value;
-	setup.regs.rdx = value >> 32;
-}
-
-static void prepare_rdmsr(void)
-{
-	setup.regs.rcx = MSR_APIC_BASE;
-	setup.regs.rax = setup.regs.rdx = ~0ul;
-}
-
-static bool did_msr(void)
-{
-	return (setup.result.rdx << 32 | (uint32_t)setup.result.rax) == rdmsr(MSR_APIC_BASE);
-}
-
-static volatile uint32_t *ioapic(unsigned offset)
-{
-	return (volatile uint32_t *)(IOAPIC + offset);
-}
-
-static void prepare_mmio_read(void)
-{
-	*ioapic(0) = IOAPIC_VERSION;
-	setup.regs.rdi = IOAPIC + IOAPIC_DATA;
-	witness(*ioapic(IOAPIC_DATA) != ~0u, "there is no IOAPIC at %#lx", IOAPIC);
-}
-
-static bool did_mmio_read(void)
-{
-	return (uint32_t)setup.result.rax == *ioapic(IOAPIC_DATA);
-}
-
-static void prepare_mmio_write(void)
-{
-	*ioapic(0) = 0;
-	setup.regs.rdi = IOAPIC;
-	setup.regs.rax = IOAPIC_VERSION;
-}
-
-static bool did_mmio_write(void)
-{
-	return *ioapic(0) == IOAPIC_VERSION;
-}
-
-static void prepare_cold_data(void)
-{
-	cold_window_page(0);
-	setup.regs.rdi = WINDOW;
-	setup.regs.rax = SCRATCH;
-}
-
-static bool did_write(void)
-{
-	return *(volatile uint32_t *)WINDOW == SCRATCH;
-}
 
 /* The handler steps over the UD2 and goes on. */
 static enum action skip_ud2(const struct event *event, struct trap_frame *frame)
@@ -176,24 +69,24 @@ static void prepare_fault(void)
 	setup.hook = skip_ud2;
 }
 
-static const struct column column_nop = {0};
-static const struct column column_cpuid = {.prepare = prepare_cpuid, .did_work = did_cpuid};
-static const struct column column_in = {.prepare = prepare_in, .did_work = did_in};
-static const struct column column_out = {.prepare = prepare_out, .did_work = did_out};
-static const struct column column_rdmsr = {.prepare = prepare_rdmsr, .did_work = did_msr};
-static const struct column column_wrmsr = {.prepare = prepare_msr, .did_work = did_msr};
-static const struct column column_cr8 = {0};
-static const struct column column_mmio_read = {.prepare = prepare_mmio_read,
-					       .did_work = did_mmio_read};
-static const struct column column_mmio_write = {.prepare = prepare_mmio_write,
-						.did_work = did_mmio_write};
-static const struct column column_cold_read = {.prepare = prepare_cold_data};
-static const struct column column_cold_write = {.prepare = prepare_cold_data,
-						.did_work = did_write};
-static const struct column column_cold_fetch = {.cold_code = true};
-static const struct column column_int3 = {.event = "#BP@after{IF}"};
-static const struct column column_int_n = {.event = "int 0x21@after{IF}"};
-static const struct column column_fault = {.event = "#UD@before{IF}", .prepare = prepare_fault};
+#define EXITING_COLUMN(name) \
+	static const struct column column_##name = {&exiting_##name, NULL, NULL, false};
+
+EXITING_COLUMN(plain)
+EXITING_COLUMN(cpuid)
+EXITING_COLUMN(in)
+EXITING_COLUMN(out)
+EXITING_COLUMN(rdmsr)
+EXITING_COLUMN(wrmsr)
+EXITING_COLUMN(cr8)
+EXITING_COLUMN(mmio_read)
+EXITING_COLUMN(mmio_write)
+EXITING_COLUMN(cold_read)
+EXITING_COLUMN(cold_write)
+static const struct column column_cold_fetch = {&exiting_plain, NULL, NULL, true};
+static const struct column column_int3 = {&exiting_plain, "#BP@after{IF}", NULL, false};
+static const struct column column_int_n = {&exiting_plain, "int 0x21@after{IF}", NULL, false};
+static const struct column column_fault = {&exiting_plain, "#UD@before{IF}", prepare_fault, false};
 
 /* -- The table. ---------------------------------------------------------------------------------- */
 
@@ -229,6 +122,7 @@ static void prepare_row(void)
 static void try_cell(const struct snippet *snippet, const struct column *column, enum when when)
 {
 	prepare_row();
+	exiting_prepare(column->instruction);
 	if (column->prepare)
 		column->prepare();
 	if (column->cold_code)
@@ -236,8 +130,7 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	interrupt_pending(PENDING);
 	expect_cell(column, when);
 	run_snippet(snippet);
-	if (column->did_work)
-		check(column->did_work(), "the instruction at `before` did not do its work");
+	exiting_judge(column->instruction);
 }
 
 #define PUSH_FLAGS ".byte 0x55\n" /* push %rbp or %ebp */
@@ -288,29 +181,29 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 		try_cell(&row##_then_##column, &column_##column, WHEN_##row); \
 	}
 
-/* MOV (%rdi), %eax and back, in both modes. */
-#define LOAD ".byte 0x8b, 0x07"
-#define STORE ".byte 0x89, 0x07"
+#define EXITING_CELL(row, column, environments, rule, bugs) \
+	CELL("", row, column, TEXT_##column, environments, rule, bugs)
 
-/* A row in all environments it exists in, and its privileged columns. */
+/* A row in all environments that it exists in. */
 #define ROW(row, environments, rule, bugs)                              \
-	CELL("", row, nop, "nop", environments, rule, bugs)             \
-	CELL("", row, cpuid, "cpuid", environments, rule, bugs)         \
-	CELL("", row, in, "in %dx, %al", environments, rule, bugs)      \
-	CELL("", row, out, "out %al, %dx", environments, rule, bugs)    \
-	CELL("", row, mmio_read, LOAD, environments, rule, bugs)        \
-	CELL("", row, mmio_write, STORE, environments, rule, bugs)      \
-	CELL("", row, cold_read, LOAD, environments, rule, bugs)        \
-	CELL("", row, cold_write, STORE, environments, rule, bugs)      \
+	EXITING_CELL(row, plain, environments, rule, bugs)              \
+	EXITING_CELL(row, cpuid, environments, rule, bugs)              \
+	EXITING_CELL(row, in, environments, rule, bugs)                 \
+	EXITING_CELL(row, out, environments, rule, bugs)                \
+	EXITING_CELL(row, mmio_read, environments, rule, bugs)          \
+	EXITING_CELL(row, mmio_write, environments, rule, bugs)         \
+	EXITING_CELL(row, cold_read, environments, rule, bugs)          \
+	EXITING_CELL(row, cold_write, environments, rule, bugs)         \
 	CELL("pam=1", row, cold_fetch, "nop", environments, rule, bugs) \
 	CELL("", row, int3, "int3", environments, rule, bugs)           \
 	CELL("", row, int_n, "int $0x21", environments, rule, bugs)     \
 	CELL("", row, fault, "ud2", environments, rule, bugs)
 
-#define ROW_CPL0(row, rule, bugs)                       \
-	CELL("", row, rdmsr, "rdmsr", CPL0, rule, bugs) \
-	CELL("", row, wrmsr, "wrmsr", CPL0, rule, bugs) \
-	CELL("", row, cr8, ".byte 0x44, 0x0f, 0x22, 0xc0", CPL0, rule, bugs)
+/* Its columns that only CPL0 may run. */
+#define ROW_CPL0(row, rule, bugs)                  \
+	EXITING_CELL(row, rdmsr, CPL0, rule, bugs) \
+	EXITING_CELL(row, wrmsr, CPL0, rule, bugs) \
+	EXITING_CELL(row, cr8, CPL0, rule, bugs)
 
 ROW(sti, ALL_NATIVE, RULE_STI, BUGS_LOST)
 ROW_CPL0(sti, RULE_STI, BUGS_LOST)

@@ -67,9 +67,23 @@ static bool marked_address(struct text *out, const struct group *group, uint64_t
 	return true;
 }
 
+/* The first instruction of a handler, where an event comes that was due when another was delivered. */
+static bool handler_address(struct text *out, uint64_t address)
+{
+	uint64_t offset = address - (uint64_t)vector_stubs;
+	char name[16];
+
+	if (offset >= 256 * VECTOR_STUB_BYTES)
+		return false;
+	snprintf(name, sizeof(name), "handler[%#lx]", offset / VECTOR_STUB_BYTES);
+	offset_from(out, name, offset % VECTOR_STUB_BYTES);
+	return true;
+}
+
 static void address(struct text *out, const struct group *group, uint64_t address)
 {
-	if (!marked_address(out, group, address) && !named_address(out, address))
+	if (!marked_address(out, group, address) && !named_address(out, address) &&
+	    !handler_address(out, address))
 		text_append(out, "%#lx", address);
 }
 
