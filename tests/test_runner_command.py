@@ -152,26 +152,42 @@ def test_plain_when_piped(trapline):
     assert [line.split()[0] for line in block[1:4]] == ["rule", "expected", "observed"]
 
 
-def test_on_a_terminal(trapline):
+def on_terminal(trapline, *words, kill_at=None):
+    """(output, status) of the command on a terminal, interrupted once it has printed `kill_at`."""
     leader, follower = pty.openpty()
-    process = trapline.start("--machine", "tcg", "good", "escapes", stdout=follower,
-                             stderr=follower)
+    process = subprocess.Popen(trapline.argv(*words), stdout=follower, stderr=follower,
+                               stdin=follower, cwd=trapline.build,
+                               env=trapline.environment | {"TERM": "xterm-256color"})
     os.close(follower)
     output = b""
     while True:
         try:
             data = os.read(leader, 65536)
-        except OSError:
-            break
-        if not data:
+        except OSError:         # the last writer has gone
             break
         output += data
+        if kill_at and kill_at in output:
+            process.send_signal(signal.SIGINT)
+            kill_at = None
     os.close(leader)
-    assert process.wait() == 1
+    return output, process.wait()
+
+
+def test_on_a_terminal(trapline):
+    output, status = on_terminal(trapline, "--machine", "tcg", "good", "escapes")
+    assert status == 1
     text = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", output)
-    if os.environ.get("TERM", "dumb") != "dumb":
-        assert b"\x1b[" in output
-    assert b"good/passes:cpl0@tcg" in text and b"\x1b]" not in output and b"\x9b" not in output
+    assert b"good/passes:cpl0@tcg" in text and rb"\x1b[2J" in text
+    # rich's own sequences only: no clear-screen, no title, no 8-bit CSI.
+    assert b"\x1b[1A" in output and b"\x1b[32m" in output
+    assert b"\x1b[2J" not in output and b"\x1b]" not in output and b"\x9b2J" not in output
+
+
+def test_interrupted_on_a_terminal(trapline):
+    output, status = on_terminal(trapline, "--machine", "tcg", "hang", kill_at=b"hang/before:cpl3")
+    assert status == -signal.SIGINT
+    assert output.rindex(b"\x1b[?25h") > output.rindex(b"\x1b[?25l"), "the cursor stays hidden"
+    assert b"interrupted: 2 of 6 points" in output and b"Traceback" not in output
 
 
 def parse_kunit(text):

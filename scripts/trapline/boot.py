@@ -131,6 +131,7 @@ class Boot:
     # Its parts
 
     def _kill(self):
+        self._deadline = float("inf")       # its end is all that is left to wait for
         if self._process.poll() is None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -98,6 +98,9 @@ class Plugin:
             self.error = error
         except (KeyboardInterrupt, BrokenPipeError) as stop:
             self.stopped = stop
+        # They came as machines gave them; whoever reads them later wants the same order every time.
+        order = {target: i for i, target in enumerate(self._items)}
+        self.summary.results.sort(key=lambda result: order[result.target])
         self.summary.seconds = time.monotonic() - start
         self.summary.machine_seconds = scheduler.machine_seconds
         for report in self._reports:
@@ -106,6 +109,10 @@ class Plugin:
             except BrokenPipeError as stop:
                 self.stopped = stop
         return True
+
+    def pytest_keyboard_interrupt(self, excinfo):
+        if isinstance(excinfo.value, KeyboardInterrupt):
+            self.stopped = excinfo.value        # before or after the loop
 
     def pytest_internalerror(self, excrepr):
         self.internal = str(excrepr)
