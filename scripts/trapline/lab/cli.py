@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""scripts/lab: the kernels of the lab, and bisection over them."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+
+from ..errors import UsageError
+from . import deb, debian, kmod, store
+
+_EPILOG = """\
+examples:
+  scripts/lab add 6.1 --debian bookworm         machines lab-6.1 and lab-6.1-intel
+  scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
+  ./run_tests.sh --machine lab-6.1
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
+def parser():
+    p = _Parser(prog="scripts/lab", epilog=_EPILOG, allow_abbrev=False,
+                description="Kernels to judge the KVM of, without virtualization hardware.",
+                formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND",
+                                parser_class=_Parser)
+
+    add = commands.add_parser("add", help="make a kernel's machines known to run_tests.sh")
+    add.add_argument("name", metavar="NAME", help="a version such as 6.1, or any name")
+    add.add_argument("--debian", metavar="SUITE",
+                     help="the newest kernel of version NAME in this suite of Debian")
+    add.add_argument("--version", metavar="V", help="that version instead of NAME")
+    add.add_argument("--flavour", default="cloud-amd64", metavar="F",
+                     help="Debian's flavour (default: %(default)s)")
+    add.add_argument("--mirror", metavar="URL", help="archive to use instead of this machine's")
+    add.add_argument("--keyring", metavar="F", help="keys that sign it")
+    add.add_argument("--deb", nargs="+", metavar="FILE", help="kernel packages already here")
+    add.add_argument("--kernel", metavar="FILE", help="bzImage or vmlinuz, with --modules")
+    add.add_argument("--modules", metavar="DIR",
+                     help="folder below which its modules lie: a build tree or /lib/modules/…")
+    add.add_argument("-n", "--dry-run", action="store_true",
+                     help="say what would be fetched, and stop")
+
+    commands.add_parser("list", help="show the kernels and their machines")
+
+    remove = commands.add_parser("remove", help="forget kernels")
+    remove.add_argument("names", nargs="*", metavar="NAME")
+    remove.add_argument("--all", action="store_true", help="all of them, and every download")
+
+    update = commands.add_parser("update", help="fetch newer packages of Debian's kernels")
+    update.add_argument("names", nargs="*", metavar="NAME", help="default: all from Debian")
+    return p
+
+
+def main(argv):
+    """Run scripts/lab; its exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        options = parser().parse_args(argv)
+        return globals()[f"_{options.command}"](options) or 0
+    except UsageError as error:
+        sys.stderr.write(f"scripts/lab: {error}\n")
+        return 2
+    except BrokenPipeError:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    except KeyboardInterrupt:
+        sys.stderr.write("scripts/lab: interrupted; the same command goes on where it was\n")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return 2
+
+
+def size(count):
+    return f"{int(count) / 1e6:.1f} MB"
+
+
+def _add(options):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options.name) or \
+            re.search(r"-(intel|bochs)$", options.name):
+        raise UsageError(f"'{options.name}' cannot be the name of a kernel")
+    sources = [bool(options.debian), bool(options.deb), bool(options.kernel or options.modules)]
+    if sum(sources) != 1:
+        raise UsageError("add needs one of --debian SUITE, --deb FILE…, or --kernel FILE "
+                         "--modules DIR")
+    if options.kernel and not options.modules or options.modules and not options.kernel:
+        raise UsageError("--kernel and --modules go together")
+    with store.locked():
+        if options.debian:
+            kernel = _add_debian(options.name, options)
+        elif options.deb:
+            kernel = _unpack(options.name, options.deb, ", ".join(
+                os.path.basename(p) for p in options.deb))
+        else:
+            kernel = _add_built(options)
+    if kernel:
+        print(f"lab-{kernel.name}: Linux {kernel.version} ({kernel.release}), "
+              f"{', '.join(m for m in store.MODULES if m in kernel.modules)}")
+    return 0
+
+
+def _add_debian(name, options):
+    debian.configure(options.debian, options.mirror, keyring=options.keyring)
+    print(f"package lists of {options.debian}: some 10 MB", flush=True)
+    debian.update()
+    stanzas = debian.choose(options.version or name, options.flavour)
+    for stanza in stanzas:
+        print(f"{stanza['Package']} {stanza['Version']}: {size(stanza['Size'])} to fetch, of "
+              "which some 15 MB are kept", flush=True)
+    if options.dry_run:
+        return None
+    try:
+        old = store.load(name)
+    except UsageError:
+        old = None
+    versions = {s["Package"]: s["Version"] for s in stanzas}
+    if old and old.debian.get("packages") == versions:
+        print(f"{name} is up to date")
+        return old
+    paths = debian.download(stanzas)
+    kernel = _unpack(name, paths, f"Debian {options.debian}", {
+        "suite": options.debian, "flavour": options.flavour, "packages": versions,
+        "version": options.version or name, "mirror": options.mirror,
+        "keyring": options.keyring})
+    for path in paths:
+        os.unlink(path)
+    return kernel
+
+
+def _unpack(name, paths, source, debian_facts=None):
+    """Kernel `name` out of packages."""
+    vmlinuz, release, modules = None, "", {}
+    for path in paths:
+        for member, read in deb.members(path):
+            if member.startswith("boot/vmlinuz-"):
+                vmlinuz, release = read(), member.removeprefix("boot/vmlinuz-")
+            elif (module := kmod.name_of(member)) and "/arch/x86/kvm/" in member or \
+                    module in ("irqbypass", "ccp"):
+                modules[module] = kmod.unpacked(member, read())
+            elif module and "/drivers/crypto/ccp/" in member:
+                modules[module] = kmod.unpacked(member, read())
+    return _store(name, vmlinuz, release, modules, source, debian_facts)
+
+
+def _add_built(options):
+    modules, found = {}, {}
+    for folder, _, files in os.walk(options.modules):
+        for file in files:
+            module = kmod.name_of(file)
+            if module in (*store.MODULES, "kvm", "irqbypass", "ccp") or \
+                    module and "/arch/x86/kvm" in folder:
+                path = os.path.join(folder, file)
+                if module in found:
+                    raise UsageError(f"two modules {module}: {found[module]} and {path}")
+                found[module] = path
+                with open(path, "rb") as opened:
+                    modules[module] = kmod.unpacked(path, opened.read())
+    try:
+        with open(options.kernel, "rb") as file:
+            vmlinuz = file.read()
+    except OSError as error:
+        raise UsageError(f"{options.kernel}: {error.strerror}") from None
+    return _store(options.name, vmlinuz, "", modules, os.path.abspath(options.kernel))
+
+
+def _store(name, vmlinuz, release, modules, source, debian_facts=None):
+    if not vmlinuz:
+        raise UsageError(f"no boot/vmlinuz in {source}")
+    at = vmlinuz[0x202:0x204] and int.from_bytes(vmlinuz[0x20e:0x210], "little") + 0x200
+    if vmlinuz[0x202:0x206] != b"HdrS":
+        text = b""
+    else:
+        text = vmlinuz[at:at + 512].partition(b"\0")[0]
+    if not text:
+        raise UsageError(f"{source}: is no bootable x86 Linux kernel")
+    text = text.decode("ascii", "replace")
+    release = text.split()[0]
+    infos = {module: kmod.info(elf) for module, elf in modules.items()}
+    loaded = kmod.closure(store.MODULES, infos)
+    for module in loaded:
+        if infos[module]["vermagic"].split(" ")[0] != release:
+            raise UsageError(f"{module} is for {infos[module]['vermagic'].split(' ')[0]}, the "
+                             f"kernel is {release}")
+    # Debian names its own version at the end: "#1 SMP … Debian 6.1.137-1 (2025-05-07)".
+    version = re.search(r"Debian (\d+(?:\.\d+)+)", text) or re.match(r"(\d+(?:\.\d+)+)", release)
+    kernel = store.Kernel(
+        name, release, version[1], source, {m: infos[m]["depends"] for m in loaded},
+        {m: infos[m]["params"] for m in loaded}, debian_facts or {})
+    with store.new(name) as folder:
+        for module in loaded:
+            with open(os.path.join(folder, module + ".ko"), "wb") as file:
+                file.write(modules[module])
+        with open(os.path.join(folder, "vmlinuz"), "wb") as file:
+            file.write(vmlinuz)
+        store.save(folder, kernel)
+    return kernel
+
+
+def _list(_options):
+    rows = [("kernel", "version", "machines", "kept", "from")]
+    for name in store.names():
+        kernel = store.load(name)
+        kept = sum(os.path.getsize(os.path.join(kernel.folder, f))
+                   for f in os.listdir(kernel.folder))
+        machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules) + \
+            [f"lab-{name}-intel"] * ("kvm-intel" in kernel.modules)
+        rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
+    if len(rows) == 1:
+        print("no kernels yet: scripts/lab add 6.1 --debian bookworm")
+        return
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def _remove(options):
+    if bool(options.names) == options.all:
+        raise UsageError("remove needs names, or --all")
+    if options.all:
+        import shutil
+
+        with store.locked():
+            pass
+        shutil.rmtree(store.root(), ignore_errors=True)
+        return
+    with store.locked():
+        for name in options.names:
+            store.load(name)
+        for name in options.names:
+            store.remove(name)
+
+
+def _update(options):
+    with store.locked():
+        for name in options.names or store.names():
+            kernel = store.load(name)
+            if not kernel.debian:
+                if options.names:
+                    raise UsageError(f"{name} does not come from Debian's archive")
+                continue
+            facts = kernel.debian
+            _add_debian(name, argparse.Namespace(
+                debian=facts["suite"], flavour=facts["flavour"], version=facts["version"],
+                mirror=facts["mirror"], keyring=facts["keyring"], dry_run=False))
+            print(f"lab-{name}: Linux {store.load(name).version}")
