@@ -29,7 +29,7 @@ _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _contain(parent, private_network):
+def contain(parent, private_network):
     """For the child between fork and exec."""
     def prepare():
         if private_network and _libc.unshare(_CLONE_NEWNET):
@@ -69,7 +69,7 @@ class Boot:
                 command.argv, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if command.serial is None else subprocess.DEVNULL,
                 stderr=subprocess.PIPE, pass_fds=command.fds, start_new_session=True, bufsize=0,
-                preexec_fn=_contain(os.getpid(), command.private_network))
+                preexec_fn=contain(os.getpid(), command.private_network))
         except BaseException:
             if command.serial is not None:
                 os.close(command.serial)

@@ -74,6 +74,8 @@ def parser():
         help="boots at the same time (default: one per CPU)")
     add("--machine", default=None, metavar="NAME[,NAME]",
         help="where to run (default auto); 'list' shows what there is")
+    add("--lab-params", nargs="+", default=[], metavar="P=V[,V]",
+        help="run the lab's machines with every combination of these KVM module parameters")
     add("--list", action="store_true", help="show the ids of the points, with -v their rules")
     add("--explain", metavar="CASE", help="show what a case checks and why")
     add("--timeout", type=_number(float, _positive, "--timeout"), metavar="S",
@@ -100,6 +102,9 @@ def parse(argv):
         names = [n for n in p._option_string_actions if n.startswith("--")]
         names = [n for n in names if p._option_string_actions[n].help != argparse.SUPPRESS]
         raise UsageError(f"unknown option '{word}'{nearest(word.partition('=')[0], names)}")
+    # argparse gives the option all words that follow it.
+    options.guests += [w for w in options.lab_params if "=" not in w]
+    options.lab_params = [w for w in options.lab_params if "=" in w]
     for word in options.guests:
         if word.startswith("-"):
             raise UsageError(f"unknown option '{word}'")
@@ -167,7 +172,7 @@ def _main(argv):
     if options.explain:
         _explain(chosen, images, options.explain, bugs, root)
         return 0
-    machines = _machines(options.machine, tools)
+    machines = _machines(options.machine, tools, options.lab_params)
     targets = select.targets(chosen, images, machines, options.guests, options.expression)
     if options.list:
         _list(targets, options.verbose)
@@ -233,7 +238,28 @@ def _config_mak(path):
     return settings
 
 
-def _machines(names, tools):
+def _variants(names, words):
+    """Machine names `names` with every combination of parameters added to those that take them."""
+    import itertools
+
+    parameters = []
+    for word in words:
+        name, _, values = word.partition("=")
+        parameters.append([f"{name}={value}" for value in values.split(",")])
+    found = []
+    for name in names:
+        if known.takes_variants(name):
+            found += ["+".join([name, *choice]) for choice in itertools.product(*parameters)]
+        else:
+            found.append(name)
+    if found == names:
+        raise UsageError("--lab-params is for the machines of the lab, and none is asked for")
+    return found
+
+
+def _machines(names, tools, lab_params=()):
+    if lab_params:
+        names = ",".join(_variants([n.strip() for n in (names or "auto").split(",")], lab_params))
     if names in (None, "auto"):
         machines = known.auto(tools)
         if not machines:

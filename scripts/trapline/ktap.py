@@ -36,6 +36,7 @@ class Said:
     trace: list = field(default_factory=list)       # traces, observed and right
     notes: list = field(default_factory=list)       # any other line, in order
     values: list = field(default_factory=list)      # (name, number, unit)
+    trouble: str | None = None                      # what the host complained of meanwhile
     dropped: int = 0                                # lines beyond KEPT_LINES
 
     def add(self, text):

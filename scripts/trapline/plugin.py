@@ -12,7 +12,7 @@ import pytest
 from .errors import UsageError
 from .reports import Summary, details
 from .scheduler import Scheduler
-from .verdicts import BAD, CRASHED, FAIL, KNOWN, SKIP
+from .verdicts import BAD, BLOCKED, CRASHED, FAIL, KNOWN, SKIP
 
 
 class ConfigFile(pytest.File):
@@ -150,7 +150,7 @@ def _report(item, location, result, when):
                                               f"expected {result.expected}",
                     CRASHED: f"crash: {result.reason}"}[result.verdict]
             longrepr = (said + "\n" if said else "") + story
-        elif result.verdict in (SKIP, KNOWN):
+        elif result.verdict in (SKIP, KNOWN, BLOCKED):
             outcome = "skipped"
             longrepr = (location[0], location[1], result.reason)
         properties = [("verdict", result.verdict)] + details(result)

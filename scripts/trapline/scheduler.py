@@ -12,11 +12,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from .boot import Boot
 from .errors import UsageError
 from .ktap import Said
 from .machines.base import Order
-from .verdicts import SKIP, Result, judge
+from .select import Target
+from .verdicts import BAD, SKIP, Result, blocked, judge
 
 ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
 ARGS_SIZE = 4096
@@ -35,7 +35,7 @@ class _Job:
 
 @dataclass
 class _Running:
-    boot: Boot
+    boot: object                # boot.Boot or its like
     job: _Job
     passed_on: int = 0          # results given away
     last: float = 0.0           # time of the last one
@@ -85,6 +85,8 @@ class Scheduler:
         self._hangs = {}                # (section, machine): number
         self._symbols = {}
         self._spans = {}                # machine name: [start, end]
+        self._doubts = {}               # Target on the machine underneath: Result that waits for it
+        self._machines = {t.machine for t in targets}
         self.boots = 0
         jobs = {}
         for target in targets:
@@ -111,13 +113,13 @@ class Scheduler:
                 self._stop()
 
     def _stop(self):
-        if not self._running:
-            return
         old = [(s, signal.signal(s, signal.SIG_IGN)) for s in (signal.SIGINT, signal.SIGTERM)]
         try:
             for boot in self._running:
                 boot.close()
             self._running.clear()
+            for machine in self._machines:
+                machine.close()
         finally:
             for number, handler in old:
                 signal.signal(number, handler)
@@ -156,8 +158,9 @@ class Scheduler:
         span = self._spans.setdefault(machine.name, [now, now])
         self.boots += 1
         try:
-            boot = Boot(machine, machine.command(Order(rom, section.smp, section.qemu_params)),
-                        [t.said_name for t in job.targets], timeout)
+            boot = machine.start(
+                Order(rom, section.smp, section.qemu_params, image.rom, tuple(words)),
+                [t.said_name for t in job.targets], timeout)
         except OSError as error:
             span[1] = time.monotonic()
             reason = f"{machine.name} cannot be started: {error.strerror or error}"
@@ -242,6 +245,7 @@ class Scheduler:
         if reason is None:
             while running.passed_on < len(targets):
                 self._pass_on(running)
+            self._ask_underneath(targets)
             return
         if boot.hung:
             key = first.section.name, first.machine.name
@@ -260,6 +264,7 @@ class Scheduler:
             # One death, told once.
             running.last, dump = now, []
             reason = f"the guest had no plan: see {targets[done].id}"
+        self._ask_underneath(targets)
         rest = targets[died_in:]
         if rest:
             free = self._slots - len(self._running) - len(self._queue)
@@ -278,4 +283,24 @@ class Scheduler:
         return symbols.annotate(reason), [symbols.annotate(line) for line in panic]
 
     def _emit(self, target, said, seconds, **more):
-        self._on_result(judge(target, said, seconds, expectations=self._expectations, **more))
+        if target in self._doubts:
+            result = self._doubts.pop(target)
+            blocked(result, judge(target, said, seconds, **more))
+            self._on_result(result)
+            return
+        result = judge(target, said, seconds, expectations=self._expectations, **more)
+        below = target.machine.underneath
+        if below and result.verdict in BAD and not said.trouble:
+            reason = target.section.unfit(below)
+            if not reason:
+                native = Target(target.section, target.image, target.point, below)
+                self._doubts[native] = result
+                return
+            result.notes.append(f"not tried on {below.name} itself: {reason}")
+        self._on_result(result)
+
+    def _ask_underneath(self, targets):
+        """After a boot: what failed in it runs on the machine that its machine stands on."""
+        doubted = [native for native, result in self._doubts.items() if result.target in targets]
+        if doubted:
+            self._queue.appendleft((_Job(doubted), None))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from .expectations import CRASH
 
 PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "known", "fixed"
-VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED)
+BLOCKED = "blocked"
+VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED)
 BAD = (FAIL, CRASHED)           # these make the exit status 1
 
 
@@ -43,6 +44,9 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=()):
     if crash is not None:
         result.verdict, result.reason, result.dump = CRASHED, crash, list(dump)
         seen = CRASH
+    elif said.trouble:
+        result.verdict, result.reason = FAIL, said.trouble
+        return result
     elif said.skip is not None:
         result.verdict, result.reason = SKIP, said.skip
         return result
@@ -67,3 +71,16 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=()):
         result.notes.append(f"known to fail, but differently: {entries[0].where} expects "
                             + " or ".join(entries[0].observed))
     return result
+
+
+def blocked(result, native):
+    """`result` is bad; `native` is of the same point on the machine underneath, which decides."""
+    name = native.target.machine.name
+    if native.verdict == FAIL:
+        result.verdict = BLOCKED
+        result.reason = f"{name} itself fails it: " + (
+            f"observed {native.observed}" if native.observed else native.reason or "see its notes")
+    elif native.verdict == CRASHED:
+        result.verdict, result.reason = BLOCKED, f"{name} itself fails it: {native.reason}"
+    elif native.verdict == SKIP:
+        result.notes.append(f"{name} itself cannot tell: {native.reason}")

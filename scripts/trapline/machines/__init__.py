@@ -9,7 +9,7 @@ import importlib
 
 from ..errors import UsageError, unknown
 
-_MODULES = ("qemu", "bochs")
+_MODULES = ("qemu", "bochs", "lab")
 
 
 class _Registry:
@@ -34,12 +34,19 @@ class _Registry:
         """Whether `word`, a name or glob, means at least one machine."""
         from fnmatch import fnmatchcase
 
-        return any(fnmatchcase(name, word) for name in self._load()) or \
+        # The lab's machines are those of this host: a file may speak of others.
+        return word.startswith("lab-") or any(fnmatchcase(name, word) for name in self._load()) or \
             "@" in word and all(self(part) for part in word.split("@"))
+
+    def takes_variants(self, name):
+        """Whether parameters may be added to machine `name`."""
+        class_ = self._load().get(name.partition("+")[0])
+        return class_ is not None and class_.variants
 
     def create(self, name, tools):
         """Machine `name` with the Tools given. UsageError if there is none."""
         outer, at, inner = name.partition("@")
+        outer, plus, variant = outer.partition("+")
         classes = self._load()
         if outer not in classes:
             raise unknown("machine", name, [*classes, "auto"])
@@ -48,6 +55,10 @@ class _Registry:
             if not class_.nests:
                 raise UsageError(f"machine '{name}': {outer} does not run inside another machine")
             return class_(tools, inside=self.create(inner, tools))
+        if plus:
+            if not class_.variants:
+                raise UsageError(f"machine '{name}': {outer} has no parameters")
+            return class_(tools, variant=variant)
         return class_(tools)
 
     def auto(self, tools):

@@ -19,11 +19,17 @@ class Tools:
 
 @dataclass
 class Order:
-    """One boot to be made: the image with its arguments patched in, for `cpus` CPUs."""
+    """One boot to be made, for `cpus` CPUs.
+
+    `rom` is the image with its arguments patched in; `image` is the path of the one without them, and
+    `words` are the arguments, for a machine that patches by itself.
+    """
 
     rom: bytes
     cpus: int = 1
     qemu_params: tuple = ()
+    image: str = ""
+    words: tuple = ()
 
 
 @dataclass
@@ -50,7 +56,9 @@ class Machine:
     what = ""               # half a line for the table
     qemu_params = False     # takes unittests.cfg's qemu_params
     nests = False           # takes `inside`
+    variants = False        # takes `variant`, the part of its name behind a "+"
     fallback = False        # `auto` takes it only where it finds no other
+    underneath = None       # machine that this one runs on: what fails there is not this one's fault
     slowness = 1.0          # factor on every timeout
 
     def __init__(self, tools):
@@ -71,6 +79,19 @@ class Machine:
     def number(self):
         """The version that expectation files compare, as digits and dots: "7.2.22"."""
         raise NotImplementedError
+
+    def start(self, order, names, timeout):
+        """A boot.Boot, or what behaves like one, for `order`; `names` are those of its points."""
+        from ..boot import Boot
+
+        return Boot(self, self.command(order), names, timeout)
+
+    def close(self):
+        """The run is over: whatever start() kept for later ends."""
+
+    def facts(self):
+        """What is known of the host that the guests ran on, if that is not this one, or None."""
+        return None
 
     def command(self, order):
         """Command for `order`."""

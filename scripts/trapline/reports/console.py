@@ -7,7 +7,7 @@ Colours and a progress bar on a terminal; plain lines everywhere else.
 import os
 import sys
 
-from ..verdicts import BAD, FIXED, KNOWN, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, FIXED, KNOWN, PASS, SKIP
 from . import details, tally
 
 _STYLES = {"pass": "green", "fail": "bold red", "crash": "bold magenta", "skip": "yellow",
@@ -66,7 +66,7 @@ class Console:
 
     @staticmethod
     def _headline(result):
-        if result.verdict in (SKIP, KNOWN, FIXED) and result.reason:
+        if result.verdict in (SKIP, KNOWN, FIXED, BLOCKED) and result.reason:
             bug = f" [{result.known.bug}]" if result.verdict == KNOWN and result.known.bug else ""
             return f"{result.target.id}  {result.reason}{bug}"
         if result.verdict == PASS and result.seconds >= 1:

@@ -40,13 +40,19 @@ def document(summary: Summary, machines):
     return {
         "trapline": __version__,
         "host": host(),
-        "machines": {m.name: {
-            "version": m.version(), "command": m.shown("build/GUEST.rom", 1),
-            "seconds": round(summary.machine_seconds.get(m.name, 0.0), 4)} for m in machines},
+        "machines": {m.name: _machine(m, summary) for m in machines},
         "interrupted": summary.interrupted,
         "seconds": round(summary.seconds, 4),
         "results": [_result(r) for r in summary.results],
     }
+
+
+def _machine(machine, summary):
+    found = {"version": machine.version(), "command": machine.shown("build/GUEST.rom", 1),
+             "seconds": round(summary.machine_seconds.get(machine.name, 0.0), 4)}
+    if machine.facts():
+        found["host"] = machine.facts()     # where the guests ran is not this host
+    return found
 
 
 def _result(result):

@@ -8,7 +8,7 @@ prove count it as bad. Diagnostics stand before the result they belong to.
 import sys
 from collections import Counter
 
-from ..verdicts import BAD, CRASHED, FAIL, FIXED, KNOWN, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, CRASHED, FAIL, FIXED, KNOWN, PASS, SKIP
 from . import details
 
 
@@ -35,6 +35,7 @@ class Ktap:
                       for w, t in details(result)]
         word = "not ok" if result.verdict in BAD else "ok"
         directive = {SKIP: f" # SKIP {result.reason}",
+                     BLOCKED: f" # SKIP blocked: {result.reason}",
                      KNOWN: f" # XFAIL {result.reason}"}.get(result.verdict, "")
         self._print(*lines, f"{word} {self._number} {result.target.id}{directive}")
 
@@ -44,7 +45,7 @@ class Ktap:
             return
         n = Counter(r.verdict for r in summary.results)
         self._print(f"# Totals: pass:{n[PASS]} fail:{n[FAIL]} xfail:{n[KNOWN]} xpass:{n[FIXED]} "
-                    f"skip:{n[SKIP]} error:{n[CRASHED]}")
+                    f"skip:{n[SKIP] + n[BLOCKED]} error:{n[CRASHED]}")
 
     def _print(self, *lines):
         self._stream.write("".join(line + "\n" for line in lines))

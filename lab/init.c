@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys lines on COM1:
+ *
+ *   run IMAGE CPUS WORDS…   run a guest; ends with message E
+ *   cancel                  end the guest that runs
+ *   off                     switch the machine off
+ */
+#define _GNU_SOURCE
+#include "lab.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static void put(const void *bytes, size_t count)
+{
+	asm volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(MESSAGE_PORT) : "memory");
+}
+
+void message(char type, const char *text, size_t length)
+{
+	unsigned char head[3] = {type, length & 0xff, length >> 8};
+
+	put(head, sizeof(head));
+	put(text, length);
+}
+
+void messagef(char type, const char *format, ...)
+{
+	char text[MESSAGE_MAX];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	message(type, text, length < MESSAGE_MAX ? length : MESSAGE_MAX - 1);
+}
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[count < 0 ? 0 : count] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return count >= 0;
+}
+
+static _Noreturn void off(void)
+{
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}
+
+/* Lines of /lab/modules: FILE PARAMETERS… A failure is told and leaves a host without KVM. */
+static void load_modules(char *report, size_t size)
+{
+	char line[1024];
+	FILE *list = fopen("/lab/modules", "re");
+
+	while (list && fgets(line, sizeof(line), list)) {
+		char *parameters;
+		int fd;
+
+		line[strcspn(line, "\n")] = '\0';
+		parameters = line + strcspn(line, " ");
+		if (*parameters)
+			*parameters++ = '\0';
+		fd = open(line, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || syscall(SYS_finit_module, fd, parameters, 0) < 0)
+			snprintf(report + strlen(report), size - strlen(report), "error=%s: %s\n",
+				 line, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+	if (list)
+		fclose(list);
+}
+
+static void report_parameters(const char *module, char *report, size_t size)
+{
+	char folder[128], path[512], value[128];
+	struct dirent *entry;
+	DIR *directory;
+
+	snprintf(folder, sizeof(folder), "/sys/module/%s/parameters", module);
+	directory = opendir(folder);
+	while (directory && (entry = readdir(directory))) {
+		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		if (entry->d_name[0] != '.' && read_text(path, value, sizeof(value)))
+			snprintf(report + strlen(report), size - strlen(report), "param=%s.%s=%s\n",
+				 module, entry->d_name, value);
+	}
+	if (directory)
+		closedir(directory);
+}
+
+static void report_cpu(char *report, size_t size)
+{
+	char line[512];
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+			snprintf(report + strlen(report), size - strlen(report), "cpu=%s",
+				 strchr(line, ':') + 2);
+			break;
+		}
+	if (file)
+		fclose(file);
+}
+
+static void hello(char *report, size_t size)
+{
+	struct utsname name;
+
+	uname(&name);
+	snprintf(report + strlen(report), size - strlen(report), "kernel=%s %s\n", name.release,
+		 name.version);
+	report_cpu(report, size);
+	if (access("/dev/kvm", R_OK | W_OK))
+		snprintf(report + strlen(report), size - strlen(report), "error=/dev/kvm: %s\n",
+			 strerror(errno));
+	report_parameters("kvm", report, size);
+	report_parameters("kvm_amd", report, size);
+	report_parameters("kvm_intel", report, size);
+	put(MESSAGE_MAGIC, strlen(MESSAGE_MAGIC));
+	message('H', report, strlen(report));
+}
+
+static pid_t start(const char *order)
+{
+	char image[256], path[300];
+	unsigned cpus;
+	int length;
+	pid_t child;
+
+	if (sscanf(order, "run %255s %u %n", image, &cpus, &length) < 2 || strchr(image, '/')) {
+		messagef('R', "order not understood: '%.100s'", order);
+		return 0;
+	}
+	snprintf(path, sizeof(path), "/images/%s", image);
+	child = fork();
+	if (child < 0) {
+		messagef('R', "fork: %s", strerror(errno));
+		return 0;
+	}
+	if (!child) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		vmm(path, cpus, order + length);
+	}
+	return child;
+}
+
+static void ended(int status)
+{
+	char taint[32];
+
+	read_text("/proc/sys/kernel/tainted", taint, sizeof(taint));
+	if (WIFSIGNALED(status))
+		messagef('R', "the VMM was killed by signal %d", WTERMSIG(status));
+	messagef('E', "tainted=%s\n", taint);
+}
+
+static int console(void)
+{
+	struct termios mode;
+	int fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 || tcgetattr(fd, &mode))
+		return -1;
+	cfmakeraw(&mode);
+	cfsetspeed(&mode, B115200);
+	mode.c_cflag |= CLOCAL | CREAD;
+	tcsetattr(fd, TCSANOW, &mode);
+	return fd;
+}
+
+static void obey(const char *order, pid_t *child)
+{
+	if (!strcmp(order, "off")) {
+		off();
+	} else if (!strcmp(order, "cancel")) {
+		if (*child)
+			kill(*child, SIGTERM);
+	} else if (!*child) {
+		*child = start(order);
+		if (!*child)
+			ended(0);
+	}
+}
+
+int main(void)
+{
+	static char report[MESSAGE_MAX], order[8192];
+	size_t length = 0;
+	pid_t child = 0;
+	sigset_t signals;
+	int tty, children;
+
+	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	if (ioperm(MESSAGE_PORT, 1, 1))
+		off();
+	load_modules(report, sizeof(report));
+	tty = console();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	children = signalfd(-1, &signals, SFD_CLOEXEC);
+	hello(report, sizeof(report));
+	for (;;) {
+		struct pollfd wait[] = {{tty, POLLIN, 0}, {children, POLLIN, 0}};
+
+		poll(wait, 2, -1);
+		if (wait[1].revents & POLLIN) {
+			struct signalfd_siginfo info;
+			int status;
+
+			if (read(children, &info, sizeof(info)) > 0 && child &&
+			    waitpid(child, &status, WNOHANG) == child) {
+				child = 0;
+				ended(status);
+			}
+		}
+		if (wait[0].revents & POLLIN) {
+			char c;
+
+			while (length < sizeof(order) - 1 && read(tty, &c, 1) == 1 && c != '\n')
+				order[length++] = c;
+			order[length] = '\0';
+			length = 0;
+			obey(order, &child);
+		}
+	}
+}

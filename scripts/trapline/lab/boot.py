@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One guest on a lab kernel, to the scheduler what boot.Boot is.
+
+The host goes back to its machine when the guest is over, if both are in order. A guest that hangs is
+cancelled; if the host does not answer to that, it is the host that hangs.
+"""
+
+import time
+
+from .. import ktap
+from ..boot import GRACE
+from .host import TROUBLE
+
+BOOT_TIMEOUT = 30.0     # seconds from start to ready, times the machine's slowness
+CANCEL_TIMEOUT = 3.0    # seconds for a cancelled guest to be gone, likewise
+_KEPT_TROUBLE = 24      # lines of the log told with a complaint
+_INNER_END = "---[ end trace"
+
+
+class LabBoot:
+    """A guest running on `host`, or waiting for the host to be ready.
+
+    stream, reason, hung, started, alive, fds, deadline, ready, expired and close are as in boot.Boot.
+    """
+
+    def __init__(self, machine, host, order, names, timeout):
+        self.machine = machine
+        self.stream = ktap.Stream(names)
+        self.reason = None
+        self.hung = False
+        self.alive = True
+        self.started = time.monotonic()
+        self._host = host
+        self._order = order
+        self._timeout = timeout
+        self._cut = None                # why we ended it
+        self._cancelled = False
+        self._said = ""                 # the VMM's reason
+        self._tainted = None
+        self._trouble = 0               # lines of the log that still belong to a complaint
+        self._troubled = False
+        if host.facts is None:
+            self.deadline = self.started + BOOT_TIMEOUT * machine.slowness
+        else:
+            self._go()
+
+    @property
+    def fds(self):
+        return self._host.fds if self.alive else set()
+
+    def ready(self, fd):
+        for kind, text in self._host.ready(fd):
+            if self.alive:
+                self._take(kind, text)
+
+    def expired(self):
+        if self._host.facts is None:
+            self._cut = f"the lab's kernel did not come up: {self._host.last_words()}"
+            self._host.kill()
+        elif self._cancelled:
+            self._cut = (self._cut or "the guest did not end") + ", and the lab's kernel with it"
+            self._host.kill()
+        else:
+            if not self._over():
+                self.hung = True
+                self._cut = f"hung: no result for {self._timeout:g} s"
+            self._cancel()
+
+    def close(self):
+        self._host.close()
+        self.alive = False
+
+    # Its parts
+
+    def _go(self):
+        self._host.order(f"run {self._order}")
+        self.deadline = time.monotonic() + self._timeout
+
+    def _cancel(self):
+        self._cancelled = True
+        self._host.order("cancel")
+        self.deadline = time.monotonic() + CANCEL_TIMEOUT * self.machine.slowness
+
+    def _over(self):
+        return self.stream.closed or self.stream.bail is not None
+
+    def _take(self, kind, text):
+        if kind == "H":
+            if self._host.facts["error"]:
+                self._cut = f"KVM does not load: {self._host.facts['error']}"
+                self._host.kill()
+            else:
+                self.machine.learnt(self._host.facts)
+                self._go()
+        elif kind == "D":
+            self._feed(text)
+        elif kind == "R":
+            self._said = text.decode("utf-8", "replace")
+        elif kind == "L":
+            self._logged(text)
+        elif kind == "E":
+            self._tainted = text.decode().strip().partition("=")[2]
+            self._finish()
+        elif kind == "X":
+            self._died()
+
+    def _feed(self, data):
+        over = self._over()
+        if self.stream.violation or self._cancelled:
+            return
+        if self.stream.feed(data):
+            self.deadline = time.monotonic() + self._timeout
+        if self.stream.violation:
+            self._cancel()
+        elif self._over() and not over:
+            self.deadline = time.monotonic() + GRACE * self.machine.slowness
+
+    def _logged(self, line):
+        """A line of the host kernel's log; a complaint fails the point that runs."""
+        if self._host.facts is None:
+            return
+        point = self.stream.pending
+        if len(self.stream.results) == len(self.stream.names):
+            point = self.stream.results[-1]
+        if TROUBLE.search(line) and not self._trouble:
+            self._trouble, self._troubled = _KEPT_TROUBLE, True
+            point.trouble = point.trouble or f"the host's kernel: {line}"
+        if self._trouble and "[ cut here ]" not in line:
+            point.notes.append(f"host: {line}")
+            self._trouble = 0 if _INNER_END in line else self._trouble - 1
+
+    def _finish(self):
+        """The guest is gone, the host is there."""
+        self.stream.end()
+        self.reason = self._judge(self._said or "it said no reason")
+        if self._tainted not in ("0", self.machine.tainted(self._host)) and not self._troubled:
+            point = self.stream.results[-1] if self.stream.results else self.stream.pending
+            point.trouble = f"the host's kernel is tainted: {self._tainted}"
+            self._troubled = True
+        self.alive = False
+        # A kernel that has complained once may keep quiet the second time.
+        self.machine.release(self._host, good=not self._troubled)
+
+    def _died(self):
+        self.stream.end()
+        host = self._host
+        what = "the lab's kernel died"
+        if host.facts is None and not self._cut:
+            what = f"the lab's emulator ended before the kernel was up ({host.dead})"
+        self.reason = self._cut or f"{what}: {self._panic() or host.last_words()}"
+        self.alive = False
+        self.machine.release(host, good=False)
+
+    def _panic(self):
+        found = [line for line in self._host.log if TROUBLE.search(line)]
+        return found[0] if found else None
+
+    def _judge(self, end):
+        stream = self.stream
+        if stream.violation:
+            return stream.violation
+        if self._cut:
+            return self._cut
+        if stream.bail is not None:
+            return stream.bail
+        if stream.closed:
+            return None
+        if not stream.started:
+            return f"died before it said anything: {end}"
+        if not stream.planned:
+            return f"died before its plan: {end}"
+        if len(stream.results) == len(stream.names):
+            return f"no closing line: {end}"
+        return f"died: {end}"

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A running lab kernel: an emulator's process, its console, and the messages of our init.
+
+lab/lab.h has the format of the messages, lab/init.c the orders. COM1 carries the kernel's console
+out and orders in; the messages come from the emulator's stdout.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass, field
+
+from ..boot import contain
+from ..text import printable
+
+MAGIC = b"\1TRAPLINE-LAB\2"
+_CHUNK = 65536
+_KEPT_LOG = 400         # lines of the console
+_KEPT_ERRORS = 32768
+
+# What in a kernel's log is never right. The lines that follow are kept with it.
+TROUBLE = re.compile(
+    r"WARNING: |BUG: |INFO: (?:possible|suspicious|task|rcu|trying|lockdep)|Oops|"
+    r"general protection fault|Kernel panic|KASAN|UBSAN|KCSAN|refcount_t:|"
+    r"(?:list_add|list_del) corruption|soft lockup|hard LOCKUP|Unable to handle|divide error")
+_STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[[ \w]+\])? ?")
+
+
+@dataclass
+class Launch:
+    """How to start an emulator.
+
+    `fds` go to the process and are closed here. `console` is our end of COM1, for reading and
+    writing.
+    """
+
+    argv: list
+    console: int
+    fds: list = field(default_factory=list)
+    private_network: bool = False
+
+
+class Host:
+    """One emulator with a lab kernel in it.
+
+        facts       what init said when it was ready: {"kernel", "cpu", "params", "error"}; None
+                    before
+        log         lines of the kernel's console
+        dead        why there is no process any more, or None
+    """
+
+    def __init__(self, launch, folder=None):
+        """Starts it; OSError if that fails. `folder` is removed with it."""
+        self.facts = None
+        self.log = []
+        self.dead = None
+        self._folder = folder
+        self._console = launch.console
+        self._line = b""
+        self._data = b""
+        self._errors = b""
+        self._synchronous = False
+        try:
+            self._process = subprocess.Popen(
+                launch.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, pass_fds=launch.fds, start_new_session=True, bufsize=0,
+                preexec_fn=contain(os.getpid(), launch.private_network))
+        except BaseException:
+            os.close(launch.console)
+            self._clean()
+            raise
+        finally:
+            for fd in launch.fds:
+                os.close(fd)
+        self._exit = os.pidfd_open(self._process.pid)
+        self._out = self._process.stdout.fileno()
+        self._err = self._process.stderr.fileno()
+        self._open = {self._console, self._out, self._err, self._exit}
+        for fd in (self._console, self._out, self._err):
+            os.set_blocking(fd, False)
+
+    @property
+    def fds(self):
+        """Descriptors to watch for reading; they change."""
+        return set(self._open)
+
+    @property
+    def status(self):
+        """The process's exit status, None while it runs."""
+        return self._process.poll()
+
+    def ready(self, fd):
+        """What a readable `fd` brings: a list of (type, text), where type is a message's, "L" for
+        a line of the console, or "X" for the end of the process."""
+        if fd not in self._open:
+            return []
+        if fd == self._exit:
+            return self._exited()
+        if fd == self._err:
+            self._errors = (self._errors + (self._read(fd) or b""))[-_KEPT_ERRORS:]
+            return []
+        # A complaint of the kernel belongs to what the guest does now: lines first.
+        said = self._lines(self._read(self._console)) if self._console in self._open else []
+        if fd == self._out:
+            said += self._messages(self._read(fd))
+        return said
+
+    def order(self, text):
+        """Send an order."""
+        try:
+            os.write(self._console, text.encode() + b"\n")
+        except OSError:
+            pass                        # it is dead, and its descriptors will say so
+
+    def kill(self):
+        """End the process; its descriptors tell when it has happened."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def close(self):
+        """End it and leave nothing behind."""
+        self.kill()
+        self._process.wait()
+        for fd in list(self._open):
+            self._drop(fd)
+        self._clean()
+        if self.dead is None:
+            self.dead = "ended"
+
+    def last_words(self):
+        """The end of the log, or of stderr, for a sentence."""
+        lines = [line for line in self._errors.decode("utf-8", "replace").splitlines()
+                 if line.strip()] if not self.log else self.log
+        return printable(lines[-1].encode(), 160) if lines else "nothing was said"
+
+    # Its parts
+
+    def _clean(self):
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _read(self, fd):
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError:                 # EIO: the other end of a terminal is gone
+            data = b""
+        if not data:
+            self._drop(fd)
+        return data
+
+    def _drop(self, fd):
+        if fd not in self._open:
+            return
+        self._open.discard(fd)
+        if fd == self._out:
+            self._process.stdout.close()
+        elif fd == self._err:
+            self._process.stderr.close()
+        else:
+            os.close(fd)
+
+    def _lines(self, data):
+        *lines, self._line = (self._line + data).split(b"\n")
+        said = []
+        for line in lines:
+            text = _STAMP.sub("", printable(line.rstrip(b"\r"), 400))
+            self.log.append(text)
+            del self.log[:-_KEPT_LOG]
+            said.append(("L", text))
+        return said
+
+    def _messages(self, data):
+        self._data += data
+        if not self._synchronous:
+            _, magic, rest = self._data.partition(MAGIC)
+            if not magic:
+                self._data = self._data[-4096:]
+                return []
+            self._data, self._synchronous = rest, True
+        said = []
+        while len(self._data) >= 3:
+            size = 3 + int.from_bytes(self._data[1:3], "little")
+            if len(self._data) < size:
+                break
+            said.append((chr(self._data[0]), self._data[3:size]))
+            self._data = self._data[size:]
+            if said[-1][0] == "H":
+                self.facts = self._hello(said[-1][1].decode("utf-8", "replace"))
+        return said
+
+    @staticmethod
+    def _hello(text):
+        facts = {"kernel": "", "cpu": "", "params": {}, "error": ""}
+        for line in text.splitlines():
+            key, _, value = line.partition("=")
+            if key == "param":
+                name, _, value = value.partition("=")
+                facts["params"][name] = value
+            elif key == "error":
+                facts["error"] += ("; " if facts["error"] else "") + value
+            else:
+                facts[key] = value
+        return facts
+
+    def _exited(self):
+        self._process.wait()
+        said = []
+        while self._console in self._open and (more := self._read(self._console)):
+            said += self._lines(more)
+        while self._out in self._open and (more := self._read(self._out)):
+            said += self._messages(more)
+        while self._err in self._open and (more := self._read(self._err)):
+            self._errors = (self._errors + more)[-_KEPT_ERRORS:]
+        for fd in list(self._open):
+            self._drop(fd)
+        self._clean()
+        self.dead = f"exit status {self._process.returncode}"
+        return said + [("X", b"")]
+
+
+def serial_socket():
+    """(our end, the emulator's end) of a COM1, as descriptors."""
+    ours, theirs = socket.socketpair()
+    return ours.detach(), theirs.detach()

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The initramfs of a lab kernel: our init, the KVM modules and the guests' images."""
+
+import os
+import stat
+
+# Nothing that takes time or disturbs; panic=-1 makes a dying kernel reset at once, which ends the
+# emulator. loglevel=5 is what WARN() needs to be heard on COM1.
+COMMAND_LINE = ("console=ttyS0,115200 panic=-1 oops=panic nokaslr mitigations=off no_timer_check "
+                "transparent_hugepage=never loglevel=5 random.trust_cpu=on nowatchdog "
+                "rdinit=/init")
+
+
+def _entry(name, mode, data=b"", rdev=(0, 0), number=0):
+    name = name.encode() + b"\0"
+    fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *rdev, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % f for f in fields) + name
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
+def cpio(files):
+    """A cpio archive; `files` maps paths to bytes, those that are programs come with mode 755."""
+    parts, folders = [], set()
+    for path, data in files.items():
+        parents = path.split("/")[:-1]
+        for i in range(1, len(parents) + 1):
+            folder = "/".join(parents[:i])
+            if folder not in folders:
+                folders.add(folder)
+                parts.append(_entry(folder, stat.S_IFDIR | 0o755))
+        parts.append(_entry(path, stat.S_IFREG | 0o755, data))
+    # Before devtmpfs is mounted, the kernel looks for a console.
+    for folder in ("dev", "proc", "sys"):
+        parts.append(_entry(folder, stat.S_IFDIR | 0o755))
+    parts.append(_entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1)))
+    parts.append(_entry("TRAILER!!!", 0))
+    return b"".join(parts)
+
+
+def modules(kernel, vendor):
+    """Names of the modules to load, in order, for "kvm-amd" or "kvm-intel"."""
+    done = []
+
+    def visit(name):
+        for other in kernel.modules.get(name, ()):
+            visit(other)
+        if name in kernel.modules and name not in done:
+            done.append(name)
+
+    visit(vendor)
+    return done
+
+
+def initramfs(kernel, vendor, params, init, images):
+    """The archive's bytes.
+
+    `params` maps (module, parameter) to a value; `init` is the path of our program, `images` are the
+    paths of the guests' images.
+    """
+    files, lines = {}, []
+    files["init"] = _read(init)
+    for module in modules(kernel, vendor):
+        words = [f"{p}={value}" for (m, p), value in params.items() if m == module]
+        lines.append(" ".join([f"/lab/{module}.ko", *words]))
+        files[f"lab/{module}.ko"] = _read(kernel.module_file(module))
+    files["lab/modules"] = ("\n".join(lines) + "\n").encode()
+    for path in images:
+        files[f"images/{os.path.basename(path)}"] = _read(path)
+    return cpio(files)
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
