@@ -11,6 +11,7 @@ The syntax is that of kvm-unit-tests: "[name]" opens a section, "key = value" li
     groups        words for -g
     accel         the guest runs only on machines with this accelerator: tcg, kvm or bochs
     machines      the guest runs only on these machines (globs)
+    layers        the layers whose points are run (default: the guest's first, native if it has it)
     timeout       seconds without a result after which the guest is cut off
     arch          x86_64 (what all guests are)
     check         FILE=VALUE words: the guest is skipped where a file says something else
@@ -38,6 +39,7 @@ class Section:
     groups: tuple = ()
     accel: str | None = None
     machines: tuple = ()
+    layers: tuple = ()
     timeout: float | None = None
     check: tuple = ()           # (path, value) pairs
 
@@ -126,7 +128,7 @@ def _check(value):
 
 
 _KEYS = {"file": _file, "smp": _smp, "qemu_params": _words, "extra_params": _words,
-         "groups": _groups, "accel": _accel, "machines": _machines, "timeout": _timeout,
+         "groups": _groups, "accel": _accel, "machines": _machines, "layers": _groups, "timeout": _timeout,
          "arch": _arch, "check": _check}
 
 

@@ -5,6 +5,7 @@
 
     [[known]]
     case = "int3/*_gate:cpl0"           # glob over the point's id, or a list of such
+                                        # (its section's name in front, or its guest's)
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
     machine = "bochs-vmx"               # optional: narrows `machines`
     observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash"

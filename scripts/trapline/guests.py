@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from .errors import UsageError
 from .text import clean
 
-ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "svm", "vmx")
+ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy")
 SECTION = ".trapline.cases"
-_CACHE_FORMAT = 1
+LAYERS = ".trapline.layers"
+NATIVE = "native"
+_CACHE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Point:
-    """One case in one environment; `index` is its number in the guest's argument `points=`."""
+    """One case in one environment of one layer; `index` is its number for `points=`."""
 
     index: int
     case: Case
-    environment: str
+    environment: str            # "cpl0", "svm-cpl0"
+    layer: str = NATIVE
 
     @property
     def name(self):
@@ -50,6 +53,7 @@ class Image:
     name: str
     elf: str
     rom: str
+    layers: tuple = (NATIVE,)
     points: list = field(default_factory=list)
 
 
@@ -62,13 +66,16 @@ def load(build, name, cache_dir):
         raise UsageError(f"guest '{name}' is not built: {image.elf}: {error.strerror}") from None
     key = [_CACHE_FORMAT, stat.st_size, stat.st_mtime_ns]
     cache = os.path.join(cache_dir, name + ".cases.json")
-    cases = _cached(cache, key)
-    if cases is None:
-        cases = _read(image.elf)
-        _store(cache, key, cases)
-    for case in cases:
-        for environment in case.environments:
-            image.points.append(Point(len(image.points), case, environment))
+    found = _cached(cache, key)
+    if found is None:
+        found = _read(image.elf)
+        _store(cache, key, *found)
+    image.layers, cases = found
+    for layer in image.layers:
+        prefix = "" if layer == NATIVE else layer + "-"
+        for case in cases:
+            for environment in case.environments:
+                image.points.append(Point(len(image.points), case, prefix + environment, layer))
     return image
 
 
@@ -78,15 +85,16 @@ def _cached(path, key):
             data = json.load(file)
         if data["key"] != key:
             return None
-        return [Case(c[0], tuple(c[1]), c[2], tuple(c[3]), tuple(c[4]), c[5])
-                for c in data["cases"]]
+        return tuple(data["layers"]), [Case(c[0], tuple(c[1]), c[2], tuple(c[3]), tuple(c[4]), c[5])
+                                       for c in data["cases"]]
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def _store(path, key, cases):
-    data = {"key": key, "cases": [[c.name, c.environments, c.rule, c.catches, c.needs, c.where]
-                                  for c in cases]}
+def _store(path, key, layers, cases):
+    data = {"key": key, "layers": layers,
+            "cases": [[c.name, c.environments, c.rule, c.catches, c.needs, c.where]
+                      for c in cases]}
     temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -98,7 +106,7 @@ def _store(path, key, cases):
 
 
 def _read(path):
-    """Cases of the ELF file in table order."""
+    """Layers and cases of the ELF file, each in table order."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
@@ -109,6 +117,8 @@ def _read(path):
             if section is None:
                 raise UsageError(f"{path}: no section {SECTION}")
             records = _records(path, section.data())
+            section = elf.get_section_by_name(LAYERS)
+            layers = _layers(path, section.data()) if section is not None else (NATIVE,)
             symbols = elf.get_section_by_name(".symtab")
             begin = _symbol(path, symbols, "test_cases_begin")
             end = _symbol(path, symbols, "test_cases_end")
@@ -127,7 +137,14 @@ def _read(path):
         if case.name in names:
             raise UsageError(f"{path}: two cases named '{case.name}'")
         names.add(case.name)
-    return cases
+    return layers, cases
+
+
+def _layers(path, data):
+    layers = tuple(clean(name.decode("utf-8", "replace")) for name in data.split(b"\0")[:-1])
+    if not layers or "" in layers or len(set(layers)) < len(layers) or not data.endswith(b"\0"):
+        raise UsageError(f"{path}: section {LAYERS} is not a list of names")
+    return layers
 
 
 def _records(path, data):

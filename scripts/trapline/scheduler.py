@@ -138,9 +138,7 @@ class Scheduler:
     def _boot(self, selector, job):
         first = job.targets[0]
         section, image, machine = first.section, first.image, first.machine
-        words = [f"cpus={section.smp}"]
-        if len(job.targets) < len(image.points):
-            words.insert(0, "points=" + ranges(t.point.index for t in job.targets))
+        words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={section.smp}"]
         try:
             rom = patched(self._rom(image), words, image.rom)
         except ValueError:

@@ -45,13 +45,23 @@ def sections(all_sections, words, groups):
     return found
 
 
+def points(section, image):
+    """Points of `image` that `section` runs. UsageError if the image lacks a layer."""
+    for layer in section.layers:
+        if layer not in image.layers:
+            raise unknown(f"layer of guest '{image.name}' in section '{section.name}'", layer,
+                          image.layers)
+    layers = section.layers or image.layers[:1]
+    return [p for p in image.points if p.layer in layers]
+
+
 def targets(chosen, images, machines, words, expression):
     """Targets of sections `chosen` on `machines`, narrowed by `words` and -k `expression`.
 
     UsageError if a word or the expression selects nothing.
     """
     every = [Target(s, images[s.file], p, m)
-             for m in machines for s in chosen for p in images[s.file].points]
+             for m in machines for s in chosen for p in points(s, images[s.file])]
     found = every
     if any("/" in word for word in words):
         for word in words:
@@ -111,12 +121,13 @@ def explained(chosen, images, word):
     plain = word.partition("@")[0]
     found, names = [], []
     for section in chosen:
-        cases = dict.fromkeys(p.case for p in images[section.file].points)
+        cases = {}
+        for point in points(section, images[section.file]):
+            cases.setdefault(point.case, []).append(point)
         for case in cases:
             full = f"{section.name}/{case.name}"
             names += [full, case.name]
-            points = [f"{full}:{e}" for e in case.environments]
-            if plain in (case.name, full, *points):
+            if plain in (case.name, full, *(f"{section.name}/{p.name}" for p in cases[case])):
                 found.append((section, case))
     if not found:
         raise unknown("case", word, names)

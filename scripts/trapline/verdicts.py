@@ -39,8 +39,10 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=()):
                     expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds)
     if said.dropped:
         result.notes.append(f"({said.dropped} more lines)")
+    machine = target.machine
     entries = [e for e in expectations
-               if e.covers(target.point_id, target.machine.name, target.machine.number())]
+               if any(e.covers(id_, machine.name, machine.number())
+                      for id_ in dict.fromkeys((target.point_id, target.said_name)))]
     if crash is not None:
         result.verdict, result.reason, result.dump = CRASHED, crash, list(dump)
         seen = CRASH
