@@ -10,6 +10,7 @@
 #include "x86/desc.h"
 #include "x86/event.h"
 #include "x86/exits.h"
+#include "x86/layer.h"
 #include "x86/notation.h"
 #include "x86/paging.h"
 #include "x86/pending.h"
@@ -20,6 +21,11 @@
 
 #include "printf.h"
 #include "string.h"
+
+#ifndef GUEST_LAYERS
+#define GUEST_LAYERS ALL_LAYERS
+#endif
+DEFINE_GUEST_LAYERS(GUEST_LAYERS);
 
 /* The Makefile names the guest after its file. */
 const char guest_name[] __attribute__((weak)) = GUEST;

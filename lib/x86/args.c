@@ -52,6 +52,8 @@ static void parse_word(const char *word)
 		args.cases = word + 6;
 	else if (starts_with(word, "environment="))
 		args.environment = word + 12;
+	else if (starts_with(word, "layers="))
+		args.layers = word + 7;
 	else if (starts_with(word, "cpus="))
 		args.cpus = number_of(word, word + 5);
 	else if (starts_with(word, "seed="))

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 struct args {
-	const char *points, *cases, *environment; /* NULL where not given; text up to a blank */
-	unsigned cpus;				  /* 0: not given */
+	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
+	unsigned cpus;					   /* 0: not given */
 	unsigned long seed;
 };
 

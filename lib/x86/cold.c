@@ -2,6 +2,7 @@
 #include "cold.h"
 
 #include "cpu.h"
+#include "layer.h"
 #include "notation.h"
 #include "paging.h"
 #include "panic.h"
@@ -179,9 +180,9 @@ bool make_all_cold(void)
 
 const char *cold_obstacle(void)
 {
-	return pci_host_bridge_pam()
-		       ? NULL
-		       : "no host bridge with PAM registers: a filled page cannot be made cold";
+	if (layer->make_cold || pci_host_bridge_pam())
+		return NULL;
+	return "no host bridge with PAM registers: a filled page cannot be made cold";
 }
 
 void cold_before_run(void)
@@ -189,6 +190,8 @@ void cold_before_run(void)
 	if (needs_all_cold)
 		make_all_cold();
 	for (unsigned i = 0; i < cold_used; i++) {
+		if (layer->make_cold)
+			layer->make_cold(*cold[i].entry & PTE_ADDRESS);
 		*cold[i].entry &= ~(PTE_ACCESSED | PTE_DIRTY);
 		invlpg(cold[i].address);
 	}

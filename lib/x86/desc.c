@@ -19,14 +19,19 @@ _Static_assert(sizeof(struct tss) == 104, "SDM 3A, 64-Bit TSS");
 
 static bool idt_changed = true;
 
-void gate_set_handler(unsigned vector, const void *handler)
+static void set_offset(struct gate *gate, const void *handler)
 {
 	uint64_t address = (uint64_t)handler;
 
+	gate->offset_low = address;
+	gate->offset_middle = address >> 16;
+	gate->offset_high = address >> 32;
+}
+
+void gate_set_handler(unsigned vector, const void *handler)
+{
 	idt_changed = true;
-	idt[vector].offset_low = address;
-	idt[vector].offset_middle = address >> 16;
-	idt[vector].offset_high = address >> 32;
+	set_offset(&idt[vector], handler);
 }
 
 void gate_set_dpl(unsigned vector, unsigned dpl)
@@ -49,17 +54,22 @@ void gate_set_ist(unsigned vector, unsigned ist)
 	idt[vector].ist = ist;
 }
 
+void idt_fill(struct gate gates[256])
+{
+	for (unsigned v = 0; v < 256; v++) {
+		gates[v] = (struct gate){
+			.selector = KERNEL_CS,
+			.attributes = GATE_INTERRUPT | 3 << GATE_DPL_SHIFT,
+		};
+		set_offset(&gates[v], vector_stubs + v * VECTOR_STUB_BYTES);
+	}
+}
+
 static void idt_reset(void)
 {
 	if (!idt_changed)
 		return;
-	for (unsigned v = 0; v < 256; v++) {
-		idt[v] = (struct gate){
-			.selector = KERNEL_CS,
-			.attributes = GATE_INTERRUPT | 3 << GATE_DPL_SHIFT,
-		};
-		gate_set_handler(v, vector_stubs + v * VECTOR_STUB_BYTES);
-	}
+	idt_fill(idt);
 	idt_changed = false;
 }
 

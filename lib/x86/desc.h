@@ -47,6 +47,9 @@ void gate_set_present(unsigned vector, bool present);
 void gate_set_ist(unsigned vector, unsigned ist);
 void gate_set_handler(unsigned vector, const void *handler);
 
+/* Fills a table with gates as all start. */
+void idt_fill(struct gate gates[256]);
+
 /* Loads this CPU's IDTR, GDTR or TR; none of the three reads what it points to but TR's descriptor. */
 void load_idt(const void *base, uint16_t limit);
 void load_gdt(const void *base);

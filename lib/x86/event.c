@@ -3,6 +3,7 @@
 
 #include "apic.h"
 #include "cpu.h"
+#include "layer.h"
 #include "panic.h"
 #include "percpu.h"
 #include "smp.h"
@@ -40,6 +41,9 @@ static bool shapes_alike(const struct event *a, uint64_t base_a, const struct ev
 	    a->name != b->name || a->rip - base_a != b->rip - base_b)
 		return false;
 	if (a->origin == FROM_EXCEPTION && (a->dr6 != b->dr6 || a->cr2 != b->cr2))
+		return false;
+	if (a->in_l1 != b->in_l1 || a->is_exit != b->is_exit || a->exit_code != b->exit_code ||
+	    a->gpa != b->gpa || a->vectoring != b->vectoring)
 		return false;
 	return ((a->rflags ^ b->rflags) & setup.shown_flags) == 0;
 }
@@ -170,6 +174,13 @@ void observe(const char *name, uint32_t value)
 		trace_close(cpu->trace);
 }
 
+void event_append(struct percpu *cpu, const struct event *event)
+{
+	trace_append(cpu->trace, cpu->run.group, event);
+	if (cpu->run.group->events >= MAX_EVENTS_PER_RUN)
+		cpu->trace->full = true;
+}
+
 /*
  * The bytes are taken from the snippet as it was assembled: the copy that runs may have been
  * overwritten, by another CPU or by the frame itself.
@@ -265,6 +276,20 @@ static uint64_t place_of(const struct run *run, uint64_t rip)
 	return mark && mark->is_area ? run->base + mark->address - (uint64_t)run->code->start : rip;
 }
 
+/* L1 goes on with what it was doing, except after a fault of its own. */
+static void record_in_l1(struct percpu *cpu, struct event *event, struct trap_frame *frame)
+{
+	if (layer->take_l1_event && layer->take_l1_event(cpu, event))
+		return;
+	if (!resumes_by_rule(event))
+		panic_event(frame);
+	event->in_l1 = true;
+	event_append(cpu, event);
+	if (event->origin == FROM_APIC)
+		give_eoi(cpu, event->vector);
+	frame->iret.rflags &= ~X86_EFLAGS_TF;
+}
+
 void event_record(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
@@ -302,6 +327,10 @@ void event_record(struct trap_frame *frame)
 	event.origin = find_origin(cpu, &event);
 	if (event.origin == FROM_APIC)
 		event.level = apic_bit(APIC_TMR, event.vector);
+	if (layer_is_l1_event(cpu, frame)) {
+		record_in_l1(cpu, &event, frame);
+		return;
+	}
 	event.rip = place_of(run, event.rip);
 	trace_append(cpu->trace, run->group, &event);
 	if (event.origin == FROM_APIC && !setup.hold_eoi)

@@ -36,7 +36,21 @@ struct event {
 	bool level;		     /* FROM_APIC: the vector's TMR bit was set */
 	const char *name;	     /* READING: of what; the value is in `error` */
 	uint8_t vector_is, error_is; /* enum relation */
+	/* Seen by L1 (layer.h): an event delivered to L1 itself, or an exit of its L2. */
+	bool in_l1, is_exit;
+	bool is_exception_exit; /* vector, error, dr6 and cr2 say which */
+	bool has_gpa;
+	uint64_t exit_code, gpa;
+	const char *exit_name;		     /* or NULL */
+	uint32_t vectoring, vectoring_error; /* EXITINTINFO, IDT-vectoring information */
 };
+
+/* In `vectoring`, the same for both vendors. */
+#define VECTORING_VALID (1u << 31)
+#define VECTORING_HAS_ERROR (1u << 11)
+
+/* Exceptions that push an error code: for what reports an exception without pushing one. */
+#define EXCEPTIONS_WITH_ERROR 0x60227d00u
 
 /* What the recorder does after an event. */
 enum action {
@@ -91,5 +105,9 @@ void observe(const char *name, uint32_t value);
 
 /* EOI by hand, after setup.hold_eoi. */
 void event_eoi(void);
+struct percpu;
+
+/* Adds an event to this CPU's run by hand: what L1 saw. */
+void event_append(struct percpu *cpu, const struct event *event);
 
 #endif

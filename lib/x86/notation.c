@@ -39,15 +39,24 @@ static void offset_from(struct text *out, const char *name, uint64_t offset)
 	text_append(out, offset ? "%s+%#lx" : "%s", name, offset);
 }
 
+/* Number of the name that covers the address, or names_used. */
+static unsigned find_name(uint64_t address)
+{
+	unsigned i = 0;
+
+	while (i < names_used && address - names[i].address >= names[i].bytes)
+		i++;
+	return i;
+}
+
 static bool named_address(struct text *out, uint64_t address)
 {
-	for (unsigned i = 0; i < names_used; i++) {
-		if (address - names[i].address >= names[i].bytes)
-			continue;
-		offset_from(out, names[i].name, address - names[i].address);
-		return true;
-	}
-	return false;
+	unsigned i = find_name(address);
+
+	if (i == names_used)
+		return false;
+	offset_from(out, names[i].name, address - names[i].address);
+	return true;
 }
 
 /* An address inside a snippet prints as the mark at or before it. */
@@ -205,13 +214,64 @@ static void shown_flags(struct text *out, uint64_t rflags)
 		text_append(out, "}");
 }
 
+static void vectoring(struct text *out, uint32_t what, uint32_t error)
+{
+	static const char *const types[8] = {
+		"intr", "type 1", "type 2", "exception", "int", "type 5", "type 6", "type 7",
+	};
+	unsigned type = what >> 8 & 7, vector = what & 0xff;
+
+	if (type == 2 && vector == 2)
+		text_append(out, "vectoring nmi");
+	else if (type == 3 && vector < 32)
+		text_append(out, "vectoring %s", exception_names[vector]);
+	else
+		text_append(out, "vectoring %s %#x", types[type], vector);
+	if (what & VECTORING_HAS_ERROR)
+		text_append(out, "(%#x)", error);
+}
+
+static void vm_exit(struct text *out, const struct event *e, const struct group *group)
+{
+	const char *separator = "(";
+
+	text_append(out, "exit ");
+	if (e->is_exception_exit)
+		notation_what(out, e, group);
+	else if (e->exit_name)
+		text_append(out, "%s", e->exit_name);
+	else
+		text_append(out, "%#lx", e->exit_code);
+	if (e->has_gpa) {
+		text_append(out, "(gpa=");
+		if (find_name(e->gpa) != names_used)
+			text_append(out, "%s", names[find_name(e->gpa)].name);
+		else
+			text_append(out, "%#lx", e->gpa);
+		separator = ",";
+	}
+	if (e->vectoring & VECTORING_VALID) {
+		text_append(out, "%s", separator);
+		vectoring(out, e->vectoring, e->vectoring_error);
+		separator = ",";
+	}
+	if (*separator == ',')
+		text_append(out, ")");
+}
+
 void notation_event(struct text *out, const struct event *event, const struct group *group)
 {
 	if (event->origin == READING) {
 		reading(out, event, group);
 		return;
 	}
-	notation_what(out, event, group);
+	text_append(out, event->in_l1 ? "L1 " : "");
+	if (event->is_exit)
+		vm_exit(out, event, group);
+	else
+		notation_what(out, event, group);
+	if (event->in_l1 && find_name(event->rip) == names_used)
+		return;
 	text_append(out, "@");
 	address(out, group, event->rip);
 	shown_flags(out, event->rflags);

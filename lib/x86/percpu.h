@@ -39,7 +39,7 @@ struct percpu {
 };
 
 /* Stacks of a CPU; each is STACK_BYTES long. */
-enum stack { STACK_MAIN, STACK_EVENTS, STACK_SNIPPET, STACK_KINDS };
+enum stack { STACK_MAIN, STACK_EVENTS, STACK_SNIPPET, STACK_LAYER, STACK_KINDS };
 
 extern struct percpu percpu[MAX_CPUS];
 

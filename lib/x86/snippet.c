@@ -3,6 +3,7 @@
 
 #include "cold.h"
 #include "cpu.h"
+#include "layer.h"
 #include "panic.h"
 #include "percpu.h"
 
@@ -132,7 +133,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	}
 	cold_before_run();
 	run->code = code;
-	snippet_enter(&run->entry);
+	layer->enter(&run->entry);
 	cold_after_run();
 	setup.result = run->entry.regs;
 	events = run->group->events - run->events_before;
@@ -178,12 +179,15 @@ unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct 
 	uint32_t groups = trace->groups_used, used = trace->events_used;
 	bool full = trace->full;
 	struct setup of_case = setup;
+	const struct layer *layer_of_case = layer;
 	unsigned events;
 
 	setup = (struct setup){.environment = CPL0, .regs = *regs};
+	layer = &layer_native;
 	events = run_snippet(snippet);
 	*regs = setup.result;
 	setup = of_case;
+	layer = layer_of_case;
 	if (first && events)
 		*first = trace->events[used];
 	trace->groups_used = groups;

@@ -89,8 +89,6 @@ enum environment {
 	CPL3 = 1 << 1,
 	COMPAT = 1 << 2, /* 32-bit code at CPL3 under a 64-bit kernel */
 	LEGACY = 1 << 3,
-	SVM = 1 << 4,
-	VMX = 1 << 5,
 };
 
 #define ALL_NATIVE CPL0 | CPL3 | COMPAT
@@ -124,7 +122,7 @@ unsigned run_snippet(const struct snippet *snippet);
 #define run(snippet) run_snippet(&(snippet))
 
 /*
- * Runs the snippet in CPL0 with the given registers, outside the case's trace: to put the machine in
+ * Runs the snippet in CPL0 with the given registers, in no layer and outside the case's trace: to put the machine in
  * order, or to ask it something. Returns how many events there were; `first` (may be NULL) is a copy
  * of the first.
  */

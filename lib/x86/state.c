@@ -6,6 +6,7 @@
 #include "cold.h"
 #include "cpu.h"
 #include "debugreg.h"
+#include "layer.h"
 #include "notation.h"
 #include "pending.h"
 #include "percpu.h"
@@ -40,6 +41,8 @@ void state_reset(void)
 		}
 	notation_forget_names();
 	cold_reset();
+	if (layer->reset)
+		layer->reset();
 	desc_reset(&percpu[0].descriptors, stack_top(0, STACK_EVENTS));
 }
 

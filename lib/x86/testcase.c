@@ -4,6 +4,7 @@
 #include "apic.h"
 #include "args.h"
 #include "cold.h"
+#include "layer.h"
 #include "notation.h"
 #include "percpu.h"
 #include "smp.h"
@@ -22,8 +23,10 @@ static const struct {
 	const char *name;
 	enum environment bit;
 } environments[] = {
-	{"cpl0", CPL0},	    {"cpl3", CPL3}, {"compat", COMPAT},
-	{"legacy", LEGACY}, {"svm", SVM},   {"vmx", VMX},
+	{"cpl0", CPL0},
+	{"cpl3", CPL3},
+	{"compat", COMPAT},
+	{"legacy", LEGACY},
 };
 #define ENVIRONMENTS (sizeof(environments) / sizeof(environments[0]))
 
@@ -259,22 +262,41 @@ static bool needs_are_met(const char *needs)
 	return true;
 }
 
+/* "cpl0", "svm-cpl0" */
+struct point_name {
+	char text[32];
+};
+
+static struct point_name environment_name(const struct layer *l, unsigned environment)
+{
+	struct point_name name;
+
+	snprintf(name.text, sizeof(name.text), "%s%s%s", l->name ? l->name : "", l->name ? "-" : "",
+		 environments[environment].name);
+	return name;
+}
+
 static void run_body(const struct test_case *c)
 {
+	const char *obstacle;
+
 	if (__builtin_setjmp(now.exit))
 		return;
+	obstacle = layer->obstacle ? layer->obstacle() : NULL;
+	need(!obstacle, "%s", obstacle);
 	if (needs_are_met(c->needs))
 		c->body();
 }
 
-static void run_point(const struct test_case *c, unsigned environment)
+static void run_point(const struct layer *l, const struct test_case *c, unsigned environment)
 {
 	char point[128];
 
 	snprintf(point, sizeof(point), "%s/%s:%s", guest_name, c->name,
-		 environments[environment].name);
+		 environment_name(l, environment).text);
 	report_begin(point);
 	memset(&now, 0, sizeof(now));
+	layer = l;
 	state_reset();
 	setup.environment = environments[environment].bit;
 	run_body(c);
@@ -284,29 +306,50 @@ static void run_point(const struct test_case *c, unsigned environment)
 	judge();
 }
 
-static bool point_selected(const struct test_case *c, unsigned environment, unsigned point)
+typedef void do_point(const struct layer *l, const struct test_case *c, unsigned environment);
+
+static bool layer_selected(const struct layer *l)
 {
-	return list_has_number(args.points, point) &&
-	       list_has_name(args.cases, c->name, environments[environment].name) &&
-	       list_has_name(args.environment, environments[environment].name, "");
+	if (!args.layers)
+		return args.points || l == guest_layers[0];
+	return list_has_name(args.layers, l->name ? l->name : "native", "");
 }
 
-/* Calls do_point for each selected point, if there is one; returns how many there are. */
-static unsigned for_each_point(void (*do_point)(const struct test_case *, unsigned environment))
+static bool point_selected(const struct layer *l, const struct test_case *c, unsigned environment,
+			   unsigned point)
 {
-	unsigned point = 0, selected = 0;
+	struct point_name name = environment_name(l, environment);
+
+	return layer_selected(l) && list_has_number(args.points, point) &&
+	       list_has_name(args.cases, c->name, name.text) &&
+	       list_has_name(args.environment, name.text, "");
+}
+
+/* Calls `act` for each selected point of the layer, if there is one; counts them in *point. */
+static unsigned for_each_point_of(const struct layer *l, unsigned *point, do_point *act)
+{
+	unsigned selected = 0;
 
 	for (const struct test_case *c = test_cases_begin; c != test_cases_end; c++) {
 		for (unsigned e = 0; e < ENVIRONMENTS; e++) {
 			if (!(c->environments & environments[e].bit))
 				continue;
-			if (point_selected(c, e, point++)) {
-				selected++;
-				if (do_point)
-					do_point(c, e);
-			}
+			if (!point_selected(l, c, e, (*point)++))
+				continue;
+			selected++;
+			if (act)
+				act(l, c, e);
 		}
 	}
+	return selected;
+}
+
+static unsigned for_each_point(do_point *act)
+{
+	unsigned point = 0, selected = 0;
+
+	for (const struct layer *const *l = guest_layers; *l; l++)
+		selected += for_each_point_of(*l, &point, act);
 	return selected;
 }
 
