@@ -84,6 +84,7 @@ def parser():
     add("--ktap", action="store_true", help="print KTAP and nothing else")
     add("--junitxml", metavar="F", help="write a JUnit report")
     add("--json", metavar="F", help="write everything as JSON")
+    add("--html", metavar="F", help="write a page to look at: cases and machines, traces drawn")
     add("--qemu", metavar="PATH", help="QEMU to use")
     add("--bochs", metavar="PATH", help="Bochs to use")
     add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
@@ -177,15 +178,15 @@ def _main(argv):
     if options.list:
         _list(targets, options.verbose)
         return 0
-    for path in (options.json, options.junitxml):
+    for path in (options.json, options.html, options.junitxml):
         _check_writable(path)
     plan = Plan(root, config_path, targets, machines,
                 options.jobs or len(os.sched_getaffinity(0)),
                 options.timeout, [] if options.strict else entries)
-    return _run(plan, options)
+    return _run(plan, options, bugs)
 
 
-def _run(plan, options):
+def _run(plan, options, bugs):
     from . import plugin
     from .reports.console import Console, RichConsole, wants_rich
 
@@ -199,6 +200,9 @@ def _run(plan, options):
     if options.json:
         from .reports.json import Json
         reports.append(Json(options.json, plan.machines))
+    if options.html:
+        from .reports.html import Html
+        reports.append(Html(options.html, plan.machines, bugs))
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _terminated)

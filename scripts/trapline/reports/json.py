@@ -7,7 +7,7 @@ import platform
 import re
 
 from .. import __version__
-from . import Summary
+from . import Summary, files
 
 
 def host():
@@ -88,12 +88,5 @@ class Json:
         pass
 
     def end(self, summary):
-        text = json.dumps(document(summary, self._machines), indent=1, ensure_ascii=False)
-        if os.path.exists(self._path) and not os.path.isfile(self._path):
-            with open(self._path, "w", encoding="utf-8") as file:     # /dev/stdout, a pipe
-                file.write(text + "\n")
-            return
-        temporary = f"{self._path}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.replace(temporary, self._path)
+        files.write(self._path, json.dumps(document(summary, self._machines), indent=1,
+                                           ensure_ascii=False) + "\n")

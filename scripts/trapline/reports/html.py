@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The whole run as one HTML file that asks nobody for anything: a matrix of cases and machines.
+
+It is made from the JSON document alone (and the catalogue of bugs), so that a run can be shown
+long after it was made, and a merged run as well. page/ holds the template, the style and the
+script; page/report.js draws the traces.
+"""
+
+import json
+import os
+from collections import Counter
+
+from ..guests import ENVIRONMENTS
+from ..verdicts import BAD, VERDICTS
+from . import files
+from .json import document
+
+_PAGE = os.path.join(os.path.dirname(__file__), "page")
+GLYPHS = {"pass": "✓", "fail": "✗", "crash": "!", "flaky": "~", "missing": "?", "skip": "–",
+          "known": "≈", "fixed": "★", "blocked": "□"}
+# The most striking first: a row, a guest and a bar show the worst they have.
+ORDER = ("crash", "fail", "missing", "flaky", "fixed", "known", "blocked", "skip", "pass")
+_FIELDS = ("environment", "machine", "verdict", "expected", "observed", "reason", "rule", "bug",
+           "where")
+
+
+class Html:
+    """Writes file `path` at the end."""
+
+    def __init__(self, path, machines, bugs):
+        self._path = path
+        self._machines = machines
+        self._bugs = bugs
+
+    def begin(self, total):
+        pass
+
+    def tick(self):
+        pass
+
+    def result(self, result):
+        pass
+
+    def end(self, summary):
+        files.write(self._path, render(document(summary, self._machines), self._bugs))
+
+
+def render(doc, bugs):
+    """The page for the JSON document `doc`; `bugs` are bugs.Bug by id."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
+                                     trim_blocks=True, lstrip_blocks=True)
+    machines = list(doc["machines"])
+    machines += [m for m in dict.fromkeys(r["machine"] for r in doc["results"])
+                 if m not in machines]
+    results = doc["results"]
+    columns = _columns(results, machines)
+    # Every guest is a table of its own, which the browser lays out when it comes into sight; so
+    # that they stand in line, the widths are fixed: of the names, and of all columns together.
+    longest = max((len(r["case"].partition("/")[2]) for r in results), default=4)
+    names = 40 + round(7.9 * max(longest, 12))
+    width = names + 78 + sum(46 + 36 * (len(es) - 1) for _, es in columns)
+    counts = Counter(r["verdict"] for r in results)
+    return environment.from_string(_asset("page.html")).render(
+        doc=doc, style=_asset("style.css"), script=_asset("report.js"),
+        data=_embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results),
+        columns=columns, names=names, width=width, guests=_guests(results, columns), counts=_ordered(counts),
+        glyphs=GLYPHS, bad=sum(counts[v] for v in (*BAD, "missing")), total=len(results),
+        slowest=_slowest(results))
+
+
+def _asset(name):
+    with open(os.path.join(_PAGE, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def _embedded(value):
+    """`value` as JSON for a script element: nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _ordered(counts):
+    known = [v for v in ORDER if counts[v]]
+    return [(v, counts[v]) for v in known + sorted(set(counts) - set(ORDER)) if counts[v]]
+
+
+def _columns(results, machines):
+    """(machine, environments that it has results in) in order."""
+    seen = {machine: set() for machine in machines}
+    for result in results:
+        seen[result["machine"]].add(result["environment"])
+    order = {e: i for i, e in enumerate(ENVIRONMENTS)}
+    return [(m, sorted(seen[m], key=lambda e: (order.get(e, 99), e))) for m in machines if seen[m]]
+
+
+def _machines(doc, machines, results):
+    counts = {m: Counter() for m in machines}
+    for result in results:
+        counts[result["machine"]][result["verdict"]] += 1
+    return [{"name": m, "counts": _ordered(counts[m]), "total": sum(counts[m].values()),
+             "version": doc["machines"].get(m, {}).get("version", ""),
+             "seconds": doc["machines"].get(m, {}).get("seconds")} for m in machines]
+
+
+def _guests(results, columns):
+    """What the table shows: guests, their cases, and per column the number of a result."""
+    guests = {}
+    for number, result in enumerate(results):
+        cases = guests.setdefault(result["guest"], {})
+        cell = cases.setdefault(result["case"], {"where": result["where"], "cells": {},
+                                                 "seconds": 0.0})
+        cell["cells"][result["machine"], result["environment"]] = (number, result["verdict"])
+        cell["seconds"] = max(cell["seconds"], result["seconds"])
+    table = []
+    for guest, cases in guests.items():
+        rows = []
+        for case, row in cases.items():
+            cells = [(*row["cells"].get((m, e), (None, "")), i == 0)
+                     for m, environments in columns for i, e in enumerate(environments)]
+            rows.append({"name": case.partition("/")[2] or case, "cells": cells,
+                         "where": row["where"], "seconds": row["seconds"]})
+        counts = Counter(v for row in rows for _, v, _ in row["cells"] if v)
+        table.append({"name": guest, "rows": rows, "counts": _ordered(counts),
+                      "total": sum(counts.values())})
+    return table
+
+
+def _slowest(results):
+    slow = sorted(results, key=lambda r: -r["seconds"])[:10]
+    return [{"id": identity(r), "seconds": r["seconds"]} for r in slow if r["seconds"] >= 0.001]
+
+
+def identity(result):
+    """The id of a result of the document: "int3/cold_stack:cpl0@tcg"."""
+    return f"{result['case']}:{result['environment']}@{result['machine']}"
+
+
+def _data(doc, results, bugs):
+    """What the script works on. Strings that come often are written once."""
+    numbers = {}
+
+    def number(text):
+        return numbers.setdefault(text, len(numbers))
+
+    rows = [[number(r["case"]), *(number(r[f]) for f in _FIELDS), round(r["seconds"], 6),
+             [number(b) for b in r["catches"]],
+             [[a["trace"], a["reference"]] for a in r["allowed"]], r["notes"], r["dump"],
+             [[v["name"], v["number"], v["unit"]] for v in r["values"]],
+             r.get("runs") or []] for r in results]
+    named = dict.fromkeys(b for r in results for b in (*r["catches"], r["bug"]) if b)
+    return {"strings": list(numbers), "results": rows, "order": [*ORDER, *(
+                v for v in VERDICTS if v not in ORDER)],
+            "bugs": {b: {f: getattr(bugs[b], f) for f in (
+                "title", "trigger", "right", "buggy", "versions", "link")}
+                for b in named if b in bugs},
+            "machines": {m: {"version": d.get("version", ""), "command": d.get("command", "")}
+                         for m, d in doc["machines"].items()}}
