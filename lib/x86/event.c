@@ -12,6 +12,7 @@
 #include "../string.h"
 
 #define VECTOR_DB 1
+#define VECTOR_NMI 2
 #define VECTOR_PF 14
 
 void trace_reset(struct trace *trace)
@@ -232,6 +233,13 @@ static bool resumes_by_rule(const struct event *event)
 	return event->origin != FROM_EXCEPTION || (event->vector >= 1 && event->vector <= 4);
 }
 
+/* Interrupts and NMIs: what a snippet waits for. */
+static bool is_asynchronous(const struct event *event)
+{
+	return event->origin == FROM_APIC || event->origin == FROM_OUTSIDE ||
+	       (event->origin == FROM_EXCEPTION && event->vector == VECTOR_NMI);
+}
+
 static void leave_snippet(struct percpu *cpu, struct trap_frame *frame)
 {
 	cpu->run.entry.regs = frame->regs;
@@ -340,7 +348,8 @@ void event_record(struct trap_frame *frame)
 	if (action == BY_RULE)
 		action = resumes_by_rule(&event) ? RESUME : LEAVE;
 	events = run->group->events - run->events_before;
-	if (run->deadline && events >= run->enough)
+	run->waited_for += is_asynchronous(&event);
+	if (run->deadline && run->waited_for >= run->enough)
 		frame->regs.rsi = frame->regs.rdi = 0;
 	if (run->group->events >= MAX_EVENTS_PER_RUN)
 		cpu->trace->full = true;

@@ -6,6 +6,7 @@
 #include "layer.h"
 #include "panic.h"
 #include "percpu.h"
+#include "smp.h"
 
 #include "../string.h"
 
@@ -120,6 +121,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	run->events_before = run->group->events;
 	run->entry.regs = setup.regs;
 	if (run->deadline) {
+		run->entry.regs.rcx = DEADLINE_LOOKS / 4;
 		run->entry.regs.rsi = (uint32_t)run->deadline;
 		run->entry.regs.rdi = run->deadline >> 32;
 	}
@@ -140,37 +142,6 @@ unsigned run_snippet(const struct snippet *snippet)
 	if (!cpu->subject)
 		trace_close(cpu->trace);
 	return events;
-}
-
-#define PATIENT_TICKS (1ul << 31)
-#define IMPATIENT_TICKS (1ul << 18)
-
-static unsigned run_with_deadline(const struct snippet *snippet, unsigned events, uint64_t ticks)
-{
-	struct run *run = &this_cpu()->run;
-	unsigned seen;
-
-	run->enough = events;
-	run->deadline = rdtsc() + ticks;
-	seen = run_snippet(snippet);
-	run->deadline = 0;
-	return seen;
-}
-
-unsigned run_until_events(const struct snippet *snippet, unsigned events)
-{
-	struct percpu *cpu = this_cpu();
-	unsigned seen;
-
-	seen = run_with_deadline(snippet, events, cpu->impatient ? IMPATIENT_TICKS : PATIENT_TICKS);
-	if (seen < events)
-		cpu->impatient = true;
-	return seen;
-}
-
-unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks)
-{
-	return run_with_deadline(snippet, ~0u, ticks);
 }
 
 unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first)
@@ -201,4 +172,34 @@ unsigned run_unrecorded(const struct snippet *snippet)
 	struct regs regs = {0};
 
 	return probe_snippet(snippet, &regs, NULL);
+}
+
+#define PATIENT_TICKS (1ul << 30)
+#define IMPATIENT_TICKS (1ul << 15)
+
+static void run_with_deadline(const struct snippet *snippet, unsigned interrupts, uint64_t ticks)
+{
+	struct run *run = &this_cpu()->run;
+
+	run->waited_for = 0;
+	run->enough = interrupts;
+	run->deadline = rdtsc() + ticks;
+	run_snippet(snippet);
+	run->deadline = 0;
+}
+
+unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts)
+{
+	struct percpu *cpu = this_cpu();
+
+	run_with_deadline(snippet, interrupts, cpu->impatient ? IMPATIENT_TICKS : PATIENT_TICKS);
+	if (cpu->run.waited_for < interrupts)
+		cpu->impatient = true;
+	return cpu->run.waited_for;
+}
+
+unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks)
+{
+	run_with_deadline(snippet, ~0u, ticks);
+	return this_cpu()->run.waited_for;
 }

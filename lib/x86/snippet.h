@@ -130,18 +130,19 @@ unsigned run_unrecorded(const struct snippet *snippet);
 unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first);
 
 /*
- * The end of a snippet that waits: stays in the area `wait` until the recorder has seen enough events
- * or the deadline has passed, and goes on at the mark `after`. Uses EAX, EDX, ESI and EDI.
+ * The end of a snippet that waits: stays in the area `wait` until the recorder has seen enough interrupts
+ * or the deadline has passed, and goes on at the mark `after`. Uses EAX, ECX, EDX, ESI and EDI.
  */
-#define WAIT \
-	"area wait; 99: pause; rdtsc; sub %esi, %eax; sbb %edi, %edx; jb 99b; mark after; nop; nop"
+#define WAIT                                                                                      \
+	"area wait; 99: pause; dec %ecx; jz 98f; rdtsc; sub %esi, %eax; sbb %edi, %edx; jb 99b; " \
+	"98: mark after; nop; nop"
 
 /*
- * Runs a snippet that ends in WAIT until there were `events` events; gives up after a second or so,
- * and sooner once that was in vain in this case. What was waited for is missing in the trace then.
+ * Runs a snippet that ends in WAIT until there were so many interrupts and NMIs; gives up after half a
+ * second or so, and sooner once that was in vain in this case. Then the trace shows what is missing.
  */
-unsigned run_until_events(const struct snippet *snippet, unsigned events);
-#define run_until(snippet, events) run_until_events(&(snippet), events)
+unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts);
+#define run_until(snippet, interrupts) run_until_interrupts(&(snippet), interrupts)
 
 /* The same, for `ticks` of the TSC, to see that nothing comes. */
 unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks);
