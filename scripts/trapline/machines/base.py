@@ -128,23 +128,27 @@ def facts(tools, program, learn):
     Asking costs as much as a whole boot, so an answer that is no error is kept, with size and
     time of the binary.
     """
+    known = program, learn.__name__
+    if known not in _learnt:
+        _learnt[known] = _facts(tools, program, learn)
+    return _learnt[known]
+
+
+def _facts(tools, program, learn):
     path = shutil.which(program)
     if not path:
         return {"error": f"no {program}"}
     stat = os.stat(path)
     key = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, learn.__name__]
-    if tuple(key) in _learnt:
-        return _learnt[tuple(key)]
     cache = tools.cache and os.path.join(tools.cache, os.path.basename(path) + ".facts.json")
     try:
         with open(cache or "", encoding="utf-8") as file:
             data = json.load(file)
         if data["key"] == key:
-            _learnt[tuple(key)] = data["facts"]
             return data["facts"]
     except (OSError, ValueError, LookupError, TypeError):
         pass
-    found = _learnt[tuple(key)] = learn(path)
+    found = learn(path)
     if cache and "error" not in found:
         try:
             os.makedirs(tools.cache, exist_ok=True)
@@ -156,7 +160,7 @@ def facts(tools, program, learn):
     return found
 
 
-_learnt = {}
+_learnt = {}        # per process: a runner asks for a version with every result
 
 
 def memory_file(name, data):
