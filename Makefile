@@ -15,7 +15,7 @@ endif
 Q := $(if $(V),,@)
 
 GUESTS := $(patsubst x86/%.c,%,$(wildcard x86/*.c))
-LIB_C := $(wildcard lib/*.c lib/x86/*.c lib/x86/svm/*.c)
+LIB_C := $(wildcard lib/*.c lib/x86/*.c lib/x86/sev/*.c lib/x86/svm/*.c)
 LIB_S := lib/x86/entry.S lib/x86/boot/ap.S lib/x86/svm/run.S
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 
@@ -79,6 +79,7 @@ $(BUILD)/%.rom: $(BUILD)/%.rom.o lib/x86/boot/rom.ld
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
+include scripts/make/model.mk
 include scripts/make/check.mk
 include scripts/make/lab.mk
 include scripts/make/bench.mk

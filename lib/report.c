@@ -40,9 +40,14 @@ static void PRINTF_LIKE(1, 2) print(const char *format, ...)
 	va_end(args);
 }
 
-void report_open(const struct report_machine *m)
+void report_attach(const struct report_machine *m)
 {
 	machine = m;
+}
+
+void report_open(const struct report_machine *m)
+{
+	report_attach(m);
 	print("KTAP version 1");
 }
 

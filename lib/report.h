@@ -20,7 +20,10 @@ struct report_machine {
 	void (*end)(int code) __attribute__((noreturn));
 };
 
-/* Prints the version line; everything below may be called from here on. */
+/* Where lines go; everything below may be called from here on. */
+void report_attach(const struct report_machine *machine);
+
+/* The same, and prints the version line. */
 void report_open(const struct report_machine *machine);
 void report_plan(unsigned points);
 

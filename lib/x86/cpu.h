@@ -39,6 +39,7 @@
 #define EFER_SCE (1u << 0)
 #define EFER_LME (1u << 8)
 #define EFER_NXE (1u << 11)
+#define EFER_SVME (1u << 12)
 
 #define DR6_CLEAR 0xffff0ff0u /* the value after reset: reserved ones, no condition */
 #define DR6_BD (1u << 13)

@@ -16,8 +16,10 @@
 #define TSS_SELECTOR 0x40
 #define GDT_BYTES 0x50
 
-/* The image is linked, loaded and run here. */
+/* The image is linked, loaded and run here; the linker script says the same. */
+#ifndef IMAGE_BASE
 #define IMAGE_BASE 0x100000
+#endif
 /* Application processors start in this page, which SIPI can name. */
 #define AP_START_PAGE 0x8000
 

@@ -18,7 +18,6 @@
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define VM_CR_SVMDIS (1u << 4)
-#define EFER_SVME (1u << 12)
 
 struct svm_setup svm_setup;
 

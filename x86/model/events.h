@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is delivered at the next entry, and what an exit interrupted. */
+#ifndef MODEL_EVENTS_H
+#define MODEL_EVENTS_H
+
+#include "vcpu.h"
+
+/* Before an entry: one event into EVENTINJ, or a window to get one in later. */
+void events_before_entry(struct vcpu *v);
+
+/* After an exit: an event whose delivery it interrupted is to be delivered again. */
+void events_after_exit(struct vcpu *v);
+
+/* An exit from stepping one instruction; false: the #DB is L2's own. */
+bool events_step_done(struct vcpu *v);
+
+/* L2 is about to execute IRET: the end of NMI blocking comes behind it. */
+void events_iret(struct vcpu *v);
+
+/* Software interrupt of L2's instruction at RIP, `length` bytes long: vector by INT n, INT3, INTO. */
+void events_soft_int(struct vcpu *v, unsigned vector, unsigned length);
+
+#endif

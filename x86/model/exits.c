@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "exits.h"
+
+#include "breakpoints.h"
+#include "bug.h"
+#include "events.h"
+#include "insn.h"
+#include "intercepts.h"
+#include "memory.h"
+#include "ports.h"
+
+#include "string.h"
+#include "x86/apic.h"
+#include "x86/cpu.h"
+#include "x86/panic.h"
+
+#define VECTOR_UD 6
+#define VECTOR_GP 13
+#define X2APIC_FIRST 0x800
+#define X2APIC_LAST 0x8ff
+#define NPF_INSTRUCTION_BITS 0x1full
+
+#define IOIO_IN (1u << 0)
+#define IOIO_STRING (1u << 2)
+
+static void undefined(struct vcpu *v)
+{
+	vcpu_raise(v, VECTOR_UD, NO_ERROR);
+}
+
+static void set_pair(struct vcpu *v, uint64_t value)
+{
+	v->vmcb.rax = (uint32_t)value;
+	v->regs.rdx = value >> 32;
+}
+
+/* SVM is ours; the hypervisor's leaf says who we are. */
+static void exit_cpuid(struct vcpu *v)
+{
+	uint32_t leaf = v->vmcb.rax;
+	struct cpuid r = cpuid(leaf, v->regs.rcx);
+
+	if (leaf == 1) {
+		r.c |= 1u << 31 | 1u << 21;
+		r.b &= 0x00ffffff;
+	} else if (leaf == 0x40000000) {
+		r = (struct cpuid){0x40000000, 0x70617254, 0x656e696c, 0x6c646f4d};
+	} else if (leaf == 0x80000001) {
+		r.c &= ~(1u << 2);
+	} else if (leaf == 0x8000000a || leaf == 0x8000001f) {
+		r = (struct cpuid){0, 0, 0, 0};
+	}
+	v->vmcb.rax = r.a;
+	v->regs.rbx = r.b;
+	v->regs.rcx = r.c;
+	v->regs.rdx = r.d;
+	vcpu_skip(v, 2);
+}
+
+static bool msr_read(struct vcpu *v, uint32_t msr)
+{
+	uint32_t low = 0, high = 0;
+
+	if (msr == MSR_APIC_BASE) {
+		set_pair(v, v->apic.base);
+		return true;
+	}
+	if (msr == MSR_EFER) {
+		set_pair(v, v->vmcb.efer & ~(uint64_t)EFER_SVME);
+		return true;
+	}
+	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
+		return false;
+	msr = (msr - X2APIC_FIRST) * 16;
+	if (msr == APIC_EOI || msr == X2APIC_SELF_IPI || !lapic_read(v, msr, &low))
+		return false;
+	if (msr == APIC_ICR)
+		high = v->apic.icr_high;
+	set_pair(v, (uint64_t)high << 32 | low);
+	return true;
+}
+
+static bool msr_write(struct vcpu *v, uint32_t msr)
+{
+	uint64_t value = (uint64_t)(uint32_t)v->regs.rdx << 32 | (uint32_t)v->vmcb.rax;
+
+	if (msr == MSR_APIC_BASE)
+		return lapic_write_base(&v->apic, value);
+	if (msr == MSR_EFER) {
+		/* LMA is the CPU's to set; VMRUN wants SVME. */
+		v->vmcb.efer = (value & ~(1ul << 10)) | (v->vmcb.efer & 1ul << 10) | EFER_SVME;
+		return true;
+	}
+	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
+		return false;
+	msr = (msr - X2APIC_FIRST) * 16;
+	if (msr == APIC_ID || msr == APIC_VERSION || msr == APIC_PPR ||
+	    (msr >= APIC_ISR && msr < APIC_ESR))
+		return false;
+	return lapic_write(v, msr, value, value >> 32);
+}
+
+static void exit_msr(struct vcpu *v)
+{
+	uint32_t msr = v->regs.rcx;
+	bool done = v->vmcb.exit_info1 ? msr_write(v, msr) : msr_read(v, msr);
+
+	if (done)
+		vcpu_skip(v, 2);
+	else
+		vcpu_raise(v, VECTOR_GP, 0);
+}
+
+static unsigned io_bytes(uint64_t info)
+{
+	return info >> 4 & 7;
+}
+
+static void exit_io(struct vcpu *v)
+{
+	uint64_t info = v->vmcb.exit_info1;
+	unsigned bytes = io_bytes(info), port = info >> 16;
+	struct insn insn;
+	uint64_t mask = bytes == 4 ? 0xffffffff : (1ul << 8 * bytes) - 1;
+
+	if (!insn_at_rip(v, &insn))
+		panic("model: the I/O instruction at %#lx is not known", v->vmcb.rip);
+	if (breakpoints_hit(v, port, bytes, ACCESS_PORT))
+		v->trap_due = true;
+	if (info & IOIO_STRING) {
+		if (!insn_string_io(v, port))
+			panic("model: string I/O at %#lx cannot be emulated", v->vmcb.rip);
+		return;
+	}
+	if (info & IOIO_IN) {
+		uint64_t kept = bytes == 4 ? 0 : v->vmcb.rax & ~mask;
+
+		v->vmcb.rax = kept | (port_read(port, bytes) & mask);
+	} else {
+		port_write(port, bytes, v->vmcb.rax & mask);
+		v->vmcb.nested_cr3 = memory_root();
+		v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+	}
+	vcpu_skip(v, insn.length);
+}
+
+static void exit_npf(struct vcpu *v)
+{
+	uint64_t gpa = v->vmcb.exit_info2;
+
+	if (memory_map(gpa))
+		return;
+	if (!insn_mmio(v))
+		panic("model: the access to %#lx by the instruction at %#lx is not known", gpa,
+		      v->vmcb.rip);
+}
+
+/* INT n everywhere; on TCG also INT3 and INTO. */
+static void exit_soft_int(struct vcpu *v)
+{
+	unsigned length;
+	int vector = insn_soft_int(v, &length);
+
+	if (vector < 0)
+		panic("model: no software interrupt at %#lx", v->vmcb.rip);
+	events_soft_int(v, vector, length);
+}
+
+static void exit_cr8(struct vcpu *v, bool write)
+{
+	unsigned length;
+	int reg = insn_mov_cr(v, &length);
+
+	if (reg < 0)
+		panic("model: no MOV CR8 at %#lx", v->vmcb.rip);
+	if (write && *vcpu_reg(v, reg) & ~15ul) {
+		vcpu_raise(v, VECTOR_GP, 0);
+		return;
+	}
+	if (write)
+		v->apic.tpr = *vcpu_reg(v, reg) << 4;
+	else
+		*vcpu_reg(v, reg) = v->apic.tpr >> 4;
+	vcpu_skip(v, length);
+}
+
+static void exit_hlt(struct vcpu *v)
+{
+	v->halted = true;
+	vcpu_skip(v, 1);
+}
+
+/* A machine without a CPU that runs: as the real one, a reset, which ends QEMU under -no-reboot. */
+static void exit_shutdown(void)
+{
+	static const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) nothing;
+
+	asm volatile("lidt %0; ud2" : : "m"(nothing));
+}
+
+void exit_handle(struct vcpu *v)
+{
+	uint64_t code = v->vmcb.exit_code;
+
+	switch (code) {
+	case SVM_EXIT(INTR):
+	case SVM_EXIT(NMI):
+	case SVM_EXIT(VINTR):
+		return;
+	case SVM_EXIT(CPUID):
+		return exit_cpuid(v);
+	case SVM_EXIT(MSR):
+		return exit_msr(v);
+	case SVM_EXIT(IOIO):
+		return exit_io(v);
+	case SVM_EXIT(HLT):
+		return exit_hlt(v);
+	case SVM_EXIT_READ_CR0 + 8:
+	case SVM_EXIT_WRITE_CR0 + 8:
+		return exit_cr8(v, code == SVM_EXIT_WRITE_CR0 + 8);
+	case SVM_EXIT(IRET):
+		return events_iret(v);
+	case SVM_EXIT(INTN):
+	case SVM_EXIT_EXCEPTION + 3:
+	case SVM_EXIT_EXCEPTION + 4:
+		return exit_soft_int(v);
+	case SVM_EXIT_EXCEPTION + 1:
+		if (!events_step_done(v))
+			vcpu_raise(v, 1, NO_ERROR);
+		return;
+	case SVM_EXIT_NPF:
+		return exit_npf(v);
+	case SVM_EXIT(SHUTDOWN):
+		return exit_shutdown();
+	case SVM_EXIT(VMRUN):
+	case SVM_EXIT(VMMCALL):
+	case SVM_EXIT(VMLOAD):
+	case SVM_EXIT(VMSAVE):
+	case SVM_EXIT(STGI):
+	case SVM_EXIT(CLGI):
+	case SVM_EXIT(SKINIT):
+		return undefined(v);
+	}
+	panic("model: exit %#lx at %#lx, info %#lx %#lx", code, v->vmcb.rip, v->vmcb.exit_info1,
+	      v->vmcb.exit_info2);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* L2's instruction at CS:RIP: fetched through L2's page tables, decoded, and its memory forms run. */
+#ifndef MODEL_INSN_H
+#define MODEL_INSN_H
+
+#include "vcpu.h"
+
+#include "x86/sev/decode.h"
+
+/* Up to 15 bytes at CS:RIP; the number that could be read. */
+unsigned insn_fetch(const struct vcpu *v, uint8_t *bytes);
+
+/* Decodes it; false: not one that the decoder knows. */
+bool insn_at_rip(const struct vcpu *v, struct insn *insn);
+
+/*
+ * The software interrupt at RIP: its vector, and its length in *length; -1 if it is none. INT1 is none.
+ */
+int insn_soft_int(const struct vcpu *v, unsigned *length);
+
+/*
+ * MOV from or to a control register at RIP: the general register, and the length in *length; -1 if it
+ * is none.
+ */
+int insn_mov_cr(const struct vcpu *v, unsigned *length);
+
+/* A load or store that hit a device; false if it cannot be emulated. */
+bool insn_mmio(struct vcpu *v);
+
+/* One element of INS or OUTS. */
+bool insn_string_io(struct vcpu *v, unsigned port);
+
+#endif

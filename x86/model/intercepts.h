@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the model intercepts, and the bitmaps of ports and MSRs that it does not. */
+#ifndef MODEL_INTERCEPTS_H
+#define MODEL_INTERCEPTS_H
+
+#include "x86/svm/vmcb.h"
+
+#include <stdbool.h>
+
+void intercepts_init(struct vmcb *b);
+void intercept(struct vmcb *b, unsigned which, bool on);
+void intercept_exception(struct vmcb *b, unsigned vector, bool on);
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lapic.h"
+
+#include "bug.h"
+#include "vcpu.h"
+
+#include "string.h"
+#include "x86/apic.h"
+#include "x86/cpu.h"
+
+#define LVT_COUNT 6
+#define LVT_TIMER 0
+#define LVT_ERROR 5
+#define LVT_PERIODIC (1u << 17)
+#define LVT_WRITABLE 0x310ffu
+
+#define ICR_VECTOR 0xffu
+#define ICR_MODE 0x700u
+#define ICR_SHORTHAND 0xc0000u
+#define SHORTHAND_NONE 0u
+
+void lapic_reset(struct lapic *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->dfr = 0xffffffff;
+	a->spurious = 0xff;
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		a->lvt[i] = APIC_MASKED;
+	a->base = 0xfee00000 | APIC_BASE_BSP | APIC_BASE_ENABLE;
+}
+
+bool lapic_is_x2(const struct lapic *a)
+{
+	return a->base & APIC_BASE_X2;
+}
+
+bool lapic_is_on(const struct lapic *a)
+{
+	return a->base & APIC_BASE_ENABLE;
+}
+
+bool lapic_write_base(struct lapic *a, uint64_t value)
+{
+	bool on = value & APIC_BASE_ENABLE, x2 = value & APIC_BASE_X2;
+
+	if (x2 && !on)
+		return false;
+	if (lapic_is_x2(a) && on && !x2)
+		return false;
+	if (!lapic_is_on(a) && x2)
+		return false;
+	if (lapic_is_on(a) && !on) {
+		uint32_t irr[8];
+
+		/* SDM 3A, "Local APIC Status and Location": what it holds is lost. */
+		memcpy(irr, a->irr, sizeof(irr));
+		lapic_reset(a);
+		if (bug(OPENVMM_APIC_TOGGLE))
+			memset(irr, 0, sizeof(irr));
+		memcpy(a->irr, irr, sizeof(irr));
+	}
+	a->base = value;
+	if (x2)
+		a->ldr = (a->id >> 4) << 16 | 1u << (a->id & 15);
+	return true;
+}
+
+static bool test(const uint32_t *set, unsigned vector)
+{
+	return set[vector / 32] >> vector % 32 & 1;
+}
+
+static void put(uint32_t *set, unsigned vector, bool value)
+{
+	set[vector / 32] &= ~(1u << vector % 32);
+	set[vector / 32] |= (uint32_t)value << vector % 32;
+}
+
+static int highest(const uint32_t *set)
+{
+	for (int word = 7; word >= 0; word--)
+		if (set[word])
+			return word * 32 + 31 - __builtin_clz(set[word]);
+	return -1;
+}
+
+/* SDM 3A, "Task and Processor Priorities". */
+static uint32_t processor_priority(const struct lapic *a)
+{
+	int serving = highest(a->isr);
+	uint32_t class = serving < 0 ? 0 : serving & 0xf0;
+
+	return (a->tpr & 0xf0) >= class ? a->tpr : class;
+}
+
+int lapic_requested(const struct lapic *a)
+{
+	return highest(a->irr);
+}
+
+int lapic_deliverable(const struct lapic *a)
+{
+	int vector = highest(a->irr);
+
+	if (vector < 0 || !(a->spurious & APIC_SOFTWARE_ENABLE))
+		return -1;
+	if (bug(MODEL_TPR_IGNORED))
+		return vector;
+	if (bug(TCG_ILLEGAL_VECTOR) && vector < 16)
+		return vector;
+	return (vector & 0xf0) > (int)(processor_priority(a) & 0xf0) ? vector : -1;
+}
+
+void lapic_accept(struct lapic *a, unsigned vector)
+{
+	put(a->irr, vector, false);
+	if (!bug(MODEL_ISR_NOT_SET))
+		put(a->isr, vector, true);
+}
+
+static void end_of_interrupt(struct lapic *a)
+{
+	int serving = highest(a->isr);
+
+	if (bug(MODEL_EOI_WRONG_VECTOR))
+		for (int v = 255; v >= 0; v--)
+			if (test(a->isr, v))
+				serving = v;
+	if (serving >= 0) {
+		put(a->isr, serving, false);
+		put(a->tmr, serving, false);
+	}
+}
+
+static void request(struct vcpu *v, unsigned vector);
+
+static void collect_error(struct vcpu *v, uint32_t bit)
+{
+	struct lapic *a = &v->apic;
+	uint32_t lvt = a->lvt[LVT_ERROR];
+
+	if (bug(KVM_ILLEGAL_VECTOR))
+		return;
+	a->esr_collected |= bit;
+	/* An error about the error interrupt's own vector raises no further one. */
+	if (!(lvt & APIC_MASKED) && (lvt & ICR_VECTOR) >= 16)
+		request(v, lvt & ICR_VECTOR);
+}
+
+static void request(struct vcpu *v, unsigned vector)
+{
+	if (vector < 16 && !bug(TCG_ILLEGAL_VECTOR)) {
+		if (bug(KVM_ILLEGAL_VECTOR))
+			put(v->apic.irr, vector, true);
+		collect_error(v, ESR_RECEIVE_ILLEGAL);
+		return;
+	}
+	if (vector < 32 && bug(MODEL_LOW_CLASS_REFUSED))
+		return;
+	put(v->apic.irr, vector, true);
+	put(v->apic.tmr, vector, false);
+}
+
+static void local_interrupt(struct vcpu *v, uint32_t lvt)
+{
+	if (lvt & APIC_MASKED)
+		return;
+	if ((lvt & ICR_MODE) == ICR_NMI)
+		v->nmi_pending = true;
+	else
+		request(v, lvt & ICR_VECTOR);
+}
+
+/* SDM 3A, "Determining IPI Destination". */
+static bool addressed(const struct lapic *a, uint32_t command, uint32_t destination)
+{
+	switch (command & ICR_SHORTHAND) {
+	case ICR_SELF:
+	case ICR_ALL:
+		return true;
+	case ICR_OTHERS:
+		return false;
+	}
+	if (lapic_is_x2(a)) {
+		if (destination == 0xffffffff)
+			return true;
+		if (!(command & ICR_LOGICAL))
+			return destination == a->id;
+		return destination >> 16 == a->ldr >> 16 && destination & a->ldr & 0xffff;
+	}
+	destination >>= 24;
+	if (!(command & ICR_LOGICAL))
+		return destination == 0xff || destination == a->id >> 24;
+	if (destination == 0xff)
+		return true;
+	if (a->dfr >> 28 == 0xf)
+		return destination & a->ldr >> 24;
+	return (destination >> 4 == a->ldr >> 28 || destination >> 4 == 15) &&
+	       destination & a->ldr >> 24 & 15;
+}
+
+static void send(struct vcpu *v, uint32_t command, uint32_t destination)
+{
+	unsigned vector = command & ICR_VECTOR, mode = command & ICR_MODE;
+
+	if (mode == ICR_FIXED && vector < 16 && !bug(TCG_ILLEGAL_VECTOR))
+		collect_error(v, ESR_SEND_ILLEGAL);
+	if (!addressed(&v->apic, command, destination))
+		return;
+	if (mode == ICR_NMI)
+		v->nmi_pending = true;
+	else if (mode <= 0x100)
+		request(v, vector);
+}
+
+static uint32_t divisor(const struct lapic *a)
+{
+	uint32_t code = (a->timer_divide & 3) | (a->timer_divide >> 1 & 4);
+
+	return code == 7 ? 1 : 2u << code;
+}
+
+static uint64_t timer_elapsed(const struct lapic *a)
+{
+	return (rdtsc() - a->timer_started) / divisor(a);
+}
+
+static uint32_t timer_current(const struct lapic *a)
+{
+	uint64_t elapsed;
+
+	if (!a->timer_started)
+		return 0;
+	elapsed = timer_elapsed(a);
+	return elapsed >= a->timer_initial ? 0 : a->timer_initial - elapsed;
+}
+
+bool lapic_tick(struct vcpu *v)
+{
+	struct lapic *a = &v->apic;
+
+	if (!a->timer_started)
+		return false;
+	if (timer_elapsed(a) < a->timer_initial)
+		return true;
+	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC ? rdtsc() : 0;
+	local_interrupt(v, a->lvt[LVT_TIMER]);
+	return a->timer_started;
+}
+
+static uint32_t *lvt_at(struct lapic *a, unsigned offset)
+{
+	if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR)
+		return &a->lvt[(offset - APIC_LVT_TIMER) / 16];
+	return NULL;
+}
+
+bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
+{
+	struct lapic *a = &v->apic;
+	uint32_t *lvt = lvt_at(a, offset);
+
+	if (offset >= APIC_ISR && offset < APIC_ESR) {
+		uint32_t *set = offset < APIC_TMR ? a->isr : offset < APIC_IRR ? a->tmr : a->irr;
+
+		*value = set[offset / 16 % 8];
+		return true;
+	}
+	if (lvt) {
+		*value = *lvt;
+		return true;
+	}
+	switch (offset) {
+	case APIC_ID:
+		*value = a->id;
+		return true;
+	case APIC_VERSION:
+		*value = 0x50014;
+		return true;
+	case APIC_TPR:
+		*value = a->tpr;
+		return true;
+	case APIC_PPR:
+		*value = processor_priority(a);
+		return true;
+	case APIC_LDR:
+		*value = a->ldr;
+		return true;
+	case APIC_DFR:
+		*value = a->dfr;
+		return !lapic_is_x2(a);
+	case APIC_SPURIOUS:
+		*value = a->spurious;
+		return true;
+	case APIC_ESR:
+		*value = a->esr;
+		return true;
+	case APIC_ICR:
+		*value = a->icr_low;
+		return true;
+	case APIC_ICR_HIGH:
+		*value = a->icr_high;
+		return !lapic_is_x2(a);
+	case APIC_TIMER_INITIAL:
+		*value = a->timer_initial;
+		return true;
+	case APIC_TIMER_CURRENT:
+		*value = timer_current(a);
+		return true;
+	case APIC_TIMER_DIVIDE:
+		*value = a->timer_divide;
+		return true;
+	}
+	*value = 0;
+	collect_error(v, ESR_ILLEGAL_REGISTER);
+	return !lapic_is_x2(a);
+}
+
+static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t value)
+{
+	*lvt = value & LVT_WRITABLE;
+	if (offset == APIC_LVT_TIMER)
+		*lvt = value & (LVT_WRITABLE | LVT_PERIODIC);
+	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE))
+		*lvt |= APIC_MASKED;
+	if ((value & ICR_VECTOR) < 16 && (value & ICR_MODE) == ICR_FIXED)
+		collect_error(v, ESR_RECEIVE_ILLEGAL);
+}
+
+static void write_spurious(struct lapic *a, uint32_t value)
+{
+	a->spurious = value & 0x1ff;
+	if (value & APIC_SOFTWARE_ENABLE)
+		return;
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		a->lvt[i] |= APIC_MASKED;
+}
+
+bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
+{
+	struct lapic *a = &v->apic;
+	uint32_t *lvt = lvt_at(a, offset);
+
+	if (lvt) {
+		write_lvt(v, offset, lvt, value);
+		return true;
+	}
+	switch (offset) {
+	case APIC_ID:
+		a->id = value & 0xff000000;
+		return !lapic_is_x2(a);
+	case APIC_TPR:
+		a->tpr = value & 0xff;
+		return true;
+	case APIC_EOI:
+		end_of_interrupt(a);
+		return value == 0 || !lapic_is_x2(a);
+	case APIC_LDR:
+		a->ldr = value & 0xff000000;
+		return !lapic_is_x2(a);
+	case APIC_DFR:
+		a->dfr = value | 0x0fffffff;
+		return !lapic_is_x2(a);
+	case APIC_SPURIOUS:
+		write_spurious(a, value);
+		return true;
+	case APIC_ESR:
+		a->esr = a->esr_collected;
+		a->esr_collected = 0;
+		return value == 0 || !lapic_is_x2(a);
+	case APIC_ICR:
+		a->icr_low = value & ~(uint32_t)ICR_PENDING;
+		if (lapic_is_x2(a))
+			a->icr_high = high;
+		send(v, value, a->icr_high);
+		return true;
+	case APIC_ICR_HIGH:
+		a->icr_high = value;
+		return !lapic_is_x2(a);
+	case APIC_TIMER_INITIAL:
+		a->timer_initial = value;
+		a->timer_started = value ? rdtsc() : 0;
+		return true;
+	case APIC_TIMER_DIVIDE:
+		a->timer_divide = value & 11;
+		return true;
+	case X2APIC_SELF_IPI:
+		if (!lapic_is_x2(a))
+			break;
+		send(v, ICR_SELF | (value & ICR_VECTOR), 0);
+		return true;
+	}
+	collect_error(v, ESR_ILLEGAL_REGISTER);
+	return !lapic_is_x2(a);
+}

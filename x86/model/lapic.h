@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The emulated local APIC: xAPIC page and x2APIC MSRs. SDM 3A, "Advanced Programmable Interrupt Controller". */
+#ifndef MODEL_LAPIC_H
+#define MODEL_LAPIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lapic {
+	uint32_t id, tpr, ldr, dfr, spurious, icr_low, icr_high;
+	uint32_t esr, esr_collected;
+	uint32_t isr[8], tmr[8], irr[8];
+	uint32_t lvt[6]; /* timer, thermal, performance, LINT0, LINT1, error */
+	uint32_t timer_initial, timer_divide;
+	uint64_t timer_started; /* TSC; 0: not running */
+	uint64_t base;		/* IA32_APIC_BASE */
+};
+
+struct vcpu;
+
+void lapic_reset(struct lapic *a);
+
+/* Register `offset` (xAPIC offsets); false: the register does not exist (x2APIC: #GP). */
+bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value);
+bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high);
+
+/* IA32_APIC_BASE; false for an illegal transition. */
+bool lapic_write_base(struct lapic *a, uint64_t value);
+bool lapic_is_x2(const struct lapic *a);
+bool lapic_is_on(const struct lapic *a);
+
+/* The vector to deliver next at the current priority, or -1. */
+int lapic_deliverable(const struct lapic *a);
+
+/* The highest requested vector, whatever the priority says, or -1. */
+int lapic_requested(const struct lapic *a);
+
+/* The CPU takes the vector: IRR to ISR. */
+void lapic_accept(struct lapic *a, unsigned vector);
+
+/* Lets time pass: the timer may expire. True while it runs. */
+bool lapic_tick(struct vcpu *v);
+
+#endif

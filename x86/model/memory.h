@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * L2's memory: 64 MiB of RAM and the payload's ROM below 4 GiB, in nested page tables that are filled
+ * page by page when L2 touches them, so that "cold" means something.
+ */
+#ifndef MODEL_MEMORY_H
+#define MODEL_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define L2_RAM_BYTES (64ul << 20)
+#define L2_APIC_PAGE 0xfee00000ul
+
+/* Takes over the payload's bytes as the ROM; they must stay where they are. */
+void memory_init(const void *rom, uint64_t rom_bytes);
+
+/* Root of the nested page tables. */
+uint64_t memory_root(void);
+
+/* Maps the page of a guest-physical address; false if there is neither RAM nor ROM. */
+bool memory_map(uint64_t gpa);
+
+/* Forgets all mappings: everything is cold. */
+void memory_drop_all(void);
+
+/* Our pointer to a guest-physical byte, NULL where there is no memory. */
+void *memory_at(uint64_t gpa);
+
+struct vcpu;
+
+/* Guest-virtual to guest-physical by L2's own page tables, without setting A or D; false: not mapped. */
+bool memory_walk(const struct vcpu *v, uint64_t linear, uint64_t *gpa);
+
+/* Copies from or to linear addresses; the number of bytes up to the first that is not mapped. */
+size_t memory_read(const struct vcpu *v, uint64_t linear, void *to, size_t bytes);
+size_t memory_write(const struct vcpu *v, uint64_t linear, const void *from, size_t bytes);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ports.h"
+
+#include "memory.h"
+
+#include <stdbool.h>
+
+#define CONFIG_ADDRESS 0xcf8
+#define CONFIG_DATA 0xcfc
+#define ID_440FX 0x12378086u
+#define PAM_FIRST 0x59
+#define PAM_LAST 0x5f
+
+static uint32_t address;
+static uint8_t pam[PAM_LAST - PAM_FIRST + 1];
+
+static bool host_bridge(unsigned port)
+{
+	return port >= CONFIG_DATA && port < CONFIG_DATA + 4 &&
+	       (address & 0x80ffff00) == 0x80000000;
+}
+
+static uint8_t config_read(unsigned reg)
+{
+	if (reg < 4)
+		return ID_440FX >> 8 * reg;
+	return reg >= PAM_FIRST && reg <= PAM_LAST ? pam[reg - PAM_FIRST] : 0;
+}
+
+uint32_t port_read(unsigned port, unsigned bytes)
+{
+	uint32_t value = 0;
+
+	if (port == CONFIG_ADDRESS && bytes == 4)
+		return address;
+	if (!host_bridge(port))
+		return 0xffffffff;
+	for (unsigned i = 0; i < bytes; i++)
+		value |= (uint32_t)config_read((address & 0xfc) + port - CONFIG_DATA + i) << 8 * i;
+	return value;
+}
+
+void port_write(unsigned port, unsigned bytes, uint32_t value)
+{
+	unsigned reg = (address & 0xfc) + port - CONFIG_DATA;
+
+	if (port == CONFIG_ADDRESS && bytes == 4)
+		address = value;
+	if (!host_bridge(port))
+		return;
+	for (unsigned i = 0; i < bytes; i++, reg++) {
+		if (reg < PAM_FIRST || reg > PAM_LAST ||
+		    pam[reg - PAM_FIRST] == (uint8_t)(value >> 8 * i))
+			continue;
+		pam[reg - PAM_FIRST] = value >> 8 * i;
+		memory_drop_all();
+	}
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The ports that the model answers itself: a 440FX host bridge with PAM registers, and nothing else. */
+#ifndef MODEL_PORTS_H
+#define MODEL_PORTS_H
+
+#include <stdint.h>
+
+/* `bytes` is 1, 2 or 4. */
+uint32_t port_read(unsigned port, unsigned bytes);
+
+/* Returns with all of L2's memory cold if the host bridge's memory map was changed. */
+void port_write(unsigned port, unsigned bytes, uint32_t value);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vcpu.h"
+
+#include "bug.h"
+#include "intercepts.h"
+#include "memory.h"
+
+#include "string.h"
+#include "x86/cpu.h"
+#include "x86/svm/svm.h"
+
+#define CODE_LONG (1u << 9)
+#define CODE_DEFAULT_32 (1u << 10)
+#define SVM_V_PRIORITY_MASK (15u << 16)
+
+static struct vmcb host_state;
+
+static struct svm_segment segment(uint16_t selector, uint64_t base, uint16_t attributes)
+{
+	return (struct svm_segment){selector, attributes, 0xffff, base};
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	struct vmcb *b = &v->vmcb;
+	struct svm_segment data = segment(0, 0, 0x93);
+
+	memset(v, 0, sizeof(*v));
+	lapic_reset(&v->apic);
+	b->asid = 1;
+	b->int_control = SVM_V_INTR_MASKING;
+	b->nested_control = SVM_NESTED_PAGING;
+	b->nested_cr3 = memory_root();
+	b->cs = segment(0xf000, 0xffff0000, 0x9b);
+	b->ds = b->es = b->ss = b->fs = b->gs = data;
+	b->gdtr = b->idtr = segment(0, 0, 0);
+	b->ldtr = segment(0, 0, 0x82);
+	b->tr = segment(0, 0, 0x8b);
+	b->efer = EFER_SVME;
+	b->cr0 = 0x60000010;
+	b->dr6 = DR6_CLEAR;
+	b->dr7 = DR7_CLEAR;
+	b->rflags = X86_EFLAGS_FIXED;
+	b->rip = 0xfff0;
+	b->pat = 0x0007040600070406;
+	intercepts_init(b);
+}
+
+/* FS, GS, TR, LDTR and the SYSCALL MSRs are not VMRUN's business but VMLOAD's and VMSAVE's. */
+void vcpu_enter(struct vcpu *v)
+{
+	uint64_t ours = (uint64_t)&host_state, theirs = (uint64_t)&v->vmcb;
+
+	asm volatile("clgi; vmsave %%rax" : : "a"(ours) : "memory");
+	asm volatile("vmload %%rax" : : "a"(theirs) : "memory");
+	svm_vmrun(&v->regs, theirs, X86_EFLAGS_FIXED | X86_EFLAGS_IF);
+	/* #VMEXIT should have done it; some emulators forget, and L2's breakpoints would hit us. */
+	write_dr7(DR7_CLEAR);
+	asm volatile("vmsave %%rax" : : "a"(theirs) : "memory");
+	asm volatile("vmload %%rax" : : "a"(ours) : "memory");
+	asm volatile("stgi");
+	v->vmcb.tlb_control = 0;
+}
+
+void vcpu_skip(struct vcpu *v, unsigned length)
+{
+	struct vmcb *b = &v->vmcb;
+
+	b->rip += length;
+	if (vcpu_bits(v) != 64)
+		b->rip &= 0xffffffff;
+	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+	if (!bug(MODEL_SHADOW_INVENTED))
+		b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	else
+		b->int_state |= SVM_INTERRUPT_SHADOW;
+	if (b->rflags & X86_EFLAGS_TF && !bug(KVM_TF_SKIPPED)) {
+		if (!bug(MODEL_DB_WITHOUT_BS))
+			b->dr6 |= DR6_BS;
+		v->trap_due = true;
+	}
+	if (v->trap_due)
+		vcpu_raise(v, 1, NO_ERROR);
+	v->trap_due = false;
+}
+
+void vcpu_raise(struct vcpu *v, unsigned vector, int error)
+{
+	v->event = (struct svm_event){SVM_EVENT_VALID | SVM_EXCEPTION | vector, 0};
+	if (error != NO_ERROR) {
+		v->event.what |= SVM_EVENT_HAS_ERROR;
+		v->event.error = error;
+	}
+}
+
+uint64_t *vcpu_reg(struct vcpu *v, unsigned number)
+{
+	struct regs *r = &v->regs;
+	uint64_t *const table[] = {&v->vmcb.rax, &r->rcx, &r->rdx, &r->rbx, &v->vmcb.rsp, &r->rbp,
+				   &r->rsi,	 &r->rdi, &r->r8,  &r->r9,  &r->r10,	  &r->r11,
+				   &r->r12,	 &r->r13, &r->r14, &r->r15};
+
+	return table[number & 15];
+}
+
+unsigned vcpu_bits(const struct vcpu *v)
+{
+	if (!(v->vmcb.cr0 & X86_CR0_PE))
+		return 16;
+	if (v->vmcb.efer & (1u << 10) && v->vmcb.cs.attributes & CODE_LONG)
+		return 64;
+	return v->vmcb.cs.attributes & CODE_DEFAULT_32 ? 32 : 16;
+}

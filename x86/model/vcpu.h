@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual CPU: its state, its way in and out. */
+#ifndef MODEL_VCPU_H
+#define MODEL_VCPU_H
+
+#include "lapic.h"
+
+#include "x86/frame.h"
+#include "x86/svm/vmcb.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vcpu {
+	struct vmcb vmcb;
+	struct regs regs; /* all but RAX and RSP, which are the VMCB's */
+	struct lapic apic;
+
+	/* To be delivered at the next entry; from EXITINTINFO or from an exit's handler. */
+	struct svm_event event;
+	/* An NMI waits; NMIs are held back until the IRET of the handler is over. */
+	bool nmi_pending, nmi_blocked;
+	/* The IRET that ends the blocking is being stepped over. */
+	bool iret_in_step;
+	/* We set TF for one instruction; whether L2 had it set itself. */
+	bool stepping, own_tf;
+	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
+	bool trap_due;
+	bool halted;
+	uint64_t efer; /* as L2 sees it: without SVME */
+};
+
+/* The state after a reset (SDM 3A, "Processor State After Reset"). */
+void vcpu_reset(struct vcpu *v);
+
+/* One entry and exit. */
+void vcpu_enter(struct vcpu *v);
+
+/* The instruction at RIP was emulated: behind it, the shadow ends and a single-step trap is due. */
+void vcpu_skip(struct vcpu *v, unsigned length);
+
+/* Raises an exception at RIP; without an error code where `error` is NO_ERROR. */
+#define NO_ERROR (-1)
+void vcpu_raise(struct vcpu *v, unsigned vector, int error);
+
+/* L2's general registers by number: RAX RCX RDX RBX RSP RBP RSI RDI R8 ... */
+uint64_t *vcpu_reg(struct vcpu *v, unsigned number);
+
+/* Code size at CS:RIP: 16, 32 or 64. */
+unsigned vcpu_bits(const struct vcpu *v);
+
+#endif
