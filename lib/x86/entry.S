@@ -71,6 +71,8 @@ event_entry:
 	call	event_record
 	for_each_reg restore
 	add	$(REGS_BYTES + 16), %rsp
+	.globl	event_iret
+event_iret:
 	iretq
 
 	.globl	snippet_enter

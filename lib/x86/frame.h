@@ -46,6 +46,9 @@ extern const char snippet_leave[];
 /* 256 entry points, VECTOR_STUB_BYTES apart, each position-independent. */
 extern const uint8_t vector_stubs[];
 
+/* The IRETQ that ends every handler: where it faults. */
+extern const uint8_t event_iret[];
+
 /* Called by the stubs. */
 void event_record(struct trap_frame *frame);
 
