@@ -1108,3 +1108,20 @@ ARMED_POPSS_ROW(plain, "nop", "#DB[B0]@after", RULE_ARMED)
 ARMED_POPSS_ROW(cpuid, "cpuid", "#DB[B0]@after", RULE_ARMED)
 ARMED_POPSS_ROW(int3, "int3", "#DB[B0]@handler[0x3], #BP@after", RULE_ARMED_INT)
 ARMED_POPSS_ROW(int_n, "int $0x21", "#DB[B0]@handler[0x21], int 0x21@after", RULE_ARMED_INT)
+
+/* -- Last, as QEMU does not survive it. -------------------------------------------------------------------------------- */
+
+SNIPPET(int3_onto_watched, "mark insn; int3; mark after; nop");
+
+CASE(data_frame_push, CPL0,
+     "SDM 3B, Data Memory and I/O Breakpoint Exception Conditions: pushes of an event's delivery count; the #DB comes at the handler's first instruction",
+     CATCHES("tcg-watchpoint-in-delivery"))
+{
+	uint64_t top = (uint64_t)long_memory + sizeof(long_memory) / 2;
+
+	breakpoint_set(0, top - 40, BREAK_WRITE, 8);
+	use_ist(3, top);
+	setup.shown_flags = X86_EFLAGS_RF;
+	expect("#DB[B0]@handler[0x3], #BP@after");
+	run(int3_onto_watched);
+}
