@@ -5,6 +5,7 @@ Fenced blocks, by the words after the fence:
 
     sh              commands, run with `sh -e` in a copy of the tree
     sh ci           a command that CI itself runs, checked to be there
+    sh qemu-tree    commands for a QEMU tree, run in a stand-in for one
     ... file=PATH   the text of a file, written to the copy
     ... append=PATH what is added to a file of the copy
 
@@ -35,26 +36,68 @@ def options(words):
 
 
 def to_run(page):
-    return [b for b in blocks(page) if b[0][0] == "sh" and "ci" not in b[0]]
+    return [b for b in blocks(page) if b[0] == ["sh"]]
+
+
+def copy(tree):
+    shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns(".git", "__pycache__", "build-*"))
+
+
+def environment():
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PYTEST"))}
+
+
+def sh(text, folder):
+    done = subprocess.run(["sh", "-e", "-c", text], cwd=folder, env=environment(),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, text
+    return done.stdout
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if to_run(p)])
 def test_page(page, tmp_path):
     tree = tmp_path / "tree"
-    shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns(".git", "__pycache__", "build-*"))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PYTEST"))}
+    copy(tree)
     for words, text in blocks(page):
         if "file" in options(words):
             (tree / options(words)["file"]).write_text(text)
         elif "append" in options(words):
             with open(tree / options(words)["append"], "a") as file:
                 file.write("\n" + text)
-        elif words[0] == "sh" and "ci" not in words:
-            done = subprocess.run(["sh", "-e", "-c", text], cwd=tree, env=environment,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True)
-            print(done.stdout)
-            assert done.returncode == 0, f"{page}: {text}"
+        elif words == ["sh"]:
+            sh(text, tree)
+
+
+# A QEMU "tree" whose build makes a wrapper of the real one; the bad ones lack long mode.
+GOOD = """#!/bin/sh
+exec {qemu} "$@"
+"""
+BAD = """#!/bin/sh
+case $* in *-bios*) set -- "$@" -cpu 486 ;; esac
+exec {qemu} "$@"
+"""
+
+
+def test_bisection_finds_the_commit(tmp_path):
+    qemu = shutil.which("qemu-system-x86_64")
+    if not qemu or not shutil.which("git"):
+        pytest.skip("no QEMU or no git")
+    (command,) = [text for words, text in blocks("README.md") if "qemu-tree" in words]
+    copy(tmp_path / "trapline")
+    tree = tmp_path / "qemu"
+    (tree / "build").mkdir(parents=True)
+    (tree / ".gitignore").write_text("build/qemu-system-x86_64\n")
+    (tree / "build/Makefile").write_text("qemu-system-x86_64: ../source\n\tinstall -m755 $< $@\n")
+    git = "git -c user.name=me -c user.email=me@localhost"
+    sh("git init -q", tree)
+    for number in range(8):
+        source = (GOOD if number < 5 else BAD) + f"# {number}\n"
+        (tree / "source").write_text(source.format(qemu=qemu))
+        sh(f"git add -A; {git} commit -qm 'commit {number}'", tree)
+    said = sh("git bisect start HEAD HEAD~7; " + command, tree)
+    assert re.search(r"is the first bad commit\n(.*\n)*.*commit 5\n", said)
 
 
 def test_the_two_commands_are_what_ci_runs():
