@@ -17,7 +17,10 @@ Modules, each standing only on those above it:
     verdicts        from a guest's words to a verdict
     scheduler       boots side by side, and again after a fatal case
     select          which points on which machines
-    reports/        console, KTAP, JSON
+    baseline        an earlier run as a gate
+    repeat          several runs of a point as one result
+    fingerprint     what a run depends on besides the guests
+    reports/        console, KTAP, JSON, HTML
     plugin          all of it as pytest items and reports
     cli             options and exit status
 """

@@ -34,6 +34,8 @@ class Plan:
     slots: int
     timeout: float | None
     expectations: list
+    baseline: object = None     # baseline.Baseline
+    repeat: int = 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,6 +83,12 @@ def parser():
     add("--timeout", type=_number(float, _positive, "--timeout"), metavar="S",
         help="cut a guest off after S seconds without a result")
     add("--strict", action="store_true", help="ignore expectations/")
+    add("--repeat", type=_number(int, _positive, "--repeat"), default=1, metavar="N",
+        help="run everything N times; a point whose runs differ is flaky")
+    add("--baseline", metavar="F", help="fail only on what is worse than in this JSON report")
+    add("--save-baseline", metavar="F", help="write the report that --baseline takes")
+    add("--tolerance", type=_number(float, _positive, "--tolerance"), metavar="PERCENT",
+        help="how much more than in the baseline a measured median may be (default 25)")
     add("--ktap", action="store_true", help="print KTAP and nothing else")
     add("--junitxml", metavar="F", help="write a JUnit report")
     add("--json", metavar="F", help="write everything as JSON")
@@ -174,15 +182,19 @@ def _main(argv):
         _explain(chosen, images, options.explain, bugs, root)
         return 0
     machines = _machines(options.machine, tools, options.lab_params)
-    targets = select.targets(chosen, images, machines, options.guests, options.expression)
+    before = _baseline(options, machines)
+    gone = before and (lambda every: before.gone(every, chosen, machines,
+                                                 not options.guests and not options.group))
+    targets = select.targets(chosen, images, machines, options.guests, options.expression, gone)
     if options.list:
         _list(targets, options.verbose)
         return 0
-    for path in (options.json, options.html, options.junitxml):
+    for path in (options.json, options.html, options.junitxml, options.save_baseline):
         _check_writable(path)
     plan = Plan(root, config_path, targets, machines,
                 options.jobs or len(os.sched_getaffinity(0)),
-                options.timeout, [] if options.strict else entries)
+                options.timeout, [] if options.strict else entries, before, options.repeat)
+    plan.expectations += before.entries() if before else []
     return _run(plan, options, bugs)
 
 
@@ -197,9 +209,10 @@ def _run(plan, options, bugs):
     else:
         class_ = RichConsole if wants_rich(sys.stdout) else Console
         reports.append(class_(plan.machines, options.verbose - options.quiet))
-    if options.json:
-        from .reports.json import Json
-        reports.append(Json(options.json, plan.machines))
+    for path in (options.json, options.save_baseline):
+        if path:
+            from .reports.json import Json
+            reports.append(Json(path, plan.machines))
     if options.html:
         from .reports.html import Html
         reports.append(Html(options.html, plan.machines, bugs))
@@ -220,6 +233,22 @@ def _run(plan, options, bugs):
         last = done.internal.strip().splitlines()[-1].removeprefix("E").strip()
         raise UsageError(f"internal error: {last} (TRAPLINE_DEBUG=1 shows where)")
     return status if status in (0, 1) else 2
+
+
+def _baseline(options, machines):
+    """The Baseline asked for, or None. UsageError if it has nothing to say of this run."""
+    if not options.baseline:
+        if options.tolerance:
+            raise UsageError("--tolerance is for --baseline, which is not given")
+        return None
+    from .baseline import TOLERANCE, Baseline
+
+    found = Baseline(options.baseline, options.tolerance or TOLERANCE)
+    lacking = [n for n in found.machines() if n not in [m.name for m in machines]]
+    if lacking and options.machine in (None, "auto") or len(lacking) == len(found.machines()):
+        raise UsageError(f"{options.baseline} is of {', '.join(found.machines())}, and this run of "
+                         f"{', '.join(m.name for m in machines)}; choose with --machine")
+    return found
 
 
 def _shown(path):

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from . import fingerprint, repeat
 from .errors import UsageError
 from .reports import Summary, details
 from .scheduler import Scheduler
-from .verdicts import BAD, BLOCKED, CRASHED, FAIL, KNOWN, SKIP
+from .verdicts import BAD, BLOCKED, FAIL, KNOWN, MISSING, SKIP, Result
 
 
 class ConfigFile(pytest.File):
@@ -83,15 +84,27 @@ class Plugin:
     def pytest_runtestloop(self, session):
         self._items = {item.target: item for item in session.items}
         assert len(self._items) == len(self._plan.targets)
-        scheduler = Scheduler(
-            [item.target for item in session.items], self._plan.slots,
-            lambda result: self._result(session, result), self._plan.expectations,
-            self._plan.timeout, self._tick)
+        plan = self._plan
+        targets = [item.target for item in session.items if not item.target.missing]
+
+        def deliver(result):
+            self._result(session, plan.baseline.judge(result) if plan.baseline else result)
+
+        on_result = deliver
+        if plan.repeat > 1:
+            on_result = repeat.Gather(targets, plan.repeat, deliver).take
+            targets = repeat.copies(targets, plan.repeat)
+        scheduler = Scheduler(targets, plan.slots, on_result, plan.expectations, plan.timeout,
+                              self._tick)
+        self.summary.started, self.summary.root = fingerprint.now(), plan.root
         start = time.monotonic()
         for report in self._reports:
             report.begin(len(session.items))
         self.summary.interrupted = True
         try:
+            for item in session.items:
+                if item.target.missing:
+                    self._result(session, Result(item.target, MISSING, item.target.missing))
             scheduler.run()
             self.summary.interrupted = False
         except UsageError as error:
@@ -147,8 +160,7 @@ def _report(item, location, result, when):
         if result.verdict in BAD:
             outcome = "failed"
             said = {FAIL: result.observed and f"observed {result.observed}, "
-                                              f"expected {result.expected}",
-                    CRASHED: f"crash: {result.reason}"}[result.verdict]
+                                              f"expected {result.expected}"}.get(result.verdict, f"{result.verdict}: {result.reason}")
             longrepr = (said + "\n" if said else "") + story
         elif result.verdict in (SKIP, KNOWN, BLOCKED):
             outcome = "skipped"

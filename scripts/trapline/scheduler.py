@@ -90,7 +90,7 @@ class Scheduler:
         self.boots = 0
         jobs = {}
         for target in targets:
-            jobs.setdefault((target.section.name, target.machine.name), []).append(target)
+            jobs.setdefault((target.section.name, target.machine.name, target.repetition), []).append(target)
         for group in jobs.values():
             reason = group[0].section.unfit(group[0].machine)
             if reason:

@@ -14,6 +14,8 @@ class Target:
     image: object           # guests.Image
     point: object           # guests.Point
     machine: object         # machines.base.Machine
+    repetition: int = 0     # of --repeat
+    missing: str = ""       # in the baseline only: why it counts, and there is no image
     point_id: str = field(init=False)   # "int3/cold_stack:cpl0"
     id: str = field(init=False)         # "int3/cold_stack:cpl0@tcg"
     said_name: str = field(init=False)  # what the guest calls it: its image may have two sections
@@ -21,7 +23,7 @@ class Target:
     def __post_init__(self):
         self.point_id = f"{self.section.name}/{self.point.name}"
         self.id = f"{self.point_id}@{self.machine.name}"
-        self.said_name = f"{self.image.name}/{self.point.name}"
+        self.said_name = f"{self.image.name}/{self.point.name}" if self.image else ""
 
     @property
     def case_id(self):
@@ -55,13 +57,16 @@ def points(section, image):
     return [p for p in image.points if p.layer in layers]
 
 
-def targets(chosen, images, machines, words, expression):
+def targets(chosen, images, machines, words, expression, more=None):
     """Targets of sections `chosen` on `machines`, narrowed by `words` and -k `expression`.
 
-    UsageError if a word or the expression selects nothing.
+    `more` is asked for further targets besides the list of all. UsageError if a word or the
+    expression selects nothing.
     """
     every = [Target(s, images[s.file], p, m)
              for m in machines for s in chosen for p in points(s, images[s.file])]
+    if more:
+        every += more(every)
     found = every
     if any("/" in word for word in words):
         for word in words:

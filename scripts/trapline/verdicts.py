@@ -7,8 +7,10 @@ from .expectations import CRASH
 
 PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "known", "fixed"
 BLOCKED = "blocked"
-VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED)
-BAD = (FAIL, CRASHED)           # these make the exit status 1
+FLAKY = "flaky"             # differs from one repetition to the next
+MISSING = "missing"         # had a verdict in the baseline, has none now
+VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED, FLAKY, MISSING)
+BAD = (FAIL, CRASHED, FLAKY, MISSING)      # these make the exit status 1
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Result:
     dump: list = field(default_factory=list)        # register dump of a crash
     seconds: float = 0.0
     known: object = None        # the expectations.Known it met
+    runs: list = field(default_factory=list)    # of --repeat: see repeat.runs
 
 
 def judge(target, said, seconds, crash=None, dump=(), expectations=()):

@@ -89,6 +89,9 @@ class Machine:
     def close(self):
         """The run is over: whatever start() kept for later ends."""
 
+    def program(self):
+        """Path of the program that runs the guests, for the fingerprint; None if there is none."""
+
     def facts(self):
         """What is known of the host that the guests ran on, if that is not this one, or None."""
         return None

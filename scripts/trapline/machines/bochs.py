@@ -57,6 +57,9 @@ class _Bochs(Machine):
             return f"this Bochs has no CPU model {self.cpu}"
         return found.get("error")
 
+    def program(self):
+        return self._path()
+
     def version(self):
         return f"Bochs {self.number()}"
 

@@ -41,6 +41,9 @@ class _Qemu(Machine):
     def number(self):
         return self._facts()["number"]
 
+    def program(self):
+        return self.tools.qemu
+
     def _argv(self, rom, cpus, qemu_params):
         lean = "".join(f",{p}=off" for p in self._facts()["lean"])
         return [self.tools.qemu, "-no-user-config", "-M", "q35" + lean + self._machine,

@@ -14,6 +14,8 @@ class Summary:
     seconds: float = 0.0                # wall clock of the run
     machine_seconds: dict = field(default_factory=dict)
     interrupted: bool = False
+    started: str = ""                   # when
+    root: str = ""                      # of our own source
 
 
 def details(result):

@@ -7,11 +7,12 @@ Colours and a progress bar on a terminal; plain lines everywhere else.
 import os
 import sys
 
-from ..verdicts import BAD, BLOCKED, FIXED, KNOWN, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
 from . import details, tally
 
 _STYLES = {"pass": "green", "fail": "bold red", "crash": "bold magenta", "skip": "yellow",
-           "known": "cyan", "fixed": "bold cyan"}
+           "known": "cyan", "fixed": "bold cyan", "flaky": "bold yellow", "missing": "bold red",
+           "blocked": "dim"}
 _SHOWN = 10             # bad results repeated at the end
 
 
@@ -55,7 +56,7 @@ class Console:
             points = f"{len(results)} point{'s' * (len(results) != 1)}"
             self._print(f"{machine.name}: {points}{time}: {tally(results) or 'none'}"
                         f"  [{machine.version()}]")
-        bad = [r.target for r in summary.results if r.verdict in BAD]
+        bad = [r.target for r in summary.results if r.verdict in BAD and not r.target.missing]
         for target in bad[:_SHOWN]:
             self._print(f"  again: {again(target)}")
         if len(bad) > _SHOWN:
@@ -66,7 +67,7 @@ class Console:
 
     @staticmethod
     def _headline(result):
-        if result.verdict in (SKIP, KNOWN, FIXED, BLOCKED) and result.reason:
+        if result.verdict in (SKIP, KNOWN, FIXED, BLOCKED, FLAKY, MISSING) and result.reason:
             bug = f" [{result.known.bug}]" if result.verdict == KNOWN and result.known.bug else ""
             return f"{result.target.id}  {result.reason}{bug}"
         if result.verdict == PASS and result.seconds >= 1:

@@ -92,7 +92,13 @@ def _columns(results, machines):
     for result in results:
         seen[result["machine"]].add(result["environment"])
     order = {e: i for i, e in enumerate(ENVIRONMENTS)}
-    return [(m, sorted(seen[m], key=lambda e: (order.get(e, 99), e))) for m in machines if seen[m]]
+    layers = {}
+
+    def place(environment):             # "svm-cpl0": the layer first
+        layer, _, plain = environment.rpartition("-")
+        return layers.setdefault(layer, len(layers)) if layer else -1, order.get(plain, 99), plain
+
+    return [(m, sorted(seen[m], key=place)) for m in machines if seen[m]]
 
 
 def _machines(doc, machines, results):

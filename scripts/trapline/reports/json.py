@@ -2,45 +2,22 @@
 """The whole run as one JSON object: for gates, baselines and later reading."""
 
 import json
-import os
-import platform
-import re
 
-from .. import __version__
+from .. import __version__, fingerprint
 from . import Summary, files
-
-
-def host():
-    """What this host is: CPU, kernel, and its KVM modules with their parameters."""
-    cpu = ""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            match = re.search(r"^model name\s*:\s*(.*)$", file.read(65536), re.M)
-            cpu = match[1] if match else ""
-    except OSError:
-        pass
-    uname = platform.uname()
-    modules = {}
-    for module in ("kvm", "kvm_amd", "kvm_intel", "kvm_pvm"):
-        directory = f"/sys/module/{module}/parameters"
-        if os.path.isdir(f"/sys/module/{module}"):
-            modules[module] = {}
-            for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-                try:
-                    with open(f"{directory}/{name}", encoding="utf-8") as file:
-                        modules[module][name] = file.read().strip()
-                except OSError:
-                    modules[module][name] = None
-    return {"cpu": cpu, "kernel": f"{uname.system} {uname.release} {uname.version}",
-            "arch": uname.machine, "cpus": os.cpu_count(), "kvm_modules": modules}
 
 
 def document(summary: Summary, machines):
     """The object that is written."""
+    host = fingerprint.host()
+    shown = {m.name: _machine(m, summary) for m in machines}
     return {
         "trapline": __version__,
-        "host": host(),
-        "machines": {m.name: _machine(m, summary) for m in machines},
+        "commit": fingerprint.commit(summary.root),
+        "started": summary.started,
+        "fingerprint": fingerprint.digest(host, shown),
+        "host": host,
+        "machines": shown,
         "interrupted": summary.interrupted,
         "seconds": round(summary.seconds, 4),
         "results": [_result(r) for r in summary.results],
@@ -50,6 +27,9 @@ def document(summary: Summary, machines):
 def _machine(machine, summary):
     found = {"version": machine.version(), "command": machine.shown("build/GUEST.rom", 1),
              "seconds": round(summary.machine_seconds.get(machine.name, 0.0), 4)}
+    program = fingerprint.program(machine.program())
+    if program:
+        found["program"] = program
     if machine.facts():
         found["host"] = machine.facts()     # where the guests ran is not this host
     return found
@@ -58,7 +38,7 @@ def _machine(machine, summary):
 def _result(result):
     target = result.target
     case = target.point.case
-    return {
+    found = {
         "case": target.case_id, "guest": target.section.name,
         "environment": target.point.environment, "machine": target.machine.name,
         "verdict": result.verdict, "expected": result.expected,
@@ -69,6 +49,9 @@ def _result(result):
         "values": [{"name": n, "number": v, "unit": u} for n, v, u in result.values],
         "where": case.where, "seconds": round(result.seconds, 6),
     }
+    if result.runs:
+        found["runs"] = result.runs
+    return found
 
 
 class Json:

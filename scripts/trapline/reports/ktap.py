@@ -8,7 +8,7 @@ prove count it as bad. Diagnostics stand before the result they belong to.
 import sys
 from collections import Counter
 
-from ..verdicts import BAD, BLOCKED, CRASHED, FAIL, FIXED, KNOWN, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, CRASHED, FAIL, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
 from . import details
 
 
@@ -44,7 +44,8 @@ class Ktap:
             self._print("Bail out! interrupted")
             return
         n = Counter(r.verdict for r in summary.results)
-        self._print(f"# Totals: pass:{n[PASS]} fail:{n[FAIL]} xfail:{n[KNOWN]} xpass:{n[FIXED]} "
+        self._print(f"# Totals: pass:{n[PASS]} fail:{n[FAIL] + n[FLAKY] + n[MISSING]} "
+                    f"xfail:{n[KNOWN]} xpass:{n[FIXED]} "
                     f"skip:{n[SKIP] + n[BLOCKED]} error:{n[CRASHED]}")
 
     def _print(self, *lines):
