@@ -39,8 +39,8 @@ struct event {
 	/* Seen by L1 (layer.h): an event delivered to L1 itself, or an exit of its L2. */
 	bool in_l1, is_exit;
 	bool is_exception_exit; /* vector, error, dr6 and cr2 say which */
-	bool has_gpa;
-	uint64_t exit_code, gpa;
+	bool has_gpa, no_place;
+	uint64_t exit_code, gpa, gpa_error;
 	const char *exit_name;		     /* or NULL */
 	uint32_t vectoring, vectoring_error; /* EXITINTINFO, IDT-vectoring information */
 };

@@ -243,7 +243,7 @@ static void vm_exit(struct text *out, const struct event *e, const struct group 
 	else
 		text_append(out, "%#lx", e->exit_code);
 	if (e->has_gpa) {
-		text_append(out, "(gpa=");
+		text_append(out, "(%#lx,gpa=", e->gpa_error);
 		if (find_name(e->gpa) != names_used)
 			text_append(out, "%s", names[find_name(e->gpa)].name);
 		else
@@ -270,7 +270,7 @@ void notation_event(struct text *out, const struct event *event, const struct gr
 		vm_exit(out, event, group);
 	else
 		notation_what(out, event, group);
-	if (event->in_l1 && find_name(event->rip) == names_used)
+	if (event->no_place || (event->in_l1 && find_name(event->rip) == names_used))
 		return;
 	text_append(out, "@");
 	address(out, group, event->rip);

@@ -63,8 +63,13 @@ svm_vmrun_next:
 	popfq
 	ret
 
-/* snippet_enter, run as L2, returns here. */
-	.globl	svm_l2_return
+/*
+ * snippet_enter, run as L2, returns here. VMRUN is the one instruction that must be intercepted; VMMCALL
+ * stays free for the cases.
+ */
+	.globl	svm_l2_return, svm_l2_done
 svm_l2_return:
-	vmmcall
+	xor	%eax, %eax		/* what is no address of a VMCB is #GP, before the intercept */
+svm_l2_done:
+	vmrun	%rax
 	ud2

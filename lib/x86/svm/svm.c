@@ -18,6 +18,7 @@
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define VM_CR_SVMDIS (1u << 4)
+#define DR7_GD (1u << 13)
 
 struct svm_setup svm_setup;
 
@@ -108,7 +109,6 @@ static void fill_control(struct vmcb *vmcb, bool nested_paging)
 	memset(vmcb, 0, offsetof(struct vmcb, es));
 	vmcb->intercept[SVM_INTERCEPT_SHUTDOWN / 32] |= 1u << SVM_INTERCEPT_SHUTDOWN % 32;
 	vmcb->intercept[SVM_INTERCEPT_VMRUN / 32] |= 1u << SVM_INTERCEPT_VMRUN % 32;
-	vmcb->intercept[SVM_INTERCEPT_VMMCALL / 32] |= 1u << SVM_INTERCEPT_VMMCALL % 32;
 	vmcb->iopm = (uint64_t)svm_all_ports;
 	vmcb->msrpm = (uint64_t)svm_all_msrs;
 	vmcb->asid = 1;
@@ -118,6 +118,30 @@ static void fill_control(struct vmcb *vmcb, bool nested_paging)
 		vmcb->nested_control = SVM_NESTED_PAGING;
 		vmcb->nested_cr3 = npt_root();
 	}
+}
+
+/*
+ * A case may have set DR7.GD for its snippet; then it is L1 that meets it first. What L1's #DB says is
+ * all that can be known of it.
+ */
+static volatile bool gd_was_set;
+
+bool svm_take_l1_event(struct percpu *cpu, const struct event *event)
+{
+	(void)cpu;
+	if (event->vector != 1 || !(event->dr6 & DR6_BD))
+		return false;
+	gd_was_set = true;
+	return true;
+}
+
+static void fill_debug(struct vmcb *vmcb)
+{
+	gd_was_set = false;
+	vmcb->dr7 = read_dr7();
+	vmcb->dr6 = read_dr6();
+	if (gd_was_set)
+		vmcb->dr7 |= DR7_GD;
 }
 
 static void fill_save(struct vmcb *vmcb, const struct l1_tables *tables)
@@ -134,8 +158,7 @@ static void fill_save(struct vmcb *vmcb, const struct l1_tables *tables)
 	vmcb->cr3 = read_cr3();
 	vmcb->cr2 = read_cr2();
 	vmcb->cr0 = read_cr0();
-	vmcb->dr7 = read_dr7();
-	vmcb->dr6 = read_dr6();
+	fill_debug(vmcb);
 	vmcb->rflags = X86_EFLAGS_FIXED;
 	vmcb->rax = 0;
 	vmcb->pat = rdmsr(MSR_PAT);
@@ -155,7 +178,8 @@ static void call_in_l2(struct svm_vcpu *v, struct entry *entry)
 
 static bool state_is_good(const struct vmcb *vmcb)
 {
-	return vmcb->exit_code != SVM_EXIT(SHUTDOWN) && (uint32_t)vmcb->exit_code != 0xffffffff;
+	return vmcb->exit_code != SVM_EXIT(SHUTDOWN) &&
+	       (uint32_t)vmcb->exit_code != (uint32_t)SVM_EXIT_INVALID;
 }
 
 static void take_over(const struct vmcb *vmcb)
@@ -190,12 +214,41 @@ void svm_intercept_exceptions(struct svm_vcpu *v, uint32_t vectors)
 	v->vmcb->intercept_exceptions |= vectors;
 }
 
+static bool is_soft(uint32_t what)
+{
+	switch (what & SVM_EVENT_TYPE) {
+	case SVM_SOFT_INT:
+		return true;
+	case SVM_EXCEPTION:
+		return (what & SVM_EVENT_VECTOR) == 3 || (what & SVM_EVENT_VECTOR) == 4;
+	default:
+		return false;
+	}
+}
+
+void svm_reinject(struct svm_vcpu *v, uint64_t next)
+{
+	v->vmcb->inject = v->vmcb->exit_int_info;
+	if (!is_soft(v->vmcb->inject.what))
+		return;
+	v->vmcb->next_rip = next;
+	if (!svm_has_next_rip())
+		v->vmcb->rip = next;
+}
+
 void svm_window(bool interrupts)
 {
 	stgi();
 	if (interrupts)
 		asm volatile("sti; nop; nop; cli" : : : "memory");
 	clgi();
+}
+
+/* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
+static bool has_place(uint64_t exit_code)
+{
+	return exit_code != SVM_EXIT(SHUTDOWN) && (uint32_t)exit_code != (uint32_t)SVM_EXIT_INVALID &&
+	       exit_code != SVM_EXIT_EXCEPTION + 8;
 }
 
 void svm_show_exit(struct svm_vcpu *v)
@@ -212,6 +265,11 @@ void svm_show_exit(struct svm_vcpu *v)
 		.vectoring_error = vmcb->exit_int_info.error,
 	};
 
+	if (!has_place(vmcb->exit_code)) {
+		event.no_place = true;
+		event.rip = v->cpu->run.base;
+		event.vectoring = 0;
+	}
 	if (vector < 32) {
 		event.is_exception_exit = true;
 		event.vector = vector;
@@ -223,13 +281,14 @@ void svm_show_exit(struct svm_vcpu *v)
 	if (vmcb->exit_code == SVM_EXIT_NPF) {
 		event.has_gpa = true;
 		event.gpa = vmcb->exit_info2;
+		event.gpa_error = vmcb->exit_info1;
 	}
 	event_append(v->cpu, &event);
 }
 
 static bool left_snippet(const struct vmcb *vmcb)
 {
-	return vmcb->exit_code == SVM_EXIT(VMMCALL) && vmcb->rip == (uint64_t)svm_l2_return;
+	return vmcb->exit_code == SVM_EXIT(VMRUN) && vmcb->rip == (uint64_t)svm_l2_done;
 }
 
 /* The snippet will not hand back the CPU by itself any more. */
@@ -240,6 +299,13 @@ static void abandon(struct svm_vcpu *v)
 	v->cpu->run.code = NULL;
 }
 
+#define VMMCALL_BYTES 3
+
+static bool is_call(const struct vmcb *vmcb)
+{
+	return vmcb->exit_code == SVM_EXIT(VMMCALL);
+}
+
 /* False ends the run. */
 static bool handle_exit(struct svm_vcpu *v, svm_exit_hook *of_layer)
 {
@@ -248,10 +314,15 @@ static bool handle_exit(struct svm_vcpu *v, svm_exit_hook *of_layer)
 	v->exits++;
 	v->vmcb->inject.what = 0;
 	v->vmcb->clean = 0;
-	if (svm_setup.show_exits)
+	if (svm_setup.show_exits && !is_call(v->vmcb))
 		svm_show_exit(v);
-	if (svm_setup.on_exit)
+	if (is_call(v->vmcb) && svm_setup.on_call) {
+		v->vmcb->rip += VMMCALL_BYTES;
+		svm_setup.on_call(v);
+		action = SVM_RESUME;
+	} else if (svm_setup.on_exit) {
 		action = svm_setup.on_exit(v);
+	}
 	if (action == SVM_UNEXPECTED && of_layer)
 		action = of_layer(v);
 	if (action == SVM_UNEXPECTED && !svm_setup.show_exits)
@@ -266,7 +337,6 @@ void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct s
 	       svm_exit_hook *on_exit)
 {
 	struct svm_vcpu *v = prepare_cpu();
-	uint64_t host_rflags = X86_EFLAGS_FIXED | svm_setup.host_rflags;
 	struct l1_tables tables;
 
 	l1_tables_load(&tables);
@@ -276,11 +346,14 @@ void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct s
 	v->exits = 0;
 	if (prepare)
 		prepare(v);
+	if (svm_setup.on_call)
+		svm_intercept(v, SVM_INTERCEPT_VMMCALL);
 	if (svm_setup.before)
 		svm_setup.before(v);
 	clgi();
 	do
-		svm_vmrun(&v->regs, (uint64_t)v->vmcb, host_rflags);
+		svm_vmrun(&v->regs, (uint64_t)v->vmcb,
+			  X86_EFLAGS_FIXED | svm_setup.host_rflags);
 	while (!left_snippet(v->vmcb) && handle_exit(v, on_exit));
 	stgi();
 	take_over(v->vmcb);
@@ -308,6 +381,7 @@ const struct layer layer_svm = {
 	.obstacle = obstacle_npt,
 	.reset = reset,
 	.enter = enter_npt,
+	.take_l1_event = svm_take_l1_event,
 };
 
 const struct layer layer_svm_nonpt = {
@@ -315,4 +389,5 @@ const struct layer layer_svm_nonpt = {
 	.obstacle = obstacle,
 	.reset = reset,
 	.enter = enter_nonpt,
+	.take_l1_event = svm_take_l1_event,
 };

@@ -3,17 +3,15 @@
  * The layers `svm`, `svm-nonpt` and `svm-reflect`, and what a case needs to act as L1 itself: look at
  * the VM exits of its snippet, change the VMCB, inject events.
  *
- *	static enum svm_action inject(struct svm_vcpu *v)
+ *	SNIPPET(call, "mark call; vmmcall; mark target; nop");
+ *
+ *	static void inject(struct svm_vcpu *v)
  *	{
- *		if (v->vmcb->exit_code != SVM_EXIT(VMMCALL))
- *			return SVM_UNEXPECTED;
- *		v->vmcb->rip += 3;
- *		svm_inject(v, SVM_SOFT_INT | 0x80, 0);
- *		return SVM_RESUME;
+ *		svm_inject(v, SVM_INTR | 0x50, 0);
  *	}
  *
- *	svm_setup.on_exit = inject;
- *	expect("extint 0x80@after");
+ *	svm_setup.on_call = inject;
+ *	expect("extint 0x50@target");
  *	run(call);
  */
 #ifndef LIB_X86_SVM_SVM_H
@@ -47,7 +45,9 @@ typedef enum svm_action svm_exit_hook(struct svm_vcpu *v);
 struct svm_setup {
 	/* When the VMCB is filled, before the first VMRUN. */
 	void (*before)(struct svm_vcpu *v);
-	/* At each exit but the snippet's end, with GIF clear. */
+	/* At each VMMCALL of the snippet, which is intercepted then; L2 goes on behind it. */
+	void (*on_call)(struct svm_vcpu *v);
+	/* At each other exit but the snippet's end. Like on_call, it runs with GIF clear. */
 	svm_exit_hook *on_exit;
 	bool show_exits;      /* the exits that on_exit resumes are part of the trace, too */
 	uint64_t host_rflags; /* L1's RFLAGS at VMRUN, besides the fixed bit */
@@ -57,6 +57,13 @@ extern struct svm_setup svm_setup;
 
 /* EVENTINJ for the next VMRUN: SVM_INTR, …, with vector and SVM_EVENT_HAS_ERROR. */
 void svm_inject(struct svm_vcpu *v, uint32_t what, uint32_t error);
+
+/*
+ * Injects what the exit interrupted (EXITINTINFO), as APM 2, "Intercepts During IDT Interrupt Delivery",
+ * has it. Software interrupts, INT3 and INTO return to `next`: through nRIP where the CPU has it, else
+ * by moving L2's RIP. Without nRIP that is as good as it gets (APM 2, "Event Injection").
+ */
+void svm_reinject(struct svm_vcpu *v, uint64_t next);
 
 void svm_intercept(struct svm_vcpu *v, unsigned intercept);
 void svm_intercept_exceptions(struct svm_vcpu *v, uint32_t vectors);
@@ -86,6 +93,6 @@ void svm_show_exit(struct svm_vcpu *v);
 
 /* run.S */
 void svm_vmrun(struct regs *regs, uint64_t vmcb, uint64_t host_rflags);
-extern const uint8_t svm_vmrun_insn[], svm_vmrun_next[], svm_l2_return[];
+extern const uint8_t svm_vmrun_insn[], svm_vmrun_next[], svm_l2_return[], svm_l2_done[];
 
 #endif
