@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import bugs as bugs_
 from . import config, expectations, guests, select
-from .errors import UsageError, nearest
+from .errors import UsageError, nearest, unknown
 from .machines import known
 from .machines.base import Tools
 
@@ -95,6 +95,8 @@ def parser():
     add("--html", metavar="F", help="write a page to look at: cases and machines, traces drawn")
     add("--qemu", metavar="PATH", help="QEMU to use")
     add("--bochs", metavar="PATH", help="Bochs to use")
+    add("--bug", action="append", default=[], metavar="ID",
+        help="a bug that the model hypervisor is to have")
     add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
     add("-q", "--quiet", action="store_true", help="show only what is bad")
     # For the runner's own tests, and for guests of other trees.
@@ -165,7 +167,8 @@ def _main(argv):
     cache = os.path.join(build, "cache")
     settings = _config_mak(os.path.join(root, "config.mak"))
     tools = Tools(options.qemu or settings.get("QEMU") or Tools.qemu,
-                  options.bochs or settings.get("BOCHS") or Tools.bochs, cache)
+                  options.bochs or settings.get("BOCHS") or Tools.bochs, cache, build,
+                  _model_bugs(options.bug))
     config_path = os.path.abspath(options.config or os.path.join(root, "unittests.cfg"))
 
     if options.machine == "list":
@@ -248,6 +251,17 @@ def _baseline(options, machines):
     if lacking and options.machine in (None, "auto") or len(lacking) == len(found.machines()):
         raise UsageError(f"{options.baseline} is of {', '.join(found.machines())}, and this run of "
                          f"{', '.join(m.name for m in machines)}; choose with --machine")
+    return found
+
+
+def _model_bugs(words):
+    """Ids of `words` ("a,b"), each a switch of the model."""
+    from .machines.model import switches
+
+    found = tuple(id_ for word in words for id_ in word.split(","))
+    for id_ in found:
+        if id_ not in switches():
+            raise unknown("bug", id_, switches())
     return found
 
 

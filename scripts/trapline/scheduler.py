@@ -138,7 +138,8 @@ class Scheduler:
     def _boot(self, selector, job):
         first = job.targets[0]
         section, image, machine = first.section, first.image, first.machine
-        words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={section.smp}"]
+        cpus = min(section.smp, machine.max_cpus or section.smp)
+        words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={cpus}"]
         try:
             rom = patched(self._rom(image), words, image.rom)
         except ValueError:
@@ -157,7 +158,7 @@ class Scheduler:
         self.boots += 1
         try:
             boot = machine.start(
-                Order(rom, section.smp, section.qemu_params, image.rom, tuple(words)),
+                Order(rom, cpus, section.qemu_params, image.rom, tuple(words)),
                 [t.said_name for t in job.targets], timeout)
         except OSError as error:
             span[1] = time.monotonic()

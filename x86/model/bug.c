@@ -4,9 +4,9 @@
 #include "string.h"
 
 static const char *const ids[] = {
-#define BUG_ID(name, id) id,
-	MODEL_BUGS(BUG_ID)
-#undef BUG_ID
+#define BUG(name, id) id,
+#include "bugs.def"
+#undef BUG
 };
 
 static bool on[BUG_COUNT];

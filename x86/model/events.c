@@ -64,28 +64,29 @@ static void inject_interrupt(struct vcpu *v, unsigned vector)
 	inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);
 }
 
-/* An exit (VINTR) as soon as the CPU would take an interrupt of this priority. */
-static void open_window(struct vcpu *v, bool open, unsigned priority)
+/*
+ * An exit (VINTR) as soon as the CPU would take an interrupt. Priorities are not its business: what the
+ * emulated APIC does not let through yet waits for a write to that APIC, which exits by itself.
+ */
+static void open_window(struct vcpu *v, bool open)
 {
-	v->vmcb.int_control &= ~(SVM_V_TPR | SVM_V_IRQ | SVM_V_PRIORITY(15u));
-	v->vmcb.int_control |= v->apic.tpr >> 4;
+	v->vmcb.int_control &= ~(SVM_V_TPR | SVM_V_IRQ);
+	v->vmcb.int_control |= SVM_V_IGNORE_TPR;
 	if (open)
-		v->vmcb.int_control |= SVM_V_IRQ | SVM_V_PRIORITY(priority);
+		v->vmcb.int_control |= SVM_V_IRQ;
 }
 
 void events_before_entry(struct vcpu *v)
 {
-	struct vmcb *b = &v->vmcb;
+	bool enabled = v->vmcb.rflags & X86_EFLAGS_IF;
 	int vector = lapic_deliverable(&v->apic);
-	bool can_interrupt = b->rflags & X86_EFLAGS_IF && !in_shadow(v);
 
 	inject(v, 0, 0);
-	open_window(v, false, 0);
+	open_window(v, false);
 	if (v->event.what & SVM_EVENT_VALID) {
 		inject(v, v->event.what, v->event.error);
 		v->event.what = 0;
-		if (vector >= 0)
-			open_window(v, true, vector >> 4);
+		open_window(v, vector >= 0);
 		return;
 	}
 	if (v->nmi_pending && !v->nmi_blocked && !v->iret_in_step && !in_shadow(v)) {
@@ -94,27 +95,22 @@ void events_before_entry(struct vcpu *v)
 	}
 	if (v->nmi_pending && !v->nmi_blocked)
 		step(v);
-	if (vector >= 0 && can_interrupt)
-		return inject_interrupt(v, vector);
-	vector = lapic_requested(&v->apic);
-	if (vector < 16)
+	if (vector < 0)
 		return;
-	/* Not every emulator loads the shadow at VMRUN: hold it by stepping. */
-	if (in_shadow(v) && b->rflags & X86_EFLAGS_IF)
-		step(v);
+	if (enabled && !in_shadow(v))
+		inject_interrupt(v, vector);
+	else if (enabled)
+		step(v); /* not every emulator loads the shadow at VMRUN: hold it by stepping */
 	else
-		open_window(v, true, vector >> 4);
+		open_window(v, true);
 }
 
 void events_after_exit(struct vcpu *v)
 {
 	struct svm_event e = v->vmcb.exit_int_info;
 
-	if (!(e.what & SVM_EVENT_VALID))
-		return;
-	if (bug(MODEL_EVENT_LOST))
-		return;
-	v->event = e;
+	if (e.what & SVM_EVENT_VALID && !bug(MODEL_EVENT_LOST))
+		v->event = e;
 }
 
 bool events_step_done(struct vcpu *v)

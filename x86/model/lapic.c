@@ -93,11 +93,6 @@ static uint32_t processor_priority(const struct lapic *a)
 	return (a->tpr & 0xf0) >= class ? a->tpr : class;
 }
 
-int lapic_requested(const struct lapic *a)
-{
-	return highest(a->irr);
-}
-
 int lapic_deliverable(const struct lapic *a)
 {
 	int vector = highest(a->irr);

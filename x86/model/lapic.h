@@ -32,9 +32,6 @@ bool lapic_is_on(const struct lapic *a);
 /* The vector to deliver next at the current priority, or -1. */
 int lapic_deliverable(const struct lapic *a);
 
-/* The highest requested vector, whatever the priority says, or -1. */
-int lapic_requested(const struct lapic *a);
-
 /* The CPU takes the vector: IRR to ISR. */
 void lapic_accept(struct lapic *a, unsigned vector);
 

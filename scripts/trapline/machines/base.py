@@ -15,6 +15,8 @@ class Tools:
     qemu: str = "qemu-system-x86_64"
     bochs: str = "bochs-bin"
     cache: str | None = None
+    build: str = "build"
+    bugs: tuple = ()        # that the model is to have
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Order:
     qemu_params: tuple = ()
     image: str = ""
     words: tuple = ()
+    memory: int = 64        # MiB
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Machine:
     qemu_params = False     # takes unittests.cfg's qemu_params
     nests = False           # takes `inside`
     variants = False        # takes `variant`, the part of its name behind a "+"
+    max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
     slowness = 1.0          # factor on every timeout

@@ -26,7 +26,7 @@ display_library: rfb, options="timeout=0"
 plugin_ctrl: speaker=0
 romimage: file={rom}
 vgaromimage: file=/dev/null
-megs: 64
+megs: {memory}
 cpu: model={cpu}, count={cpus}, ips={ips}
 com1: enabled=1, mode=file, dev={serial}
 panic: action=fatal
@@ -66,8 +66,9 @@ class _Bochs(Machine):
     def number(self):
         return self._facts().get("number", "")
 
-    def _config(self, rom, cpus, serial, log):
-        return _CONFIG.format(rom=rom, cpu=self.cpu, cpus=cpus, ips=IPS, serial=serial, log=log)
+    def _config(self, rom, cpus, serial, log, memory=64):
+        return _CONFIG.format(rom=rom, cpu=self.cpu, cpus=cpus, ips=IPS, serial=serial, log=log,
+                              memory=memory)
 
     def command(self, order):
         size = len(order.rom)
@@ -77,7 +78,7 @@ class _Bochs(Machine):
         ours, theirs = os.pipe()
         config = memory_file("trapline-bochsrc", self._config(
             f"/proc/self/fd/{rom}", order.cpus, f"/proc/self/fd/{theirs}",
-            "/proc/self/fd/2").encode())
+            "/proc/self/fd/2", order.memory).encode())
         go = memory_file("trapline-rc", b"c\n")
         argv = [self._path(), "-q", "-f", f"/proc/self/fd/{config}", "-rc", f"/proc/self/fd/{go}"]
         return Command(argv, [rom, theirs, config, go], serial=ours, private_network=True)

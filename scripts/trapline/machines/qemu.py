@@ -44,10 +44,10 @@ class _Qemu(Machine):
     def program(self):
         return self.tools.qemu
 
-    def _argv(self, rom, cpus, qemu_params):
+    def _argv(self, rom, cpus, qemu_params, memory=64):
         lean = "".join(f",{p}=off" for p in self._facts()["lean"])
         return [self.tools.qemu, "-no-user-config", "-M", "q35" + lean + self._machine,
-                *self._accelerator(cpus), "-smp", str(cpus), "-m", "64", "-nodefaults",
+                *self._accelerator(cpus), "-smp", str(cpus), "-m", str(memory), "-nodefaults",
                 "-display", "none", "-no-reboot", "-serial", "stdio",
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-bios", rom, *qemu_params]
 
@@ -58,7 +58,7 @@ class _Qemu(Machine):
 
     def command(self, order):
         rom = memory_file("trapline-rom", order.rom)
-        argv = self._argv(f"/proc/self/fd/{rom}", order.cpus, order.qemu_params)
+        argv = self._argv(f"/proc/self/fd/{rom}", order.cpus, order.qemu_params, order.memory)
         return Command(argv, [rom])
 
     def shown(self, rom, cpus, qemu_params=()):

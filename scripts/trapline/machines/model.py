@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`model`: our own mini-hypervisor (x86/model/), with the guest as its L2.
+
+It needs nested SVM, so it runs on another machine: TCG, or the one behind the @. The guest's ROM
+goes in front of the model's in the flash of that machine. What that machine gets wrong by itself is
+not the model's fault: such a case is "blocked".
+"""
+
+import os
+import re
+
+from ..errors import UsageError
+from .base import Machine, Order
+from .qemu import Tcg
+
+MAGIC = b"TRAPLINE-MODEL-1"
+WORDS_SIZE = 1008
+_SOURCE = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "x86", "model")
+
+MEMORY = 192                # MiB: 64 for the guest, the rest is the model's own
+BLOCK = 65536               # -bios takes multiples of this
+
+
+def switches():
+    """Ids of the bugs that the model can have, as its source lists them."""
+    path = os.path.join(_SOURCE, "bugs.def")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return re.findall(r'^BUG\(\w+, "([^"]+)"\)$', file.read(), re.M)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+class Model(Machine):
+    """One virtual CPU, a local APIC, a host bridge with PAM registers, COM1."""
+
+    name = accel = "model"
+    what = "our model hypervisor, with --bug a wrong one"
+    nests = True
+    max_cpus = 1
+
+    def __init__(self, tools, inside=None):
+        super().__init__(tools)
+        self.underneath = inside or Tcg(tools)
+        self.slowness = 2 * self.underneath.slowness
+        if inside is not None:
+            self.name = f"{type(self).name}@{inside.name}"
+
+    def probe(self):
+        reason = self.underneath.probe()
+        if reason is None and not os.path.exists(self._image()):
+            reason = f"{self._image()} is not built"
+        return reason
+
+    def version(self):
+        bugs = f" with {' and '.join(self.tools.bugs)}" if self.tools.bugs else ""
+        return f"model hypervisor{bugs} on {self.underneath.version()}"
+
+    def number(self):
+        return self.underneath.number()
+
+    def command(self, order):
+        return self.underneath.command(
+            Order(self._compose(order.rom), 1, order.qemu_params, memory=MEMORY))
+
+    def shown(self, rom, cpus, qemu_params=()):
+        return self.underneath.shown(f"{rom}+{self._image()}", 1, qemu_params)
+
+    def ended(self, status, errors):
+        return self.underneath.ended(status, errors)
+
+    def words(self):
+        """What the model is told besides where its payload lies."""
+        return [f"bug={','.join(self.tools.bugs)}"] if self.tools.bugs else []
+
+    def _image(self):
+        return os.path.join(self.tools.build, "model.rom")
+
+    def _compose(self, payload):
+        try:
+            with open(self._image(), "rb") as file:
+                model = file.read()
+        except OSError as error:
+            raise UsageError(f"{self._image()}: {error.strerror}") from None
+        payload = payload.rjust(-(-len(payload) // BLOCK) * BLOCK, b"\xff")
+        words = " ".join([f"rom={len(model)}", f"payload={len(payload)}", *self.words()]).encode()
+        at = model.find(MAGIC)
+        if at < 0 or len(words) >= WORDS_SIZE:
+            raise UsageError(f"{self._image()}: has no argument block for '{words.decode()}'")
+        at += len(MAGIC)
+        return payload + model[:at] + words.ljust(WORDS_SIZE, b"\0") + model[at + WORDS_SIZE:]
+
+
+MACHINES = (Model,)
