@@ -46,3 +46,23 @@ unsigned pci_host_bridge_pam(void)
 	}
 	return found;
 }
+
+uint32_t pci_read32(unsigned device, unsigned reg)
+{
+	outl(CONFIG_ADDRESS, CONFIG_ENABLE | device << 11 | reg);
+	return inl(CONFIG_DATA);
+}
+
+void pci_write32(unsigned device, unsigned reg, uint32_t value)
+{
+	outl(CONFIG_ADDRESS, CONFIG_ENABLE | device << 11 | reg);
+	outl(CONFIG_DATA, value);
+}
+
+unsigned pci_find(uint32_t id)
+{
+	for (unsigned device = 1; device < 32; device++)
+		if (pci_read32(device, 0) == id)
+			return device;
+	return 0;
+}

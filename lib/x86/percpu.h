@@ -21,6 +21,11 @@ struct run {
 	struct entry entry;
 };
 
+/* What a CPU found in its APIC when it started: all IRR and ISR words or-ed. */
+struct apic_state {
+	uint32_t irr, isr, tpr, spurious;
+};
+
 struct percpu {
 	struct percpu *self;
 	unsigned index;
@@ -36,6 +41,8 @@ struct percpu {
 	void (*volatile work)(void *argument);
 	void *argument;
 	volatile bool woken, online;
+	volatile unsigned starts; /* how often it came up */
+	struct apic_state apic_at_start;
 };
 
 /* Stacks of a CPU; each is STACK_BYTES long. */

@@ -43,6 +43,16 @@ unsigned cpus_present(void)
 	return present;
 }
 
+static void note_apic(struct apic_state *state)
+{
+	*state = (struct apic_state){.tpr = apic_read(APIC_TPR),
+				     .spurious = apic_read(APIC_SPURIOUS)};
+	for (unsigned word = 0; word < 8; word++) {
+		state->irr |= apic_read(APIC_IRR + 16 * word);
+		state->isr |= apic_read(APIC_ISR + 16 * word);
+	}
+}
+
 void ap_main(void);
 
 /* INIT leaves the mode as it was. */
@@ -60,8 +70,10 @@ void ap_main(void)
 		cpu->x2apic = true;
 	else if (percpu[0].x2apic)
 		apic_use_x2();
+	note_apic(&cpu->apic_at_start);
 	apic_enable(cpu->index);
 	cpu->apic_id = apic_id();
+	cpu->starts++;
 	cpu->online = true;
 	for (;;) {
 		asm volatile("cli" : : : "memory");

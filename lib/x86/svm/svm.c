@@ -247,7 +247,8 @@ void svm_window(bool interrupts)
 /* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
 static bool has_place(uint64_t exit_code)
 {
-	return exit_code != SVM_EXIT(SHUTDOWN) && (uint32_t)exit_code != (uint32_t)SVM_EXIT_INVALID &&
+	return exit_code != SVM_EXIT(SHUTDOWN) &&
+	       (uint32_t)exit_code != (uint32_t)SVM_EXIT_INVALID &&
 	       exit_code != SVM_EXIT_EXCEPTION + 8;
 }
 
@@ -352,8 +353,7 @@ void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct s
 		svm_setup.before(v);
 	clgi();
 	do
-		svm_vmrun(&v->regs, (uint64_t)v->vmcb,
-			  X86_EFLAGS_FIXED | svm_setup.host_rflags);
+		svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | svm_setup.host_rflags);
 	while (!left_snippet(v->vmcb) && handle_exit(v, on_exit));
 	stgi();
 	take_over(v->vmcb);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The first I/O APIC (Intel 82093AA datasheet), and a line of it that software can move. */
+#ifndef LIB_X86_IOAPIC_H
+#define LIB_X86_IOAPIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IOAPIC_LOGICAL (1u << 11)
+#define IOAPIC_REMOTE_IRR (1u << 14)
+#define IOAPIC_LEVEL (1u << 15)
+#define IOAPIC_MASKED (1u << 16)
+
+bool ioapic_present(void);
+
+/* Redirection of a pin: vector, mode and the bits above; destination is an APIC id or a logical one. */
+void ioapic_route(unsigned pin, uint32_t low, uint8_t destination);
+void ioapic_mask(unsigned pin);
+bool ioapic_remote_irr(unsigned pin);
+
+/*
+ * The first serial port's interrupt line: up while the port, which has nothing to send, is asked to say
+ * so. The console does not use it. Both 8259s are masked on the way.
+ */
+#define LINE_PIN 4
+void line_raise(void);
+void line_lower(void);
+
+#endif
