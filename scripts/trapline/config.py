@@ -11,6 +11,8 @@ The syntax is that of kvm-unit-tests: "[name]" opens a section, "key = value" li
     groups        words for -g
     accel         the guest runs only on machines with this accelerator: tcg, kvm or bochs
     machines      the guest runs only on these machines (globs)
+    gdb           scripts/gdb/NAME.gdb steps the guest from outside; where there is no gdb or no
+                  gdbstub, the guest is skipped
     layers        the layers whose points are run (default: the guest's first, native if it has it)
     timeout       seconds without a result after which the guest is cut off
     arch          x86_64 (what all guests are)
@@ -41,6 +43,7 @@ class Section:
     machines: tuple = ()
     layers: tuple = ()
     timeout: float | None = None
+    gdb: str = ""
     check: tuple = ()           # (path, value) pairs
 
     def unfit(self, machine):
@@ -53,6 +56,8 @@ class Section:
             return f"runs only on {', '.join(self.machines)}"
         if self.qemu_params and not machine.qemu_params:
             return "has qemu_params, and this machine is not QEMU"
+        if self.gdb and (why := machine.cannot_step()):
+            return f"is stepped by gdb: {why}"
         for path, value in self.check:
             try:
                 with open(path, encoding="utf-8", errors="replace") as file:
@@ -119,6 +124,14 @@ def _machines(value):
     return tuple(value.split())
 
 
+def _gdb(value):
+    from .gdbstub import script
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value) or not script(value):
+        raise ValueError("is not a script of scripts/gdb")
+    return value
+
+
 def _check(value):
     pairs = tuple(tuple(word.partition("=")[::2]) for word in value.split())
     for path, expected in pairs:
@@ -128,7 +141,7 @@ def _check(value):
 
 
 _KEYS = {"file": _file, "smp": _smp, "qemu_params": _words, "extra_params": _words,
-         "groups": _groups, "accel": _accel, "machines": _machines, "layers": _groups, "timeout": _timeout,
+         "groups": _groups, "accel": _accel, "machines": _machines, "layers": _groups, "timeout": _timeout, "gdb": _gdb,
          "arch": _arch, "check": _check}
 
 

@@ -158,7 +158,8 @@ class Scheduler:
         self.boots += 1
         try:
             boot = machine.start(
-                Order(rom, cpus, section.qemu_params, image.rom, tuple(words)),
+                Order(rom, cpus, section.qemu_params, image.rom, tuple(words),
+                      gdb=section.gdb),
                 [t.said_name for t in job.targets], timeout)
         except OSError as error:
             span[1] = time.monotonic()

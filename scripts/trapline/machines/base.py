@@ -24,7 +24,8 @@ class Order:
     """One boot to be made, for `cpus` CPUs.
 
     `rom` is the image with its arguments patched in; `image` is the path of the one without them, and
-    `words` are the arguments, for a machine that patches by itself.
+    `words` are the arguments, for a machine that patches by itself. `gdb` names the script that
+    steps the guest, if one is to.
     """
 
     rom: bytes
@@ -33,6 +34,7 @@ class Order:
     image: str = ""
     words: tuple = ()
     memory: int = 64        # MiB
+    gdb: str = ""
 
 
 @dataclass
@@ -83,6 +85,10 @@ class Machine:
     def number(self):
         """The version that expectation files compare, as digits and dots: "7.2.22"."""
         raise NotImplementedError
+
+    def cannot_step(self):
+        """Why gdb cannot step a guest here, or None."""
+        return "has no gdbstub that the runner knows"
 
     def start(self, order, names, timeout):
         """A boot.Boot, or what behaves like one, for `order`; `names` are those of its points."""

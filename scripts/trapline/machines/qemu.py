@@ -61,6 +61,19 @@ class _Qemu(Machine):
         argv = self._argv(f"/proc/self/fd/{rom}", order.cpus, order.qemu_params, order.memory)
         return Command(argv, [rom])
 
+    def cannot_step(self):
+        from .. import gdbstub
+
+        return gdbstub.missing()
+
+    def start(self, order, names, timeout):
+        if not order.gdb:
+            return super().start(order, names, timeout)
+        from ..gdbstub import SteppedBoot
+
+        elf = os.path.splitext(order.image)[0] + ".elf"
+        return SteppedBoot(self, self.command(order), names, timeout, elf, order.gdb)
+
     def shown(self, rom, cpus, qemu_params=()):
         return shlex.join(self._argv(rom, cpus, qemu_params))
 
@@ -114,6 +127,11 @@ class Kvm(_Qemu):
 
     def number(self):
         return re.match(r"[\d.]*", os.uname().release)[0].rstrip(".")
+
+    def cannot_step(self):
+        if not cpu_flags() & {"vmx", "svm"}:
+            return "this host's KVM has no hardware behind it"
+        return super().cannot_step()
 
     def _accelerator(self, cpus):
         return ["-accel", "kvm", "-cpu", "max",
