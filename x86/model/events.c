@@ -17,8 +17,10 @@
 #include "x86/desc.h"
 
 #define VECTOR_DB 1
+#define VECTOR_UD 6
 #define VECTOR_NP 11
 #define VECTOR_GP 13
+#define VECTOR_PF 14
 
 static bool in_shadow(const struct vcpu *v)
 {
@@ -31,8 +33,27 @@ static void step(struct vcpu *v)
 		return;
 	v->stepping = true;
 	v->own_tf = v->vmcb.rflags & X86_EFLAGS_TF;
+	v->own_dr6 = v->vmcb.dr6;
 	v->vmcb.rflags |= X86_EFLAGS_TF;
 	intercept_exception(&v->vmcb, VECTOR_DB, true);
+}
+
+/* IRET may fault; then no trap tells that it is over. */
+static void intercept_faults(struct vcpu *v, bool on)
+{
+	for (unsigned vector = VECTOR_NP; vector <= VECTOR_PF; vector++)
+		intercept_exception(&v->vmcb, vector, on);
+}
+
+static void step_over(struct vcpu *v)
+{
+	v->stepping = v->late = false;
+	intercept_exception(&v->vmcb, VECTOR_DB, false);
+	if (!v->iret_in_step)
+		return;
+	v->iret_in_step = false;
+	v->nmi_blocked = bug(NMI_STAYS_BLOCKED);
+	intercept_faults(v, false);
 }
 
 static void inject(struct vcpu *v, uint32_t what, uint32_t error)
@@ -42,26 +63,34 @@ static void inject(struct vcpu *v, uint32_t what, uint32_t error)
 
 static void inject_nmi(struct vcpu *v)
 {
-	v->nmi_pending = bug(MODEL_NMI_TWICE) && !v->nmi_blocked;
-	v->nmi_blocked = true;
+	v->nmi_doubled = bug(NMI_DOUBLED) && !v->nmi_doubled;
+	v->nmi_pending = v->nmi_doubled;
+	v->nmi_blocked = !bug(NMI_UNBLOCKED_EARLY);
 	v->halted = false;
-	if (bug(MODEL_NMI_UNBLOCKED_EARLY))
-		v->nmi_blocked = false;
-	else
-		intercept(&v->vmcb, SVM_INTERCEPT_IRET, true);
+	intercept(&v->vmcb, SVM_INTERCEPT_IRET, v->nmi_blocked);
 	inject(v, SVM_EVENT_VALID | SVM_NMI | 2, 0);
+}
+
+static bool has_error_code_as_exception(unsigned vector)
+{
+	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 ||
+	       vector == 29 || vector == 30;
+}
+
+/* QEMU's TCG pushes none for 21, 29 and 30. */
+static uint32_t with_error_code(unsigned vector)
+{
+	return SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;
 }
 
 static void inject_interrupt(struct vcpu *v, unsigned vector)
 {
 	lapic_accept(&v->apic, vector);
-	v->halted = false;
-	if (bug(MODEL_IPI_ERRCODE) &&
-	    (vector == 17 || vector == 21 || vector == 29 || vector == 30)) {
-		inject(v, SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector, 0xdead);
-		return;
-	}
-	inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);
+	v->halted = v->late = false;
+	if (bug(IPI_ERROR_CODE) && has_error_code_as_exception(vector))
+		inject(v, with_error_code(vector), 0);
+	else
+		inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);
 }
 
 /*
@@ -76,6 +105,24 @@ static void open_window(struct vcpu *v, bool open)
 		v->vmcb.int_control |= SVM_V_IRQ;
 }
 
+/* Lets the CPU exit once it has delivered `vector`, by taking away the page of the handler. */
+static void exit_at_handler(struct vcpu *v, unsigned vector)
+{
+	struct gate gate;
+	uint64_t gpa;
+
+	if (memory_read(v, v->vmcb.idtr.base + vector * sizeof(gate), &gate, sizeof(gate)) !=
+	    sizeof(gate))
+		return;
+	if (!memory_walk(v,
+			 gate.offset_low | (uint64_t)gate.offset_middle << 16 |
+				 (uint64_t)gate.offset_high << 32,
+			 &gpa))
+		return;
+	memory_unmap(gpa);
+	v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+}
+
 void events_before_entry(struct vcpu *v)
 {
 	bool enabled = v->vmcb.rflags & X86_EFLAGS_IF;
@@ -85,8 +132,15 @@ void events_before_entry(struct vcpu *v)
 	open_window(v, false);
 	if (v->event.what & SVM_EVENT_VALID) {
 		inject(v, v->event.what, v->event.error);
-		v->event.what = 0;
+		if (v->nmi_pending && !v->nmi_blocked)
+			exit_at_handler(v, v->event.what & SVM_EVENT_VECTOR);
+		v->event = v->again;
+		v->again.what = 0;
 		open_window(v, vector >= 0);
+		return;
+	}
+	if (bug(NMI_AFTER_INTR) && vector >= 0 && enabled && !in_shadow(v)) {
+		inject_interrupt(v, vector);
 		return;
 	}
 	if (v->nmi_pending && !v->nmi_blocked && !v->iret_in_step && !in_shadow(v)) {
@@ -97,7 +151,7 @@ void events_before_entry(struct vcpu *v)
 		step(v);
 	if (vector < 0)
 		return;
-	if (enabled && !in_shadow(v))
+	if ((enabled && !in_shadow(v) && !v->late) || bug(IPI_IGNORES_IF))
 		inject_interrupt(v, vector);
 	else if (enabled)
 		step(v); /* not every emulator loads the shadow at VMRUN: hold it by stepping */
@@ -105,38 +159,80 @@ void events_before_entry(struct vcpu *v)
 		open_window(v, true);
 }
 
+/* What KVM made of a software interrupt whose delivery was interrupted; false: the right thing. */
+static bool retries_soft_int(struct vcpu *v)
+{
+	if (bug(KVM_SEV_INT3_UD)) {
+		v->vmcb.rip = v->soft_rip;
+		vcpu_raise(v, VECTOR_UD, NO_ERROR);
+		return true;
+	}
+	if (v->soft_int_n ? bug(KVM_INTN_RETRY) : bug(KVM_INT3_RETRY)) {
+		v->vmcb.rip = v->soft_rip;
+		return true;
+	}
+	return v->soft_int_n && bug(KVM_SPEC_RIP);
+}
+
 void events_after_exit(struct vcpu *v)
 {
 	struct svm_event e = v->vmcb.exit_int_info;
 
-	if (e.what & SVM_EVENT_VALID && !bug(MODEL_EVENT_LOST))
-		v->event = e;
+	if (!(e.what & SVM_EVENT_VALID) || bug(EVENT_LOST))
+		return;
+	if ((e.what & SVM_EVENT_TYPE) == SVM_SOFT_INT && retries_soft_int(v))
+		return;
+	v->event = e;
+	if (bug(EVENT_DOUBLED))
+		v->again = e;
+}
+
+bool events_break_shadow(struct vcpu *v)
+{
+	if (!in_shadow(v) || !(v->vmcb.rflags & X86_EFLAGS_IF) || lapic_deliverable(&v->apic) < 0)
+		return false;
+	v->vmcb.int_state &= ~SVM_INTERRUPT_SHADOW;
+	return true;
 }
 
 bool events_step_done(struct vcpu *v)
 {
 	struct vmcb *b = &v->vmcb;
+	bool iret = v->iret_in_step;
 
 	if (!v->stepping)
 		return false;
-	v->stepping = false;
-	intercept_exception(b, VECTOR_DB, false);
-	if (v->iret_in_step) {
-		/* IRET has loaded TF itself. */
-		v->iret_in_step = v->nmi_blocked = false;
-	} else if (!v->own_tf) {
-		b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
+	step_over(v);
+	if (iret) {
+		/* IRET has loaded TF itself and touches no data that could be watched; TCG shows old hits. */
+		b->dr6 = v->own_dr6 | (v->own_tf ? DR6_BS : 0);
+		return !v->own_tf;
 	}
+	if (!v->own_tf)
+		b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
 	if (v->own_tf || b->dr6 & 15)
 		return false;
 	b->dr6 &= ~(uint64_t)DR6_BS;
 	return true;
 }
 
+void events_iret_faulted(struct vcpu *v)
+{
+	unsigned vector = v->vmcb.exit_code - SVM_EXIT_EXCEPTION;
+
+	if (!v->own_tf)
+		v->vmcb.rflags &= ~(uint64_t)X86_EFLAGS_TF;
+	step_over(v);
+	if (vector == VECTOR_PF)
+		v->vmcb.cr2 = v->vmcb.exit_info2;
+	vcpu_raise(v, vector, v->vmcb.exit_info1);
+}
+
 void events_iret(struct vcpu *v)
 {
 	intercept(&v->vmcb, SVM_INTERCEPT_IRET, false);
 	v->iret_in_step = true;
+	intercept_faults(v, true);
 	step(v);
 }
 
@@ -145,52 +241,54 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 {
 	const struct vmcb *b = &v->vmcb;
 	bool wide = b->efer & (1u << 10);
-	unsigned size = wide ? 16 : 8, scale = bug(TCG_IDT_ERRCODE_64) ? size : 8;
+	unsigned size = wide ? 16 : 8, scale = bug(IDT_ERROR_CODE_64) ? size : 8;
+	unsigned error = vector * scale + (bug(INT_N_EXT) ? 3 : 2);
 	uint8_t gate[16];
 
 	if ((vector + 1) * size - 1 > b->idtr.limit) {
-		vcpu_raise(v, VECTOR_GP, vector * scale + 2);
+		vcpu_raise(v, VECTOR_GP, error);
 		return false;
 	}
 	if (memory_read(v, b->idtr.base + vector * size, gate, size) != size)
 		return true;
-	if ((gate[5] >> 5 & 3) < b->cpl && !bug(XSA_106)) {
-		vcpu_raise(v, VECTOR_GP, vector * scale + 2);
+	if ((gate[5] >> 5 & 3) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
+		vcpu_raise(v, VECTOR_GP, error);
 		return false;
 	}
 	if (!(gate[5] & 0x80)) {
-		vcpu_raise(v, VECTOR_NP, vector * scale + 2);
+		vcpu_raise(v, VECTOR_NP, error);
 		return false;
 	}
 	return true;
 }
 
-void events_soft_int(struct vcpu *v, unsigned vector, unsigned length)
+void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 {
 	struct vmcb *b = &v->vmcb;
-	uint32_t type = SVM_SOFT_INT;
 
 	if (!gate_allows(v, vector))
 		return;
-	if (bug(XEN_INTN_SIDE_EFFECTS)) {
-		if (vector == 14)
-			b->cr2 = 0xdead;
-		if (vector == VECTOR_DB)
-			b->dr6 |= DR6_BS;
-	}
-	if (bug(MODEL_INTN_NEEDS_IF) && !(b->rflags & X86_EFLAGS_IF) && vector >= 32) {
+	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == 14)
+		b->cr2 = 0xdead;
+	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == VECTOR_DB)
+		b->dr6 |= DR6_BS;
+	if (int_n && bug(INT_N_MASKED) &&
+	    (!(b->rflags & X86_EFLAGS_IF) || in_shadow(v) || v->apic.tpr)) {
 		b->rip += length;
 		return;
 	}
-	if (bug(MODEL_INTN_RIP))
-		length--;
-	if (!bug(MODEL_RF_LOST))
+	if (int_n && bug(IPI_AS_INT_N))
+		lapic_withdraw(&v->apic, vector);
+	if (!bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
-	b->rip += length;
-	v->event = (struct svm_event){SVM_EVENT_VALID | type | vector, 0};
-	if (bug(XEN_PV_INTN_ERRCODE) && (vector == 13 || vector == 8)) {
-		v->event.what = SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;
-		v->event.error = 0;
-	}
+	v->soft_rip = b->rip;
+	v->soft_int_n = int_n;
+	if (!(int_n && bug(INT_N_AS_EXCEPTION) && vector < 32))
+		b->rip += length - (bug(INT_N_RIP) ? 1 : 0);
+	if (int_n && has_error_code_as_exception(vector) &&
+	    (bug(INT_N_ERROR_CODE) || (bug(INT_13_ERROR_CODE) && vector == VECTOR_GP)))
+		v->event = (struct svm_event){with_error_code(vector), 0};
+	else
+		v->event = (struct svm_event){SVM_EVENT_VALID | SVM_SOFT_INT | vector, 0};
 }

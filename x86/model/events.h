@@ -14,10 +14,14 @@ void events_after_exit(struct vcpu *v);
 /* An exit from stepping one instruction; false: the #DB is L2's own. */
 bool events_step_done(struct vcpu *v);
 
-/* L2 is about to execute IRET: the end of NMI blocking comes behind it. */
+/* L2 is about to execute IRET: the end of NMI blocking comes behind it, also if it faults. */
 void events_iret(struct vcpu *v);
+void events_iret_faulted(struct vcpu *v);
 
-/* Software interrupt of L2's instruction at RIP, `length` bytes long: vector by INT n, INT3, INTO. */
-void events_soft_int(struct vcpu *v, unsigned vector, unsigned length);
+/* A bug: the instruction in the shadow exited, and an interrupt comes before it after all. */
+bool events_break_shadow(struct vcpu *v);
+
+/* Software interrupt of L2's instruction at RIP, `length` bytes long: by INT n, or by INT3 or INTO. */
+void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n);
 
 #endif

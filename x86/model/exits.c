@@ -159,11 +159,12 @@ static void exit_npf(struct vcpu *v)
 static void exit_soft_int(struct vcpu *v)
 {
 	unsigned length;
-	int vector = insn_soft_int(v, &length);
+	bool int_n;
+	int vector = insn_soft_int(v, &length, &int_n);
 
 	if (vector < 0)
 		panic("model: no software interrupt at %#lx", v->vmcb.rip);
-	events_soft_int(v, vector, length);
+	events_soft_int(v, vector, length, int_n);
 }
 
 static void exit_cr8(struct vcpu *v, bool write)
@@ -205,10 +206,14 @@ void exit_handle(struct vcpu *v)
 {
 	uint64_t code = v->vmcb.exit_code;
 
+	if (bug(SHADOW_LOST) && events_break_shadow(v))
+		return;
 	switch (code) {
 	case SVM_EXIT(INTR):
 	case SVM_EXIT(NMI):
+		return;
 	case SVM_EXIT(VINTR):
+		v->late = bug(SHADOW_LATE) || bug(SHADOW_INVENTED);
 		return;
 	case SVM_EXIT(CPUID):
 		return exit_cpuid(v);
@@ -231,6 +236,11 @@ void exit_handle(struct vcpu *v)
 		if (!events_step_done(v))
 			vcpu_raise(v, 1, NO_ERROR);
 		return;
+	case SVM_EXIT_EXCEPTION + 11:
+	case SVM_EXIT_EXCEPTION + 12:
+	case SVM_EXIT_EXCEPTION + 13:
+	case SVM_EXIT_EXCEPTION + 14:
+		return events_iret_faulted(v);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):

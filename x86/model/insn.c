@@ -43,7 +43,7 @@ static bool is_prefix(uint8_t byte, bool wide)
 	return wide && (byte & 0xf0) == 0x40;
 }
 
-int insn_soft_int(const struct vcpu *v, unsigned *length)
+int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n)
 {
 	uint8_t bytes[INSN_MAX_LENGTH];
 	unsigned count = insn_fetch(v, bytes), at = 0;
@@ -52,6 +52,7 @@ int insn_soft_int(const struct vcpu *v, unsigned *length)
 		at++;
 	if (at == count)
 		return -1;
+	*int_n = bytes[at] == 0xcd;
 	switch (bytes[at]) {
 	case 0xcc:
 		*length = at + 1;

@@ -14,9 +14,10 @@ unsigned insn_fetch(const struct vcpu *v, uint8_t *bytes);
 bool insn_at_rip(const struct vcpu *v, struct insn *insn);
 
 /*
- * The software interrupt at RIP: its vector, and its length in *length; -1 if it is none. INT1 is none.
+ * The software interrupt at RIP: its vector, its length in *length, whether it is INT n; -1 if there is
+ * none. INT1 is none.
  */
-int insn_soft_int(const struct vcpu *v, unsigned *length);
+int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n);
 
 /*
  * MOV from or to a control register at RIP: the general register, and the length in *length; -1 if it

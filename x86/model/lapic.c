@@ -55,19 +55,12 @@ bool lapic_write_base(struct lapic *a, uint64_t value)
 		/* SDM 3A, "Local APIC Status and Location": what it holds is lost. */
 		memcpy(irr, a->irr, sizeof(irr));
 		lapic_reset(a);
-		if (bug(OPENVMM_APIC_TOGGLE))
-			memset(irr, 0, sizeof(irr));
 		memcpy(a->irr, irr, sizeof(irr));
 	}
 	a->base = value;
 	if (x2)
 		a->ldr = (a->id >> 4) << 16 | 1u << (a->id & 15);
 	return true;
-}
-
-static bool test(const uint32_t *set, unsigned vector)
-{
-	return set[vector / 32] >> vector % 32 & 1;
 }
 
 static void put(uint32_t *set, unsigned vector, bool value)
@@ -84,6 +77,19 @@ static int highest(const uint32_t *set)
 	return -1;
 }
 
+static int lowest(const uint32_t *set)
+{
+	for (int word = 0; word < 8; word++)
+		if (set[word])
+			return word * 32 + __builtin_ctz(set[word]);
+	return -1;
+}
+
+static bool delivers_illegal(void)
+{
+	return bug(TCG_ILLEGAL_VECTOR) || bug(XEN_ILLEGAL_VECTOR) || bug(ILLEGAL_VECTOR);
+}
+
 /* SDM 3A, "Task and Processor Priorities". */
 static uint32_t processor_priority(const struct lapic *a)
 {
@@ -95,21 +101,26 @@ static uint32_t processor_priority(const struct lapic *a)
 
 int lapic_deliverable(const struct lapic *a)
 {
-	int vector = highest(a->irr);
+	int vector = bug(IPI_ORDER) ? lowest(a->irr) : highest(a->irr);
 
 	if (vector < 0 || !(a->spurious & APIC_SOFTWARE_ENABLE))
 		return -1;
-	if (bug(MODEL_TPR_IGNORED))
+	if (delivers_illegal() && vector < 16)
 		return vector;
-	if (bug(TCG_ILLEGAL_VECTOR) && vector < 16)
+	if (bug(TPR_CLASS_1) && vector < 32 && highest(a->isr) < 16)
 		return vector;
 	return (vector & 0xf0) > (int)(processor_priority(a) & 0xf0) ? vector : -1;
+}
+
+void lapic_withdraw(struct lapic *a, unsigned vector)
+{
+	put(a->irr, vector, false);
 }
 
 void lapic_accept(struct lapic *a, unsigned vector)
 {
 	put(a->irr, vector, false);
-	if (!bug(MODEL_ISR_NOT_SET))
+	if (!bug(IPI_NO_ISR))
 		put(a->isr, vector, true);
 }
 
@@ -117,10 +128,8 @@ static void end_of_interrupt(struct lapic *a)
 {
 	int serving = highest(a->isr);
 
-	if (bug(MODEL_EOI_WRONG_VECTOR))
-		for (int v = 255; v >= 0; v--)
-			if (test(a->isr, v))
-				serving = v;
+	if (bug(EOI_WRONG_VECTOR))
+		serving = lowest(a->isr);
 	if (serving >= 0) {
 		put(a->isr, serving, false);
 		put(a->tmr, serving, false);
@@ -134,9 +143,11 @@ static void collect_error(struct vcpu *v, uint32_t bit)
 	struct lapic *a = &v->apic;
 	uint32_t lvt = a->lvt[LVT_ERROR];
 
-	if (bug(KVM_ILLEGAL_VECTOR))
+	if (bug(KVM_ILLEGAL_VECTOR) || bug(ESR_NEVER_SET) || delivers_illegal())
 		return;
 	a->esr_collected |= bit;
+	if (bug(NO_ERROR_INTERRUPT))
+		return;
 	/* An error about the error interrupt's own vector raises no further one. */
 	if (!(lvt & APIC_MASKED) && (lvt & ICR_VECTOR) >= 16)
 		request(v, lvt & ICR_VECTOR);
@@ -144,14 +155,12 @@ static void collect_error(struct vcpu *v, uint32_t bit)
 
 static void request(struct vcpu *v, unsigned vector)
 {
-	if (vector < 16 && !bug(TCG_ILLEGAL_VECTOR)) {
+	if (vector < 16 && !delivers_illegal()) {
 		if (bug(KVM_ILLEGAL_VECTOR))
 			put(v->apic.irr, vector, true);
 		collect_error(v, ESR_RECEIVE_ILLEGAL);
 		return;
 	}
-	if (vector < 32 && bug(MODEL_LOW_CLASS_REFUSED))
-		return;
 	put(v->apic.irr, vector, true);
 	put(v->apic.tmr, vector, false);
 }
@@ -169,6 +178,8 @@ static void local_interrupt(struct vcpu *v, uint32_t lvt)
 /* SDM 3A, "Determining IPI Destination". */
 static bool addressed(const struct lapic *a, uint32_t command, uint32_t destination)
 {
+	if (bug(IPI_WRONG_TARGET))
+		return true;
 	switch (command & ICR_SHORTHAND) {
 	case ICR_SELF:
 	case ICR_ALL:
@@ -198,12 +209,14 @@ static void send(struct vcpu *v, uint32_t command, uint32_t destination)
 {
 	unsigned vector = command & ICR_VECTOR, mode = command & ICR_MODE;
 
-	if (mode == ICR_FIXED && vector < 16 && !bug(TCG_ILLEGAL_VECTOR))
+	if (mode == ICR_FIXED && vector < 16)
 		collect_error(v, ESR_SEND_ILLEGAL);
+	if (bug(ESR_ALWAYS_SET))
+		v->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
 	if (!addressed(&v->apic, command, destination))
 		return;
 	if (mode == ICR_NMI)
-		v->nmi_pending = true;
+		v->nmi_pending = !bug(NMI_LOST);
 	else if (mode <= 0x100)
 		request(v, vector);
 }

@@ -35,6 +35,9 @@ int lapic_deliverable(const struct lapic *a);
 /* The CPU takes the vector: IRR to ISR. */
 void lapic_accept(struct lapic *a, unsigned vector);
 
+/* Takes the vector's request away. */
+void lapic_withdraw(struct lapic *a, unsigned vector);
+
 /* Lets time pass: the timer may expire. True while it runs. */
 bool lapic_tick(struct vcpu *v);
 

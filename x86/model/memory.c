@@ -81,6 +81,20 @@ bool memory_map(uint64_t gpa)
 	return true;
 }
 
+void memory_unmap(uint64_t gpa)
+{
+	uint64_t *table = (uint64_t *)memory_root();
+
+	for (unsigned shift = 39; shift > 12; shift -= 9) {
+		uint64_t entry = *entry_at(table, gpa, shift);
+
+		if (!entry)
+			return;
+		table = (uint64_t *)(entry & PTE_ADDRESS);
+	}
+	*entry_at(table, gpa, 12) = 0;
+}
+
 static bool walk_level(uint64_t table, uint64_t linear, unsigned shift, uint64_t *entry)
 {
 	const uint64_t *at = memory_at((table & PTE_ADDRESS) + (linear >> shift & 511) * 8);

@@ -22,6 +22,9 @@ uint64_t memory_root(void);
 /* Maps the page of a guest-physical address; false if there is neither RAM nor ROM. */
 bool memory_map(uint64_t gpa);
 
+/* Forgets the mapping of one page: the next access to it exits. */
+void memory_unmap(uint64_t gpa);
+
 /* Forgets all mappings: everything is cold. */
 void memory_drop_all(void);
 

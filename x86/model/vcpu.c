@@ -62,6 +62,16 @@ void vcpu_enter(struct vcpu *v)
 	v->vmcb.tlb_control = 0;
 }
 
+/* Whether the trap of the instruction that exited is one that a bug swallows. */
+static bool step_is_lost(const struct vcpu *v)
+{
+	bool mmio = v->vmcb.exit_code == SVM_EXIT_NPF;
+
+	if (bug(STEP_LOST))
+		return true;
+	return mmio ? bug(XEN_EMUL_TF) : bug(KVM_TF_SKIPPED) || bug(VBOX_TF_SKIPPED);
+}
+
 void vcpu_skip(struct vcpu *v, unsigned length)
 {
 	struct vmcb *b = &v->vmcb;
@@ -70,17 +80,18 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 	if (vcpu_bits(v) != 64)
 		b->rip &= 0xffffffff;
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
-	if (!bug(MODEL_SHADOW_INVENTED))
+	if (!bug(SKIP_KEEPS_SHADOW))
 		b->int_state &= ~SVM_INTERRUPT_SHADOW;
-	else
-		b->int_state |= SVM_INTERRUPT_SHADOW;
-	if (b->rflags & X86_EFLAGS_TF && !bug(KVM_TF_SKIPPED)) {
-		if (!bug(MODEL_DB_WITHOUT_BS))
-			b->dr6 |= DR6_BS;
+	if (b->rflags & X86_EFLAGS_TF && !step_is_lost(v)) {
+		b->dr6 |= DR6_BS;
 		v->trap_due = true;
+		if (bug(OPENVMM_TF_MMIO) && b->exit_code == SVM_EXIT_NPF)
+			b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
 	}
 	if (v->trap_due)
 		vcpu_raise(v, 1, NO_ERROR);
+	if (v->trap_due && bug(STEP_DOUBLED))
+		v->again = v->event;
 	v->trap_due = false;
 }
 

@@ -24,6 +24,13 @@ struct vcpu {
 	bool iret_in_step;
 	/* We set TF for one instruction; whether L2 had it set itself. */
 	bool stepping, own_tf;
+	uint64_t own_dr6;
+	/* The software interrupt that was delivered last: where it stood, and whether it is a CD. */
+	uint64_t soft_rip;
+	bool soft_int_n;
+	/* For the bugs that deliver twice or late. */
+	struct svm_event again;
+	bool late, nmi_doubled;
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
 	bool halted;

@@ -66,6 +66,9 @@ class Model(Machine):
     def shown(self, rom, cpus, qemu_params=()):
         return self.underneath.shown(f"{rom}+{self._image()}", 1, qemu_params)
 
+    def program(self):
+        return self.underneath.program()
+
     def ended(self, status, errors):
         return self.underneath.ended(status, errors)
 
