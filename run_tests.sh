@@ -7,9 +7,15 @@
 set -u
 root=$(cd "$(dirname "$0")" && pwd) || exit 2
 
+# To git bisect run, 2 would mean "bad".
+trouble=2
+case " $* " in
+*" --bisect "*|*" --bisect="*) trouble=125 ;;
+esac
+
 die() {
 	echo "run_tests.sh: $*" >&2
-	exit 2
+	exit $trouble
 }
 
 install=
@@ -23,7 +29,7 @@ done
 
 # Both are quiet on stdout, which belongs to --ktap and --list.
 if [ -n "$install" ] || [ ! -f "$root/config.mak" ]; then
-	(cd "$root" && ./configure $install) >&2 || exit 2
+	(cd "$root" && ./configure $install) >&2 || exit $trouble
 fi
 python=$(sed -n 's/^PYTHON *= *//p' "$root/config.mak")
 case " $* " in

@@ -62,7 +62,9 @@ def test_page(page, tmp_path):
     copy(tree)
     for words, text in blocks(page):
         if "file" in options(words):
-            (tree / options(words)["file"]).write_text(text)
+            file = tree / options(words)["file"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         elif "append" in options(words):
             with open(tree / options(words)["append"], "a") as file:
                 file.write("\n" + text)
@@ -80,23 +82,27 @@ exec {qemu} "$@"
 """
 
 
-def test_bisection_finds_the_commit(tmp_path):
+@pytest.mark.parametrize("page", ["README.md", "docs/bisect.md"])
+def test_bisection_finds_the_commit(page, tmp_path):
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu or not shutil.which("git"):
         pytest.skip("no QEMU or no git")
-    (command,) = [text for words, text in blocks("README.md") if "qemu-tree" in words]
+    (command,) = [text for words, text in blocks(page) if "qemu-tree" in words]
     copy(tmp_path / "trapline")
     tree = tmp_path / "qemu"
-    (tree / "build").mkdir(parents=True)
-    (tree / ".gitignore").write_text("build/qemu-system-x86_64\n")
-    (tree / "build/Makefile").write_text("qemu-system-x86_64: ../source\n\tinstall -m755 $< $@\n")
+    tree.mkdir()
+    (tree / "configure").write_text("#!/bin/sh\ncp $(dirname $0)/meson.build Makefile\n")
+    (tree / "configure").chmod(0o755)
+    (tree / "meson.build").write_text("qemu-system-x86_64: ../source\n\tinstall -m755 $< $@\n")
     git = "git -c user.name=me -c user.email=me@localhost"
-    sh("git init -q", tree)
+    sh("git init -q -b master", tree)
     for number in range(8):
         source = (GOOD if number < 5 else BAD) + f"# {number}\n"
         (tree / "source").write_text(source.format(qemu=qemu))
         sh(f"git add -A; {git} commit -qm 'commit {number}'", tree)
-    said = sh("git bisect start HEAD HEAD~7; " + command, tree)
+        if number == 0:
+            sh("git tag v9.0.0", tree)
+    said = sh(command, tree)
     assert re.search(r"is the first bad commit\n(.*\n)*.*commit 5\n", said)
 
 
@@ -111,3 +117,29 @@ def test_the_two_commands_are_what_ci_runs():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", (TOP / page).read_text()):
         assert (TOP / page).parent.joinpath(target).exists(), target
+
+
+def test_ci_examples_say_what_the_runner_knows():
+    """The commands of the YAML examples: every option in them is one of ours."""
+    from subprocess import run
+
+    text = (TOP / "docs/ci.md").read_text()
+    commands = re.findall(r"^ *- (?:run: )?(\./run_tests\.sh .*)$", text, re.M)
+    assert len(commands) == 2
+    known = run([TOP / "run_tests.sh", "--help"], capture_output=True, text=True).stdout
+    for command in commands:
+        for option in re.findall(r"--[a-z-]+", command):
+            assert option in known or option == "--install-deps", option
+
+
+def test_ci_example_in_one_job(tmp_path):
+    """GitHub's command, as it stands there, on a tree with a baseline."""
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("no QEMU")
+    tree = tmp_path / "tree"
+    copy(tree)
+    (command,) = re.findall(r"^ *- (\./run_tests\.sh .*)$", (TOP / "docs/ci.md").read_text(), re.M)
+    command = command.replace("--install-deps ", "")
+    sh("./run_tests.sh -q --machine tcg --save-baseline baseline.json dummy int3", tree)
+    sh(command + " -q dummy int3", tree)
+    assert (tree / "report.html").exists() and (tree / "junit.xml").exists()

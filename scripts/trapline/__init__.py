@@ -18,6 +18,7 @@ Modules, each standing only on those above it:
     scheduler       boots side by side, and again after a fatal case
     select          which points on which machines
     baseline        an earlier run as a gate
+    bisect          a verdict for git bisect run
     repeat          several runs of a point as one result
     fingerprint     what a run depends on besides the guests
     reports/        console, KTAP, JSON, HTML

@@ -50,6 +50,7 @@ class Boot:
         reason      why it ended without having said everything, as a sentence; None before
                     finish() and after a good end
         hung        whether the reason is time
+        broke       whether the machine itself failed, so that the guest was not judged
     """
 
     def __init__(self, machine, command, names, timeout):
@@ -57,7 +58,7 @@ class Boot:
         self.machine = machine
         self.stream = ktap.Stream(names)
         self.reason = None
-        self.hung = False
+        self.hung = self.broke = False
         self.started = time.monotonic()
         self._timeout = timeout
         self._deadline = self.started + timeout
@@ -266,7 +267,9 @@ class Boot:
         if stream.closed:
             return None
         errors = printable(bytes(self._errors).replace(b"\n", b"\x00"))
-        end = self.machine.ended(self._process.returncode, errors.replace("\\x00", "\n"))
+        errors = errors.replace("\\x00", "\n")
+        end = self.machine.ended(self._process.returncode, errors)
+        self.broke = self.machine.broke(self._process.returncode, errors)
         if not stream.started:
             before = stream.preamble()
             return f"died before its version line: {end}" + (f", after '{before}'" if before

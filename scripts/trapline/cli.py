@@ -19,7 +19,8 @@ from .machines.base import Tools
 _EPILOG = """\
 GUEST is a section of unittests.cfg, or one of its cases: int3, int3/cold_stack,
 int3/cold_stack:cpl0. EXPR is pytest's: parts of an id with and, or, not and brackets.
-Exit status: 0 all as expected, 1 something failed or crashed, 2 usage or set-up.
+Exit status: 0 all as expected, 1 something failed or crashed, 2 usage or set-up. With --bisect:
+0 good, 1 bad, 125 cannot tell, whatever the reason.
 """
 
 
@@ -83,6 +84,8 @@ def parser():
     add("--timeout", type=_number(float, _positive, "--timeout"), metavar="S",
         help="cut a guest off after S seconds without a result")
     add("--strict", action="store_true", help="ignore expectations/")
+    add("--bisect", metavar="CASE[,CASE]",
+        help="for git bisect run: exit status 0 good, 1 bad, 125 cannot tell")
     add("--repeat", type=_number(int, _positive, "--repeat"), default=1, metavar="N",
         help="run everything N times; a point whose runs differ is flaky")
     add("--baseline", metavar="F", help="fail only on what is worse than in this JSON report")
@@ -130,7 +133,7 @@ def main(argv):
     try:
         return _main(argv)
     except UsageError as error:
-        return _complain(error)
+        return _complain(error, argv)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); die as any filter does.
         _die(signal.SIGPIPE)
@@ -140,13 +143,14 @@ def main(argv):
         if os.environ.get("TRAPLINE_DEBUG"):
             raise
         return _complain(f"internal error: {type(error).__name__}: {error} "
-                         "(TRAPLINE_DEBUG=1 shows where)")
+                         "(TRAPLINE_DEBUG=1 shows where)", argv)
     return 2
 
 
-def _complain(sentence):
+def _complain(sentence, argv):
     sys.stderr.write(f"run_tests.sh: {sentence}\n")
-    return 2
+    # To git bisect run, 2 would mean "bad".
+    return 125 if any(word.partition("=")[0] == "--bisect" for word in argv) else 2
 
 
 def _die(number):
@@ -177,10 +181,20 @@ def _main(argv):
     bugs = bugs_.load(_shown(options.bugs or os.path.join(root, "bugs.toml")))
     entries = expectations.load(
         _shown(options.expectations or os.path.join(root, "expectations")), bugs, known)
-    chosen = select.sections(config.load(_shown(config_path)), options.guests, options.group)
-    images = {s.file: None for s in chosen}
-    for name in images:
-        images[name] = guests.load(build, name, cache)
+    all_sections = config.load(_shown(config_path))
+
+    def load(chosen):
+        return {name: guests.load(build, name, cache) for name in dict.fromkeys(
+            s.file for s in chosen)}
+
+    if options.bisect is not None:
+        if options.baseline or options.save_baseline:
+            raise UsageError("--bisect and a baseline do not go together")
+        from . import bisect
+        options.guests += bisect.words(options.bisect, all_sections, load)
+        options.strict = True
+    chosen = select.sections(all_sections, options.guests, options.group)
+    images = load(chosen)
     if options.explain:
         _explain(chosen, images, options.explain, bugs, root)
         return 0
@@ -235,6 +249,11 @@ def _run(plan, options, bugs):
             sys.stderr.write(done.internal + "\n")
         last = done.internal.strip().splitlines()[-1].removeprefix("E").strip()
         raise UsageError(f"internal error: {last} (TRAPLINE_DEBUG=1 shows where)")
+    if options.bisect is not None:
+        from . import bisect
+        status, sentence = bisect.status(done.summary.results, done.summary.interrupted)
+        sys.stderr.write(f"bisect: {sentence}\n")
+        return status
     return status if status in (0, 1) else 2
 
 

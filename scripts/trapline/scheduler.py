@@ -165,7 +165,7 @@ class Scheduler:
             span[1] = time.monotonic()
             reason = f"{machine.name} cannot be started: {error.strerror or error}"
             for target in job.targets:
-                self._emit(target, Said(), 0.0, crash=reason)
+                self._emit(target, Said(), 0.0, crash=reason, broke=True)
             return
         self._running[boot] = _Running(boot, job, last=boot.started)
         for fd in boot.fds:
@@ -260,7 +260,8 @@ class Scheduler:
             said = stream.results[i] if complete else stream.pending
             if not complete:
                 stream.pending = Said()
-            self._emit(targets[i], said, now - running.last, crash=reason, dump=dump)
+            self._emit(targets[i], said, now - running.last, crash=reason, dump=dump,
+                       broke=boot.broke)
             # One death, told once.
             running.last, dump = now, []
             reason = f"the guest had no plan: see {targets[done].id}"

@@ -28,18 +28,21 @@ class Result:
     dump: list = field(default_factory=list)        # register dump of a crash
     seconds: float = 0.0
     known: object = None        # the expectations.Known it met
+    broke: bool = False         # a crash of the machine itself: says nothing of the case
     runs: list = field(default_factory=list)    # of --repeat: see repeat.runs
 
 
-def judge(target, said, seconds, crash=None, dump=(), expectations=()):
+def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=False):
     """Result for `target`.
 
     `said` is its ktap.Said, complete if `crash` is None, else what had come before the death;
-    `crash` is then the reason. `expectations` are the entries that may apply.
+    `crash` is then the reason, and `broke` says that it is the machine's own. `expectations` are
+    the entries that may apply.
     """
     observed = "; ".join(said.observed or said.trace)
     result = Result(target, PASS, observed=observed, allowed=said.allowed, values=said.values,
-                    expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds)
+                    expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds,
+                    broke=broke)
     if said.dropped:
         result.notes.append(f"({said.dropped} more lines)")
     machine = target.machine

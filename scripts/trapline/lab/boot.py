@@ -66,6 +66,11 @@ class LabBoot:
                 self._cut = f"hung: no result for {self._timeout:g} s"
             self._cancel()
 
+    @property
+    def broke(self):
+        """Whether the lab's kernel did not get as far as running guests."""
+        return self._host.facts is None or bool(self._host.facts["error"])
+
     def close(self):
         self._host.close()
         self.alive = False

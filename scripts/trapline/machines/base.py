@@ -114,6 +114,10 @@ class Machine:
         """A command line to type, for the ROM file at path `rom`."""
         raise NotImplementedError
 
+    def broke(self, status, errors):
+        """Whether that end is the machine's own crash or refusal, not the guest's."""
+        return status < 0
+
     def ended(self, status, errors):
         """What exit status (negative: signal) and stderr text say about a guest's sudden end."""
         if status < 0:

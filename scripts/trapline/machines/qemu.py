@@ -77,6 +77,10 @@ class _Qemu(Machine):
     def shown(self, rom, cpus, qemu_params=()):
         return shlex.join(self._argv(rom, cpus, qemu_params))
 
+    def broke(self, status, errors):
+        # 1 is QEMU's own; a guest's value, doubled and odd, is never that small.
+        return super().broke(status, errors) or status == 1 or status > 125
+
     def ended(self, status, errors):
         lines = [line for line in errors.splitlines() if line.strip()]
         if status == 1 and lines:
