@@ -2,6 +2,7 @@
 #include "console.h"
 
 #include "cpu.h"
+#include "sev/sev.h"
 
 #define COM1 0x3f8
 #define UART_DATA (COM1 + 0)
@@ -48,6 +49,7 @@ void machine_end(int code)
 	outb(PORT_QEMU_EXIT, code);
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(PORT_BOCHS_SHUTDOWN, *s);
+	sev_end();
 	for (;;)
 		asm volatile("cli; hlt");
 }

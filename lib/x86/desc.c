@@ -2,6 +2,7 @@
 #include "desc.h"
 
 #include "frame.h"
+#include "sev/sev.h"
 
 #include "../string.h"
 
@@ -63,6 +64,10 @@ void idt_fill(struct gate gates[256])
 		};
 		set_offset(&gates[v], vector_stubs + v * VECTOR_STUB_BYTES);
 	}
+	if (sev_is_es()) {
+		set_offset(&gates[VECTOR_VC], vc_entry);
+		gates[VECTOR_VC].ist = VC_IST;
+	}
 }
 
 static void idt_reset(void)
@@ -118,7 +123,11 @@ void desc_reset(struct descriptors *d, uint64_t rsp0)
 {
 	idt_reset();
 	memcpy(d->gdt, boot_gdt, sizeof(d->gdt));
-	d->tss = (struct tss){.rsp = {rsp0}, .io_map_base = sizeof(d->tss)};
+	d->tss = (struct tss){
+		.rsp = {rsp0},
+		.ist = {[VC_IST] = d->tss.ist[VC_IST]},
+		.io_map_base = sizeof(d->tss),
+	};
 	load_gdt(d->gdt);
 	load_tss(d, &d->tss);
 	load_idt(idt, sizeof(idt) - 1);

@@ -6,6 +6,7 @@
 #include "layer.h"
 #include "panic.h"
 #include "percpu.h"
+#include "sev/sev.h"
 #include "smp.h"
 #include "snippet.h"
 
@@ -298,7 +299,7 @@ static void record_in_l1(struct percpu *cpu, struct event *event, struct trap_fr
 	frame->iret.rflags &= ~X86_EFLAGS_TF;
 }
 
-void event_record(struct trap_frame *frame)
+static void record(struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
 	struct run *run = &cpu->run;
@@ -355,4 +356,29 @@ void event_record(struct trap_frame *frame)
 		cpu->trace->full = true;
 	if (action == LEAVE || events == setup.leave_after || cpu->trace->full)
 		leave_snippet(cpu, frame);
+}
+
+/* INT 2 is no NMI. */
+static bool is_nmi(const struct trap_frame *frame)
+{
+	const struct run *run = &this_cpu()->run;
+
+	return frame->vector == VECTOR_NMI &&
+	       !(run->code && follows_int_n(run, frame->iret.rip, VECTOR_NMI));
+}
+
+void event_record(struct trap_frame *frame)
+{
+	bool held, nmi;
+
+	if (!sev_is_es()) {
+		record(frame);
+		return;
+	}
+	held = vc_hold_stack(frame);
+	nmi = is_nmi(frame);
+	record(frame);
+	if (nmi)
+		sev_nmi_complete();
+	vc_release_stack(held);
 }

@@ -15,9 +15,10 @@ void guest_main(unsigned long start_info) __attribute__((noreturn));
 
 void guest_main(unsigned long start_info)
 {
+	/* First: under SEV-ES nothing can be printed without it. */
+	percpu_init(0);
 	console_init();
 	report_open(&machine);
-	percpu_init(0);
 	args_parse(start_info);
 	if (args.cpus)
 		cpus_set(args.cpus);

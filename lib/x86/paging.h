@@ -18,9 +18,12 @@
 #define PTE_DIRTY (1ul << 6)
 #define PTE_LARGE (1ul << 7)
 #define PTE_NX (1ul << 63)
-#define PTE_ADDRESS 0x000ffffffffff000ul
+#define PTE_ADDRESS (0x000ffffffffff000ul & ~sev_c_bit)
 
-#define PTE_PAGE (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED | PTE_DIRTY)
+/* Under SEV, the bit of an entry that makes the page private; else 0 (boot/sev.S). */
+extern uint64_t sev_c_bit;
+
+#define PTE_PAGE (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED | PTE_DIRTY | sev_c_bit)
 
 #define PF_PRESENT 0x1
 #define PF_WRITE 0x2

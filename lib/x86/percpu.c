@@ -2,6 +2,7 @@
 #include "percpu.h"
 
 #include "cpu.h"
+#include "sev/sev.h"
 
 struct percpu percpu[MAX_CPUS];
 
@@ -25,5 +26,6 @@ void percpu_init(unsigned index)
 	cpu->trace->delivered = 0;
 	trace_reset(cpu->trace);
 	wrmsr(MSR_GS_BASE, (uint64_t)cpu);
+	sev_init_cpu(index);
 	desc_reset(&cpu->descriptors, stack_top(index, STACK_EVENTS));
 }

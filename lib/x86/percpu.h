@@ -36,6 +36,7 @@ struct percpu {
 	struct group *subject;	/* between subject_begin and subject_end */
 	bool impatient;		/* a wait of this case was in vain: later ones are short */
 	bool x2apic;		/* this CPU's APIC is in x2APIC mode */
+	uint64_t dr7;		/* under SEV-ES: as last written */
 	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back */
 	/* Work for an application processor (smp.h). */
 	void (*volatile work)(void *argument);

@@ -109,6 +109,7 @@ struct setup {
 	bool runs_unordered;	/* fold a run into any earlier one that went alike */
 	bool hold_eoi;		/* the case gives EOI itself */
 	bool watch_low_vectors; /* look for ISR bits of vectors 0-15 too */
+	bool show_vc;		/* under SEV-ES: each #VC that was served is part of the trace */
 	uint64_t shown_flags;	/* RFLAGS bits that belong to the trace */
 };
 

@@ -5,7 +5,8 @@
  * Both containers arrive here: the PVH loader at pvh_start with EBX = start_info, the ROM's reset code
  * at image_start with EBX = 0 after it has copied the image to IMAGE_BASE. The page tables are part of
  * the image, with accessed and dirty bits set, so nothing has to be built: 4 GiB, one to one, 2 MiB
- * pages, open to CPL3 (tests that need a closed page close one).
+ * pages, open to CPL3 (tests that need a closed page close one). Under SEV, sev_boot makes RAM and ROM
+ * private in them.
  */
 #include "../layout.h"
 
@@ -26,6 +27,8 @@ image_start:
 	mov	$bss_dwords, %ecx
 	xor	%eax, %eax
 	rep stosl
+	mov	$cpu_stacks + STACK_BYTES, %esp
+	call	sev_boot
 
 	mov	$0x20, %eax		/* CR4.PAE */
 	mov	%eax, %cr4

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sev.h"
+
+#include "../cpu.h"
+#include "../frame.h"
+#include "../paging.h"
+#include "../panic.h"
+#include "../percpu.h"
+#include "ghcb_msr.h"
+
+#include "../../string.h"
+
+#define LEAST_VERSION 1
+#define MOST_VERSION 2
+#define LEVELS 4
+
+/* A GHCB is shared with the hypervisor; what an interrupted owner had in it is not. */
+static struct ghcb_page ghcbs[MAX_CPUS] __attribute__((section(".noinit"), aligned(4096)));
+static struct ghcb_page kept[MAX_CPUS][LEVELS] __attribute__((section(".noinit")));
+static uint8_t vc_stacks[MAX_CPUS][LEVELS][VC_STACK_BYTES]
+	__attribute__((section(".noinit"), aligned(4096)));
+static unsigned open_depth[MAX_CPUS];
+static unsigned version;
+
+_Static_assert(offsetof(struct percpu, descriptors.tss.ist[VC_IST]) == PERCPU_VC_IST,
+	       "entry.S moves the #VC stack");
+
+const char *sev_mode_name(void)
+{
+	if (sev_status & SEV_STATUS_SNP)
+		return "SEV-SNP";
+	if (sev_is_es())
+		return "SEV-ES";
+	return sev_is_on() ? "SEV" : "no SEV";
+}
+
+unsigned sev_ghcb_version(void)
+{
+	return version;
+}
+
+static uint64_t msr_exit(uint64_t request)
+{
+	wrmsr(MSR_GHCB, request);
+	vmgexit();
+	return rdmsr(MSR_GHCB);
+}
+
+uint64_t sev_msr_call(uint64_t request)
+{
+	uint64_t flags = read_rflags(), before = rdmsr(MSR_GHCB), response;
+
+	asm volatile("cli");
+	response = msr_exit(request);
+	wrmsr(MSR_GHCB, before);
+	write_rflags(flags);
+	return response;
+}
+
+void sev_terminate(unsigned reason)
+{
+	struct ghcb_msr m = {.code = GHCB_MSR_TERMINATE,
+			     .reason_set = REASON_SET_TRAPLINE,
+			     .reason = reason};
+
+	for (;;) {
+		msr_exit(ghcb_msr_encode(&m));
+		asm volatile("cli; hlt");
+	}
+}
+
+void sev_end(void)
+{
+	if (sev_is_es())
+		sev_terminate(REASON_BAIL_OUT);
+}
+
+/* -- The GHCB page. ------------------------------------------------------------------------------- */
+
+static void negotiate(void)
+{
+	struct ghcb_msr ask = {.code = GHCB_MSR_SEV_INFO_REQUEST}, info;
+	uint64_t request = ghcb_msr_encode(&ask);
+
+	if (ghcb_msr_check(request, msr_exit(request), &info) != GHCB_MSR_OK ||
+	    1ul << info.c_bit != sev_c_bit)
+		sev_terminate(REASON_INFO);
+	version = ghcb_negotiate(&info, LEAST_VERSION, MOST_VERSION);
+	if (!version) {
+		struct ghcb_msr end = {.code = GHCB_MSR_TERMINATE,
+				       .reason_set = REASON_SET_GHCB,
+				       .reason = GHCB_TERMINATE_VERSION};
+
+		for (;;)
+			msr_exit(ghcb_msr_encode(&end));
+	}
+}
+
+static void share(volatile struct ghcb_page *page)
+{
+	volatile uint64_t *word = (volatile uint64_t *)page;
+
+	*paging_pte((uint64_t)page) &= ~sev_c_bit;
+	invlpg((uint64_t)page);
+	for (unsigned i = 0; i < sizeof(*page) / 8; i++)
+		word[i] = 0;
+}
+
+void sev_init_cpu(unsigned index)
+{
+	if (!sev_is_es())
+		return;
+	percpu[index].descriptors.tss.ist[VC_IST] = (uint64_t)vc_stacks[index][LEVELS];
+	percpu[index].dr7 = DR7_CLEAR;
+	if (index == 0)
+		negotiate();
+	share(&ghcbs[index]);
+	open_depth[index] = 0;
+	wrmsr(MSR_GHCB, (uint64_t)&ghcbs[index]);
+}
+
+static void copy_page(volatile struct ghcb_page *to, const volatile struct ghcb_page *from)
+{
+	volatile uint64_t *t = (volatile uint64_t *)to;
+	const volatile uint64_t *f = (const volatile uint64_t *)from;
+
+	for (unsigned i = 0; i < sizeof(*to) / 8; i++)
+		t[i] = f[i];
+}
+
+uint64_t ghcb_gpa(void)
+{
+	return (uint64_t)&ghcbs[this_cpu()->index];
+}
+
+volatile struct ghcb_page *ghcb_open(struct ghcb_use *use)
+{
+	unsigned index = this_cpu()->index;
+
+	use->rflags = read_rflags();
+	asm volatile("cli");
+	/* An NMI between the next two lines leaves all as it was. */
+	use->depth = open_depth[index];
+	open_depth[index] = use->depth + 1;
+	if (use->depth > LEVELS)
+		sev_terminate(REASON_ANSWER);
+	use->msr = rdmsr(MSR_GHCB);
+	if (use->depth)
+		copy_page(&kept[index][use->depth - 1], &ghcbs[index]);
+	return &ghcbs[index];
+}
+
+void ghcb_close(const struct ghcb_use *use)
+{
+	unsigned index = this_cpu()->index;
+
+	if (use->depth)
+		copy_page(&ghcbs[index], &kept[index][use->depth - 1]);
+	wrmsr(MSR_GHCB, use->msr);
+	open_depth[index] = use->depth;
+	write_rflags(use->rflags);
+}
+
+void ghcb_offer(struct ghcb_call *call, unsigned field, uint64_t value)
+{
+	if (field == GHCB_RAX)
+		call->request.rax = value;
+	call->value[field] = value;
+	call->offered |= GHCB_BIT(field);
+}
+
+bool ghcb_exit(struct ghcb_call *call)
+{
+	volatile struct ghcb_page *page = &ghcbs[this_cpu()->index];
+
+	ghcb_offer(call, GHCB_EXIT_CODE, call->request.exit_code);
+	ghcb_offer(call, GHCB_EXIT_INFO_1, call->request.exit_info_1);
+	ghcb_offer(call, GHCB_EXIT_INFO_2, call->exit_info_2);
+	ghcb_clear(page);
+	for (unsigned field = 0; field < GHCB_FIELDS; field++)
+		if (call->offered & GHCB_BIT(field))
+			ghcb_set(page, field, call->value[field]);
+	page->version = version;
+	page->usage = GHCB_USAGE_STANDARD;
+	wrmsr(MSR_GHCB, (uint64_t)page);
+	vmgexit();
+	ghcb_take_answer(page, &call->answer);
+	return ghcb_judge(&call->answer, &call->request, &call->outcome);
+}
+
+bool ghcb_call(struct ghcb_call *call)
+{
+	struct ghcb_use use;
+	bool sensible;
+
+	ghcb_open(&use);
+	sensible = ghcb_exit(call);
+	ghcb_close(&use);
+	return sensible;
+}
