@@ -6,7 +6,7 @@ BUILD ?= build
 all:
 
 # The targets that build nothing work without a configuration.
-ifneq ($(filter-out check lint format help clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check lint format help clean docs,$(or $(MAKECMDGOALS),all)),)
 config.mak:
 	@./configure
 include config.mak
@@ -83,6 +83,7 @@ include scripts/make/model.mk
 include scripts/make/check.mk
 include scripts/make/lab.mk
 include scripts/make/bench.mk
+include scripts/make/docs.mk
 include scripts/make/host.mk
 
 -include $(LIB_O:.o=.d) $(GUESTS:%=$(BUILD)/x86/%.d) $(GUESTS:%=$(BUILD)/%.rom.d) \

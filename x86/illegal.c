@@ -202,8 +202,8 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, other, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 
 /* -- From the LVT. -------------------------------------------------------------------------------- */
 
-#define PATIENT_TICKS (1ul << 29)
-#define PATIENT_LOOKS (1ul << 21)
+#define PATIENT_TICKS (1ul << 32)
+#define PATIENT_LOOKS (1ul << 22)
 
 /*
  * One shot of the timer. It may take effect some time after its count has reached 0; that shows in IRR
@@ -212,7 +212,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, other, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 static uint32_t shoot_timer(unsigned v)
 {
 	static bool in_vain;
-	unsigned hurry = in_vain ? 7 : 0;
+	unsigned hurry = in_vain ? 10 : 0;
 	uint64_t end, looks = PATIENT_LOOKS >> hurry;
 	uint32_t esr = 0;
 

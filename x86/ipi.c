@@ -466,6 +466,9 @@ static void take_round(void)
 	wait_for(wait_until(apic_bit(APIC_IRR, LATER)), "the later IPI");
 	run_until(held, 1);
 	take_pending(false);
+	/* What came too late must not hit this CPU while it is parked. */
+	if (round.in_vain[this_cpu()->index])
+		interrupts_drain();
 }
 
 static void receive(void *argument)

@@ -60,14 +60,14 @@ static void end(void)
 	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | APIC_SPURIOUS_VECTOR);
 }
 
-#define PATIENT_TICKS (1ul << 30)
-#define PATIENT_LOOKS (1ul << 21)
+#define PATIENT_TICKS (1ul << 32)
+#define PATIENT_LOOKS (1ul << 22)
 
 /* Waits for the vector in IRR, for a shorter time once that was in vain. */
 static bool comes(unsigned v)
 {
 	static bool in_vain;
-	unsigned hurry = in_vain ? 10 : 0;
+	unsigned hurry = in_vain ? 12 : 0;
 	uint64_t deadline = rdtsc() + (PATIENT_TICKS >> hurry), looks = PATIENT_LOOKS >> hurry;
 
 	while (!apic_bit(APIC_IRR, v))

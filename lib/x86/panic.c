@@ -22,6 +22,15 @@ static void dump_regs(const struct trap_frame *f)
 		    read_cr2(), read_cr3(), read_cr4(), read_dr6(), read_dr7());
 }
 
+/* The first CPU to panic tells its story; one that follows would only garble it. */
+static void be_the_only_one(void)
+{
+	static bool taken;
+
+	while (__atomic_test_and_set(&taken, __ATOMIC_SEQ_CST))
+		asm volatile("cli; hlt");
+}
+
 void panic_event(const struct trap_frame *frame)
 {
 	struct event event = {
@@ -35,6 +44,7 @@ void panic_event(const struct trap_frame *frame)
 	char buffer[80];
 	struct text what;
 
+	be_the_only_one();
 	text_init(&what, buffer, sizeof(buffer));
 	notation_what(&what, &event, NULL);
 	dump_regs(frame);

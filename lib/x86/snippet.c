@@ -174,7 +174,6 @@ unsigned run_unrecorded(const struct snippet *snippet)
 	return probe_snippet(snippet, &regs, NULL);
 }
 
-#define PATIENT_TICKS (1ul << 30)
 #define IMPATIENT_TICKS (1ul << 15)
 
 static void run_with_deadline(const struct snippet *snippet, unsigned interrupts, uint64_t ticks)
@@ -192,7 +191,7 @@ unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts
 {
 	struct percpu *cpu = this_cpu();
 
-	run_with_deadline(snippet, interrupts, cpu->impatient ? IMPATIENT_TICKS : PATIENT_TICKS);
+	run_with_deadline(snippet, interrupts, cpu->impatient ? IMPATIENT_TICKS : DEADLINE_TICKS);
 	if (cpu->run.waited_for < interrupts)
 		cpu->impatient = true;
 	return cpu->run.waited_for;

@@ -139,8 +139,8 @@ unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct 
 	"98: mark after; nop; nop"
 
 /*
- * Runs a snippet that ends in WAIT until there were so many interrupts and NMIs; gives up after half a
- * second or so, and sooner once that was in vain in this case. Then the trace shows what is missing.
+ * Runs a snippet that ends in WAIT until there were so many interrupts and NMIs; gives up after
+ * DEADLINE_TICKS, and sooner once that was in vain in this case. Then the trace shows what is missing.
  */
 unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts);
 #define run_until(snippet, interrupts) run_until_interrupts(&(snippet), interrupts)

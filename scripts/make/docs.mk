@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Pages of docs/ that are made from what the guests say.
+
+.PHONY: docs
+docs: ## make docs/vectors.md anew, from runs on tcg, bochs-svm and bochs-vmx
+	@scripts/vectors-table
