@@ -177,6 +177,33 @@ def test_values_have_a_tolerance():
             assert "26 % more than 1000" in result.reason and "tolerance 25 %" in result.reason
 
 
+def test_latency_is_measured_and_watched(tmp_path):
+    report, base = tmp_path / "latency.json", tmp_path / "base.json"
+    done = run("-g", "latency", "--json", report)
+    assert done.returncode == 0, done.stdout
+    doc = json.loads(report.read_text())
+    check_schema(doc)
+    names = {v["name"] for r in doc["results"] for v in r["values"]}
+    for what in ("int3", "int_0x30", "page_fault", "self_ipi", "nmi", "ipi_running", "ipi_halted",
+                 "vmrun"):
+        assert {f"{what}.median", f"{what}.p99", f"{what}.count"} <= names
+    values = {v["name"]: v["number"] for r in doc["results"] for v in r["values"]}
+    assert values["empty.median"] < values["int3.median"] < values["int3.p99"] + 1
+    table = trapline("values", report).stdout.splitlines()
+    assert table[0].split() == ["machine", "what", "median", "p99", "count", "unit"]
+    assert any(line.split()[:2] == ["tcg", "vmrun"] for line in table)
+
+    for result in doc["results"]:
+        for value in result["values"]:
+            if value["name"] == "int3.median":
+                value["number"] /= 10
+    base.write_text(json.dumps(doc))
+    done = run("--baseline", base, "--tolerance", "400", "latency/int3")
+    assert done.returncode == 1
+    assert "more than" in done.stdout and "tolerance 400 %" in done.stdout
+    assert run("--baseline", base, "--tolerance", "4000", "latency/int3").returncode == 0
+
+
 # -- Repetitions ------------------------------------------------------------------------------------
 
 def test_repeat_steady(tmp_path):

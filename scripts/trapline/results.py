@@ -4,6 +4,7 @@
     trapline diff A.json B.json             what B has otherwise than A
     trapline merge -o ALL.json A.json ...   several runs as one
     trapline html RUN.json -o RUN.html      the page of a run
+    trapline values RUN.json                what was measured, as a table
 
 Exit status of diff: 0 no difference, 1 some, 2 trouble; of the others, 0 or 2.
 """
@@ -41,7 +42,7 @@ def main(argv):
                      formatter_class=argparse.RawDescriptionHelpFormatter,
                      epilog="\n".join(__doc__.splitlines()[2:]))
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser,
-                                     metavar="diff|merge|html")
+                                     metavar="diff|merge|html|values")
     diff_ = commands.add_parser("diff", help="what B has otherwise than A")
     diff_.add_argument("a", metavar="A.json")
     diff_.add_argument("b", metavar="B.json")
@@ -53,6 +54,8 @@ def main(argv):
     html_ = commands.add_parser("html", help="the page of a run")
     html_.add_argument("run", metavar="RUN.json")
     html_.add_argument("-o", "--output", required=True, metavar="RUN.html")
+    values_ = commands.add_parser("values", help="what was measured, as a table")
+    values_.add_argument("run", metavar="RUN.json")
     try:
         options = parser.parse_args(argv)
         if options.command == "diff":
@@ -62,6 +65,9 @@ def main(argv):
                     for path in options.runs]
             text = json.dumps(merge(docs), indent=1, ensure_ascii=False) + "\n"
             files.write(options.output, text)
+            return 0
+        if options.command == "values":
+            values(load(options.run), sys.stdout)
             return 0
         from .reports import html
 
@@ -150,6 +156,33 @@ def _environment(a, b):
                 p.get("build_id") or p.get("sha256") for p in programs)))
     return [f"{name:<8} {old or '(not said)'} -> {new or '(not said)'}"
             for name, old, new in pairs if old != new]
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+def values(doc, out):
+    """Print the values of a run: one row for each machine and name, medians and the like beside it."""
+    rows, columns = {}, []
+    for result in doc["results"]:
+        for value in result["values"]:
+            name, _, what = value["name"].rpartition(".")
+            unit = value["unit"]
+            if what not in ("median", "p99", "count"):
+                name, what = value["name"], "value"
+            if what not in columns:
+                columns.append(what)
+            row = rows.setdefault((result["machine"], name), {})
+            row[what] = f"{value['number']:,}"
+            if what != "count":
+                row["unit"] = unit
+    columns.append("unit")
+    table = [("machine", "what", *columns)] + [
+        (*key, *(row.get(column, "") for column in columns)) for key, row in rows.items()]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        cells = [cell.ljust(width) if i < 2 or i == len(row) - 1 else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        out.write("  ".join(cells).rstrip() + "\n")
 
 
 # -- merge ----------------------------------------------------------------------------------------

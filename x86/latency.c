@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the delivery of an event costs, in TSC cycles.
+ *
+ * Rule: none; a slow delivery is legal. But a hypervisor that becomes twice as slow at an IPI has a bug
+ * all the same, and one that nobody finds by looking at verdicts. `./run_tests.sh --baseline F` fails if
+ * a median has grown by more than a stated tolerance.
+ *
+ * What is measured. Handlers of a few instructions take the place of the recorder, so that its work is
+ * not part of the result:
+ *
+ *	empty		nothing between two RDTSC: what every result below contains
+ *	int3, int_0x30	from before the instruction to behind it: delivery and IRET
+ *	page_fault	the same with an error code, for a read of a page that is not mapped
+ *	self_ipi	from before the write to the ICR to the handler's first instruction
+ *	ipi_running	from before the write to the ICR until this CPU sees that the handler of another,
+ *			which spins with interrupts enabled, has run
+ *	ipi_halted	the same, and the other CPU sleeps in HLT
+ *	nmi		as self_ipi, by an NMI
+ *
+ * Emulators count something else in their TSC (Bochs: instructions), so results compare with earlier
+ * ones of the same machine only.
+ */
+#define GUEST_LAYERS(do) \
+	do               \
+	(native, "native")
+#include "latency.h"
+
+#define VECTOR_NMI 2
+#define VECTOR_BP 3
+#define VECTOR_PF 14
+#define VECTOR_INT 0x30
+#define VECTOR_IPI 0x40
+
+#define RULE "SDM 3B, Time-Stamp Counter: cycles from cause to handler, or there and back"
+
+/* Set by the handlers: when the first instruction ran, and how often one has. */
+volatile uint64_t latency_entered, latency_count;
+
+extern const uint8_t latency_return[], latency_skip[], latency_interrupt[], latency_nmi[];
+
+asm(".pushsection .text\n"
+    "latency_return:\n"
+    "	incq	latency_count\n"
+    "	iretq\n"
+    /* Behind the faulting MOV, which is two bytes long. */
+    "latency_skip:\n"
+    "	incq	latency_count\n"
+    "	add	$8, %rsp\n"
+    "	addq	$2, (%rsp)\n"
+    "	iretq\n"
+    ".macro	note_time\n"
+    "	push	%rax\n"
+    "	push	%rdx\n"
+    "	rdtsc\n"
+    "	shl	$32, %rdx\n"
+    "	or	%rdx, %rax\n"
+    "	mov	%rax, latency_entered\n"
+    ".endm\n"
+    "latency_interrupt:\n"
+    "	note_time\n"
+    "	mov	$0xfee000b0, %eax\n"
+    "	movl	$0, (%rax)\n"
+    "	lock incq latency_count\n"
+    "	pop	%rdx\n"
+    "	pop	%rax\n"
+    "	iretq\n"
+    "latency_nmi:\n"
+    "	note_time\n"
+    "	lock incq latency_count\n"
+    "	pop	%rdx\n"
+    "	pop	%rax\n"
+    "	iretq\n"
+    ".popsection\n");
+
+/* Between two readings of the TSC: nothing before the first, nothing after the second. */
+#define measure(text, ...)                                                                   \
+	({                                                                                   \
+		uint32_t from_, to_;                                                         \
+		asm volatile("lfence; rdtsc; mov %%eax, %0; lfence\n" text "\nlfence; rdtsc" \
+			     : "=&r"(from_), "=&a"(to_)                                      \
+			     : __VA_ARGS__                                                   \
+			     : "rdx", "memory", "cc");                                       \
+		to_ - from_;                                                                 \
+	})
+
+/* The result, if each event came to its handler exactly once. */
+static void report_delivered(const char *name, unsigned taken)
+{
+	check(latency_count == taken, "%lu of %u events came to the handler", latency_count, taken);
+	report(name, taken);
+}
+
+CASE(empty, CPL0, RULE, "")
+{
+	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+		samples[i] = measure("");
+	report("empty", WARM_UP + SAMPLES);
+	check(true, "nothing can fail here");
+}
+
+CASE(int3, CPL0, RULE, "")
+{
+	latency_count = 0;
+	gate_set_handler(VECTOR_BP, latency_return);
+	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+		samples[i] = measure("int3");
+	report_delivered("int3", WARM_UP + SAMPLES);
+}
+
+CASE(int_0x30, CPL0, RULE, "")
+{
+	latency_count = 0;
+	gate_set_handler(VECTOR_INT, latency_return);
+	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+		samples[i] = measure("int $0x30");
+	report_delivered("int_0x30", WARM_UP + SAMPLES);
+}
+
+CASE(page_fault, CPL0, RULE, "")
+{
+	window_map(0, 0);
+	latency_count = 0;
+	gate_set_handler(VECTOR_PF, latency_skip);
+	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+		samples[i] = measure(".byte 0x8a, 0x13" /* mov (%rbx), %dl */, "b"(WINDOW));
+	report_delivered("page_fault", WARM_UP + SAMPLES);
+}
+
+/* False if the handler did not run in time. */
+static bool wait_for(uint64_t count)
+{
+	for (unsigned looks = 0; looks < DEADLINE_LOOKS; looks++) {
+		if (latency_count == count)
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+static void to_self(const char *name, uint32_t destination, uint32_t command)
+{
+	uint64_t end = rdtsc() + BUDGET_TICKS;
+	unsigned i;
+
+	latency_count = 0;
+	for (i = 0; more(i, end); i++) {
+		uint64_t before = rdtsc();
+
+		apic_icr(destination, command);
+		if (!wait_for(i + 1)) {
+			check(false, "%s number %u did not arrive", name, i + 1);
+			return;
+		}
+		samples[i] = latency_entered - before;
+	}
+	report_delivered(name, i);
+}
+
+CASE(self_ipi, CPL0, RULE, "")
+{
+	apic_enable(0);
+	gate_set_handler(VECTOR_IPI, latency_interrupt);
+	asm volatile("sti" : : : "memory");
+	to_self("self_ipi", 0, ICR_SELF | ICR_FIXED | VECTOR_IPI);
+	asm volatile("cli" : : : "memory");
+}
+
+CASE(nmi, CPL0, RULE, "")
+{
+	apic_enable(0);
+	gate_set_handler(VECTOR_NMI, latency_nmi);
+	to_self("nmi", apic_id(), ICR_NMI);
+}
+
+static volatile bool stop;
+
+static void spin(void *argument)
+{
+	(void)argument;
+	asm volatile("sti" : : : "memory");
+	while (!stop)
+		cpu_relax();
+	asm volatile("cli" : : : "memory");
+}
+
+static void sleep(void *argument)
+{
+	(void)argument;
+	while (!stop)
+		asm volatile("sti; hlt; cli" : : : "memory");
+}
+
+/* Long enough that the other CPU is in its loop or asleep again. */
+static void settle(void)
+{
+	for (unsigned i = 0; i < 200; i++)
+		cpu_relax();
+}
+
+static void to_other(const char *name, void (*loop)(void *argument))
+{
+	uint32_t other = percpu[1].apic_id;
+	uint64_t end = rdtsc() + BUDGET_TICKS;
+	bool arrived = true;
+	unsigned i;
+
+	apic_enable(0);
+	gate_set_handler(VECTOR_IPI, latency_interrupt);
+	latency_count = 0;
+	stop = false;
+	cpu_start_work(1, loop, NULL);
+	for (i = 0; arrived && more(i, end); i++) {
+		uint64_t before;
+
+		settle();
+		before = rdtsc();
+		apic_icr(other, ICR_FIXED | VECTOR_IPI);
+		arrived = wait_for(i + 1);
+		samples[i] = rdtsc() - before;
+	}
+	check(arrived, "%s number %u did not arrive", name, i);
+	if (arrived)
+		report_delivered(name, i);
+	stop = true;
+	apic_icr(other, ICR_FIXED | VECTOR_IPI);
+	check(cpu_wait(1), "CPU 1 did not come back within the deadline");
+}
+
+CASE_NEEDS("cpus=2", ipi_running, CPL0, RULE, "")
+{
+	to_other("ipi_running", spin);
+}
+
+CASE_NEEDS("cpus=2", ipi_halted, CPL0, RULE, "")
+{
+	to_other("ipi_halted", sleep);
+}
