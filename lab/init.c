@@ -4,6 +4,8 @@
  *
  *   run IMAGE CPUS WORDS…   run a guest; ends with message E
  *   cancel                  end the guest that runs
+ *   log TEXT                write into the kernel's log, as a warning of the kernel's would be
+ *   sysrq C                 what the magic SysRq key does with C
  *   off                     switch the machine off
  */
 #define _GNU_SOURCE
@@ -134,8 +136,11 @@ static void report_cpu(char *report, size_t size)
 static void hello(char *report, size_t size)
 {
 	struct utsname name;
+	char taint[32];
 
 	uname(&name);
+	read_text("/proc/sys/kernel/tainted", taint, sizeof(taint));
+	snprintf(report + strlen(report), size - strlen(report), "tainted=%s\n", taint);
 	snprintf(report + strlen(report), size - strlen(report), "kernel=%s %s\n", name.release,
 		 name.version);
 	report_cpu(report, size);
@@ -147,6 +152,16 @@ static void hello(char *report, size_t size)
 	report_parameters("kvm_intel", report, size);
 	put(MESSAGE_MAGIC, strlen(MESSAGE_MAGIC));
 	message('H', report, strlen(report));
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		messagef('R', "%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 static pid_t start(const char *order)
@@ -207,6 +222,10 @@ static void obey(const char *order, pid_t *child)
 	} else if (!strcmp(order, "cancel")) {
 		if (*child)
 			kill(*child, SIGTERM);
+	} else if (!strncmp(order, "log ", 4)) {
+		write_text("/dev/kmsg", order + 4);
+	} else if (!strncmp(order, "sysrq ", 6)) {
+		write_text("/proc/sysrq-trigger", order + 6);
 	} else if (!*child) {
 		*child = start(order);
 		if (!*child)

@@ -138,7 +138,7 @@ class LabBoot:
         """The guest is gone, the host is there."""
         self.stream.end()
         self.reason = self._judge(self._said or "it said no reason")
-        if self._tainted not in ("0", self.machine.tainted(self._host)) and not self._troubled:
+        if self._tainted != self._host.facts["tainted"] and not self._troubled:
             point = self.stream.results[-1] if self.stream.results else self.stream.pending
             point.trouble = f"the host's kernel is tainted: {self._tainted}"
             self._troubled = True

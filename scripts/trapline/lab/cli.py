@@ -8,13 +8,16 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import deb, debian, kmod, store
+from . import bisect, deb, debian, kmod, store
 
 _EPILOG = """\
 examples:
   scripts/lab add 6.1 --debian bookworm         machines lab-6.1 and lab-6.1-intel
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
   ./run_tests.sh --machine lab-6.1
+  scripts/lab bisect int3/int3_overlap --from 6.12.40 --to 6.12 --debian bookworm-backports,trixie
+  git bisect run sh -c 'make -j8 bzImage modules || exit 125
+      scripts/lab try int3/int3_overlap --kernel arch/x86/boot/bzImage --modules .'
 """
 
 
@@ -54,6 +57,25 @@ def parser():
 
     update = commands.add_parser("update", help="fetch newer packages of Debian's kernels")
     update.add_argument("names", nargs="*", metavar="NAME", help="default: all from Debian")
+
+    search = commands.add_parser("bisect", help="find the kernel that a case's verdict changed in")
+    search.add_argument("case", metavar="CASE", help="GUEST/CASE or GUEST/CASE:ENVIRONMENT")
+    search.add_argument("--from", dest="first", required=True, metavar="V")
+    search.add_argument("--to", dest="last", required=True, metavar="V",
+                        help="a version; 6.1 means all of 6.1")
+    search.add_argument("--debian", metavar="SUITE,…",
+                        help="also every kernel of these suites, fetched when needed")
+    search.add_argument("--flavour", default="cloud-amd64", metavar="F")
+    search.add_argument("--intel", action="store_true", help="kvm_intel instead of kvm_amd")
+    search.add_argument("--params", nargs="+", default=[], metavar="P=V",
+                        help="parameters of the KVM modules")
+
+    attempt = commands.add_parser("try", help="run one case on a kernel just built: exit status 0 "
+                                  "good, 1 bad, 125 cannot tell, for git bisect run")
+    attempt.add_argument("case", metavar="CASE")
+    attempt.add_argument("--kernel", metavar="FILE", required=True)
+    attempt.add_argument("--modules", metavar="DIR", required=True)
+    attempt.add_argument("--intel", action="store_true")
     return p
 
 
@@ -97,19 +119,22 @@ def _add(options):
             kernel = _unpack(options.name, options.deb, ", ".join(
                 os.path.basename(p) for p in options.deb))
         else:
-            kernel = _add_built(options)
+            kernel = _add_built(options.name, options)
     if kernel:
         print(f"lab-{kernel.name}: Linux {kernel.version} ({kernel.release}), "
               f"{', '.join(m for m in store.MODULES if m in kernel.modules)}")
     return 0
 
 
-def _add_debian(name, options):
+def _add_debian(name, options, quiet=False):
+    """Kernel `name` from Debian. `quiet`: the package lists are new, and what is fetched need not be
+    told."""
     debian.configure(options.debian, options.mirror, keyring=options.keyring)
-    print(f"package lists of {options.debian}: some 10 MB", flush=True)
-    debian.update()
+    if not quiet:
+        print(f"package lists of {options.debian}: some 10 MB", flush=True)
+        debian.update()
     stanzas = debian.choose(options.version or name, options.flavour)
-    for stanza in stanzas:
+    for stanza in stanzas if not quiet else ():
         print(f"{stanza['Package']} {stanza['Version']}: {size(stanza['Size'])} to fetch, of "
               "which some 15 MB are kept", flush=True)
     if options.dry_run:
@@ -122,7 +147,7 @@ def _add_debian(name, options):
     if old and old.debian.get("packages") == versions:
         print(f"{name} is up to date")
         return old
-    paths = debian.download(stanzas)
+    paths = debian.download(stanzas, quiet)
     kernel = _unpack(name, paths, f"Debian {options.debian}", {
         "suite": options.debian, "flavour": options.flavour, "packages": versions,
         "version": options.version or name, "mirror": options.mirror,
@@ -147,7 +172,7 @@ def _unpack(name, paths, source, debian_facts=None):
     return _store(name, vmlinuz, release, modules, source, debian_facts)
 
 
-def _add_built(options):
+def _add_built(name, options):
     modules, found = {}, {}
     for folder, _, files in os.walk(options.modules):
         for file in files:
@@ -165,7 +190,7 @@ def _add_built(options):
             vmlinuz = file.read()
     except OSError as error:
         raise UsageError(f"{options.kernel}: {error.strerror}") from None
-    return _store(options.name, vmlinuz, "", modules, os.path.abspath(options.kernel))
+    return _store(name, vmlinuz, "", modules, os.path.abspath(options.kernel))
 
 
 def _store(name, vmlinuz, release, modules, source, debian_facts=None):
@@ -248,3 +273,19 @@ def _update(options):
                 debian=facts["suite"], flavour=facts["flavour"], version=facts["version"],
                 mirror=facts["mirror"], keyring=facts["keyring"], dry_run=False))
             print(f"lab-{name}: Linux {store.load(name).version}")
+
+
+def _bisect(options):
+    def add(name, version, suite):
+        with store.locked():
+            _add_debian(name, argparse.Namespace(
+                debian=suite, flavour=options.flavour, version=version, mirror=None, keyring=None,
+                dry_run=False), quiet=True)
+    return bisect.command(options, add)
+
+
+def _try(options):
+    def add_built(name):
+        with store.locked():
+            _add_built(name, options)
+    return bisect.attempt(options, add_built)

@@ -143,6 +143,11 @@ def version_key(version):
             for part in re.findall(r"~|\d+|[a-z]+", version)]
 
 
+def upstream(version):
+    """"6.1.137" of "6.1.137-1~deb11u1"."""
+    return re.match(r"[\d.]*", version)[0].rstrip(".")
+
+
 def choose(version, flavour):
     """The newest kernel package whose version begins with `version`, with what it needs."""
     every = kernel_packages(flavour)
@@ -160,13 +165,13 @@ def choose(version, flavour):
     return [image, *(s for s in rest if s)]
 
 
-def download(stanzas):
+def download(stanzas, quiet=False):
     """Paths of the packages, fetched where they are not there yet."""
     folder = os.path.join(store.root(), "debs")
     os.makedirs(folder, exist_ok=True)
     wanted = [f"{s['Package']}={s['Version']}" for s in stanzas]
     # It keeps a partial file and goes on from there, and keeps a whole one if its hash is right.
-    done = _apt("apt-get", "-q", "download", *wanted, quiet=False, cwd=folder)
+    done = _apt("apt-get", "-q", "download", *wanted, quiet=quiet, cwd=folder)
     if done.returncode:
         raise UsageError("apt-get download failed; run the same command again to go on")
     paths = []

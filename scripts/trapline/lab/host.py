@@ -45,18 +45,17 @@ class Launch:
 class Host:
     """One emulator with a lab kernel in it.
 
-        facts       what init said when it was ready: {"kernel", "cpu", "params", "error"}; None
-                    before
+        facts       what init said when it was ready: {"kernel", "cpu", "params", "error", "tainted"};
+                    None before
         log         lines of the kernel's console
         dead        why there is no process any more, or None
     """
 
-    def __init__(self, launch, folder=None):
-        """Starts it; OSError if that fails. `folder` is removed with it."""
+    def __init__(self, launch):
+        """Starts it; OSError if that fails."""
         self.facts = None
         self.log = []
         self.dead = None
-        self._folder = folder
         self._console = launch.console
         self._line = b""
         self._data = b""
@@ -69,7 +68,6 @@ class Host:
                 preexec_fn=contain(os.getpid(), launch.private_network))
         except BaseException:
             os.close(launch.console)
-            self._clean()
             raise
         finally:
             for fd in launch.fds:
@@ -127,7 +125,6 @@ class Host:
         self._process.wait()
         for fd in list(self._open):
             self._drop(fd)
-        self._clean()
         if self.dead is None:
             self.dead = "ended"
 
@@ -138,11 +135,6 @@ class Host:
         return printable(lines[-1].encode(), 160) if lines else "nothing was said"
 
     # Its parts
-
-    def _clean(self):
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
 
     def _read(self, fd):
         try:
@@ -197,7 +189,7 @@ class Host:
 
     @staticmethod
     def _hello(text):
-        facts = {"kernel": "", "cpu": "", "params": {}, "error": ""}
+        facts = {"kernel": "", "cpu": "", "params": {}, "error": "", "tainted": ""}
         for line in text.splitlines():
             key, _, value = line.partition("=")
             if key == "param":
@@ -220,7 +212,6 @@ class Host:
             self._errors = (self._errors + more)[-_KEPT_ERRORS:]
         for fd in list(self._open):
             self._drop(fd)
-        self._clean()
         self.dead = f"exit status {self._process.returncode}"
         return said + [("X", b"")]
 

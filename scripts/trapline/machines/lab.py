@@ -37,7 +37,6 @@ class LabMachine(Machine):
         self._kernel = None
         self._idle = []             # Hosts
         self._facts = None
-        self._tainted = {}          # Host: what it was when it came up
         self._images = {}           # what was packed: path → (size, time)
         self.params = {}
         if variant:
@@ -115,13 +114,7 @@ class LabMachine(Machine):
                 os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(".rom"))}
             self._initramfs = image.initramfs(self.kernel, self.vendor, self.params,
                                               os.path.join(_ROOT, INIT), self._images)
-        folder = None
-        launch = self._launch(self._initramfs)
-        return Host(launch, folder)
-
-    def tainted(self, host):
-        """What the host's kernel says of itself when nothing has happened yet."""
-        return "0"
+        return Host(self._launch(self._initramfs))
 
     def release(self, host, good):
         """A guest on `host` is over."""
