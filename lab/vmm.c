@@ -39,9 +39,15 @@ enum slot { SLOT_LOW, SLOT_PAM, SLOT_HIGH, SLOT_ROM };
 #define ARGUMENTS_BYTES 4096
 
 #define COM1 0x3f8
-#define COM1_STATUS (COM1 + 5)
-#define STATUS_EMPTY_AND_IDLE 0x60
-#define LINE_DIVISOR 0x80
+#define COM1_IRQ 4
+enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR };
+#define IER_NOTHING_TO_SEND 0x02
+#define IIR_NOTHING_TO_SEND 0x02
+#define IIR_NONE 0x01
+#define LCR_DIVISOR 0x80
+#define MCR_LINE_OUT 0x08
+#define LSR_EMPTY_AND_IDLE 0x60
+#define MSR_SOMEBODY_THERE 0xb0
 #define EXIT_PORT 0xf4
 #define PCI_ADDRESS 0xcf8
 #define PCI_DATA 0xcfc
@@ -58,6 +64,7 @@ static struct kvm_cpuid2 *cpuid;
 static char output[1024];
 static size_t output_used;
 static uint8_t uart[8];
+static bool sent, line; /* "nothing to send" waits to be read; IRQ 4 as KVM knows it */
 
 static uint32_t pci_address;
 /* Intel 440FX: vendor, device, and class "host bridge". */
@@ -117,28 +124,52 @@ static void set_pam_slot(bool there)
 
 /* -- Devices. ------------------------------------------------------------------------------------ */
 
+static void uart_line(void)
+{
+	bool raised =
+		sent && (uart[UART_IER] & IER_NOTHING_TO_SEND) && (uart[UART_MCR] & MCR_LINE_OUT);
+	struct kvm_irq_level level = {.irq = COM1_IRQ, .level = raised};
+
+	if (raised != line)
+		must("KVM_IRQ_LINE", ioctl(vm, KVM_IRQ_LINE, &level));
+	line = raised;
+}
+
 static void uart_write(unsigned reg, uint8_t value)
 {
-	if (reg == 0 && !(uart[3] & LINE_DIVISOR)) {
+	if (reg <= UART_IER && uart[UART_LCR] & LCR_DIVISOR)
+		return;
+	if (reg == UART_DATA) {
 		output[output_used++] = value;
 		if (value == '\n' || output_used == sizeof(output))
 			flush();
-		return;
+		sent = true;
+	} else {
+		/* Whoever begins to ask for it is told at once: there is never anything to send. */
+		if (reg == UART_IER && value & ~uart[UART_IER] & IER_NOTHING_TO_SEND)
+			sent = true;
+		uart[reg] = value;
 	}
-	uart[reg] = value;
+	uart_line();
 }
 
 static uint8_t uart_read(unsigned reg)
 {
 	switch (reg) {
-	case 2:
-		return 0x01; /* no interrupt is pending */
-	case 5:
-		return STATUS_EMPTY_AND_IDLE;
-	case 6:
-		return 0xb0; /* somebody listens */
+	case UART_DATA:
+		return 0;
+	case UART_IIR:
+		if (!line)
+			return IIR_NONE;
+		sent = false;
+		uart_line();
+		return IIR_NOTHING_TO_SEND;
+	case UART_LSR:
+		return LSR_EMPTY_AND_IDLE;
+	case UART_MSR:
+		return MSR_SOMEBODY_THERE;
 	default:
-		return reg ? uart[reg] : 0;
+		return uart[reg];
 	}
 }
 

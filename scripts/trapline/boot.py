@@ -51,6 +51,7 @@ class Boot:
                     finish() and after a good end
         hung        whether the reason is time
         broke       whether the machine itself failed, so that the guest was not judged
+        blocked     whether the reason is what the machine stands on (lab)
     """
 
     def __init__(self, machine, command, names, timeout):
@@ -58,7 +59,7 @@ class Boot:
         self.machine = machine
         self.stream = ktap.Stream(names)
         self.reason = None
-        self.hung = self.broke = False
+        self.hung = self.broke = self.blocked = False
         self.started = time.monotonic()
         self._timeout = timeout
         self._deadline = self.started + timeout

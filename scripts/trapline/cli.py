@@ -172,7 +172,7 @@ def _main(argv):
     settings = _config_mak(os.path.join(root, "config.mak"))
     tools = Tools(options.qemu or settings.get("QEMU") or Tools.qemu,
                   options.bochs or settings.get("BOCHS") or Tools.bochs, cache, build,
-                  _model_bugs(options.bug))
+                  _model_bugs(options.bug), qemu_is_default=not options.qemu)
     config_path = os.path.abspath(options.config or os.path.join(root, "unittests.cfg"))
 
     if options.machine == "list":

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .ktap import Said
 from .machines.base import Order
 from .select import Target
-from .verdicts import BAD, SKIP, Result, blocked, judge
+from .verdicts import BAD, BLOCKED, SKIP, Result, confirm, judge
 
 ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
 ARGS_SIZE = 4096
@@ -260,8 +260,8 @@ class Scheduler:
             said = stream.results[i] if complete else stream.pending
             if not complete:
                 stream.pending = Said()
-            self._emit(targets[i], said, now - running.last, crash=reason, dump=dump,
-                       broke=boot.broke)
+            self._emit(targets[i], said, now - running.last, blocked=boot.blocked, crash=reason,
+                       dump=dump, broke=boot.broke)
             # One death, told once.
             running.last, dump = now, []
             reason = f"the guest had no plan: see {targets[done].id}"
@@ -283,14 +283,16 @@ class Scheduler:
         symbols = self._symbols[image.elf]
         return symbols.annotate(reason), [symbols.annotate(line) for line in panic]
 
-    def _emit(self, target, said, seconds, **more):
+    def _emit(self, target, said, seconds, blocked=False, **more):
         if target in self._doubts:
             result = self._doubts.pop(target)
-            blocked(result, judge(target, said, seconds, **more))
+            confirm(result, judge(target, said, seconds, **more))
             self._on_result(result)
             return
         result = judge(target, said, seconds, expectations=self._expectations, **more)
         below = target.machine.underneath
+        if blocked and result.verdict in BAD:
+            result.verdict = BLOCKED
         if below and result.verdict in BAD and not said.trouble:
             reason = target.section.unfit(below)
             if not reason:

@@ -81,7 +81,7 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
     return result
 
 
-def blocked(result, native):
+def confirm(result, native):
     """`result` is bad; `native` is of the same point on the machine underneath, which decides."""
     name = native.target.machine.name
     if native.verdict == FAIL:

@@ -20,7 +20,8 @@ _INNER_END = "---[ end trace"
 class LabBoot:
     """A guest running on `host`, or waiting for the host to be ready.
 
-    stream, reason, hung, started, alive, fds, deadline, ready, expired and close are as in boot.Boot.
+    stream, reason, hung, blocked, started, alive, fds, deadline, ready, expired and close are as in
+    boot.Boot.
     """
 
     def __init__(self, machine, host, order, names, timeout):
@@ -28,6 +29,7 @@ class LabBoot:
         self.stream = ktap.Stream(names)
         self.reason = None
         self.hung = False
+        self.blocked = False            # the reason is the emulator, not the kernel in it
         self.alive = True
         self.started = time.monotonic()
         self._host = host
@@ -150,6 +152,9 @@ class LabBoot:
         self.stream.end()
         host = self._host
         what = "the lab's kernel died"
+        if not self._panic() and host.returncode:
+            what = f"the emulator under the lab's kernel died ({host.dead})"
+            self.blocked = not self._cut
         if host.facts is None and not self._cut:
             what = f"the lab's emulator ended before the kernel was up ({host.dead})"
         self.reason = self._cut or f"{what}: {self._panic() or host.last_words()}"

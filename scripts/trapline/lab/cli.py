@@ -8,7 +8,7 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import bisect, deb, debian, kmod, store
+from . import bisect, deb, debian, emulator, kmod, store
 
 _EPILOG = """\
 examples:
@@ -48,6 +48,11 @@ def parser():
                      help="folder below which its modules lie: a build tree or /lib/modules/…")
     add.add_argument("-n", "--dry-run", action="store_true",
                      help="say what would be fetched, and stop")
+
+    qemu = commands.add_parser("qemu", help="fetch a newer QEMU for the lab, next to the system's")
+    qemu.add_argument("--debian", metavar="SUITE", required=True)
+    qemu.add_argument("-n", "--dry-run", action="store_true",
+                      help="say what would be fetched, and stop")
 
     commands.add_parser("list", help="show the kernels and their machines")
 
@@ -224,6 +229,13 @@ def _store(name, vmlinuz, release, modules, source, debian_facts=None):
             file.write(vmlinuz)
         store.save(folder, kernel)
     return kernel
+
+
+def _qemu(options):
+    with store.locked():
+        path = emulator.add(options.debian, lambda line: print(line, flush=True), options.dry_run)
+    if path:
+        print(f"the lab's machines use {path}")
 
 
 def _list(_options):

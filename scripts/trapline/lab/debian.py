@@ -88,6 +88,7 @@ Dir::Etc::preferencesparts "{own}/parts";
 Dir::State "{own}/state";
 Dir::State::status "{own}/state/status";
 Dir::Cache "{own}/cache";
+Debug::NoLocking "true";
 APT::Architecture "amd64";
 APT::Architectures {{ "amd64"; }};
 APT::Sandbox::User "";
@@ -180,6 +181,27 @@ def download(stanzas, quiet=False):
         paths.append(os.path.join(folder, name))
         _verify(paths[-1], stanza)
     return paths
+
+
+def closure(package):
+    """(file name, bytes) of a package and all that it needs."""
+    done = _apt("apt-get", "install", "-y", "--no-install-recommends", "--print-uris", package)
+    return [(name, int(size)) for name, size in
+            re.findall(r"^'[^']+' (\S+) (\d+) ", done.stdout, re.M)]
+
+
+def fetch_closure(package):
+    """Paths of the same, fetched and verified; apt keeps what came before an interruption."""
+    done = _apt("apt-get", "-q", "install", "-y", "--no-install-recommends", "--download-only",
+                package)
+    if done.returncode:
+        raise UsageError("the download failed; run the same command again to go on: "
+                         + done.stderr.strip()[-200:])
+    folder = subprocess.run(
+        ["apt-config", "-c", os.path.join(_root(), "apt.conf"), "shell", "D",
+         "Dir::Cache::archives/d"], capture_output=True, text=True, check=True).stdout
+    folder = re.search(r"D='(.*)'", folder)[1]
+    return [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n.endswith(".deb")]
 
 
 def _verify(path, stanza):

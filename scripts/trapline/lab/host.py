@@ -56,6 +56,7 @@ class Host:
         self.facts = None
         self.log = []
         self.dead = None
+        self.returncode = None
         self._console = launch.console
         self._line = b""
         self._data = b""
@@ -130,8 +131,9 @@ class Host:
 
     def last_words(self):
         """The end of the log, or of stderr, for a sentence."""
-        lines = [line for line in self._errors.decode("utf-8", "replace").splitlines()
-                 if line.strip()] if not self.log else self.log
+        errors = [line for line in self._errors.decode("utf-8", "replace").splitlines()
+                  if line.strip()]
+        lines = errors or self.log
         return printable(lines[-1].encode(), 160) if lines else "nothing was said"
 
     # Its parts
@@ -212,7 +214,9 @@ class Host:
             self._errors = (self._errors + more)[-_KEPT_ERRORS:]
         for fd in list(self._open):
             self._drop(fd)
-        self.dead = f"exit status {self._process.returncode}"
+        self.returncode = self._process.returncode
+        self.dead = f"exit status {self.returncode}" if self.returncode >= 0 else \
+            signal.Signals(-self.returncode).name
         return said + [("X", b"")]
 
 

@@ -17,6 +17,7 @@ class Tools:
     cache: str | None = None
     build: str = "build"
     bugs: tuple = ()        # that the model is to have
+    qemu_is_default: bool = True        # nobody asked for this QEMU by name
 
 
 @dataclass
