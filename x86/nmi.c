@@ -90,15 +90,14 @@ static void give_it_time(void)
 
 SNIPPET(nmi, SEND WAIT_HERE);
 
-#define NMI_ROW(name, needs, environments, make_cold)           \
-	CASE_NEEDS(needs, name, environments, RULE_NMI,         \
-		   CATCHES("model-nmi-lost model-nmi-doubled")) \
-	{                                                       \
-		prepare_self_nmi();                             \
-		make_cold;                                      \
-		setup.leave_after = 0;                          \
-		expect("nmi@wait");                             \
-		run(nmi);                                       \
+#define NMI_ROW(name, needs, environments, make_cold)                                              \
+	CASE_NEEDS(needs, name, environments, RULE_NMI, CATCHES("model-nmi-lost model-nmi-twice")) \
+	{                                                                                          \
+		prepare_self_nmi();                                                                \
+		make_cold;                                                                         \
+		setup.leave_after = 0;                                                             \
+		expect("nmi@wait");                                                                \
+		run(nmi);                                                                          \
 	}
 
 NMI_ROW(warm, "", ALL_NATIVE, (void)0)
@@ -142,7 +141,7 @@ CASE(blocked_until_iret, ALL_NATIVE, RULE_BLOCKED,
 	try_blocked(1, "nmi@wait, nmi@wait");
 }
 
-CASE(one_is_kept, ALL_NATIVE, RULE_BLOCKED, CATCHES("model-nmi-doubled model-nmi-unblocked-early"))
+CASE(one_is_kept, ALL_NATIVE, RULE_BLOCKED, CATCHES("model-nmi-twice model-nmi-unblocked-early"))
 {
 	try_blocked(5, "nmi@wait, nmi@wait");
 }
@@ -302,7 +301,7 @@ CASE(popss_shadow, COMPAT, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 	try_shadow(&popss);
 }
 
-CASE(sti_shadow, ALL_NATIVE, RULE_STI, CATCHES("model-nmi-lost model-nmi-doubled"))
+CASE(sti_shadow, ALL_NATIVE, RULE_STI, CATCHES("model-nmi-lost model-nmi-twice"))
 {
 	prepare_self_nmi();
 	allow(AT_ONCE, "nmi@sent");

@@ -29,7 +29,7 @@
 
 #define VECTOR_UD 6
 #define PENDING 0x31
-#define WATCHDOG 0x32
+#define WATCHDOG 0x22 /* of lower priority than PENDING */
 
 #define RULE_STI \
 	"SDM 2B, STI-Set Interrupt Flag: where IF was 0, interrupts stay blocked until the instruction after STI is done"
@@ -166,9 +166,19 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define WHEN_popf EARLY
 #define WHEN_iret EARLY
 
-#define BUGS_LOST CATCHES("model-shadow-lost model-shadow-late model-skip-keeps-shadow")
-#define BUGS_INVENTED CATCHES("model-shadow-invented")
-#define BUGS_EITHER CATCHES("model-skip-keeps-shadow")
+/*
+ * What a cell catches. A shadow that is lost on an exit shows only where the instruction starts again
+ * (COLD); where it is skipped, one that is left standing does.
+ */
+#define BUGS_AFTER_PLAIN "model-shadow-late"
+#define BUGS_AFTER_SKIPPED "model-skip-keeps-shadow model-shadow-invented model-shadow-late"
+#define BUGS_AFTER_COLD "model-shadow-lost model-shadow-late"
+#define BUGS_EARLY_PLAIN "model-shadow-late"
+#define BUGS_EARLY_SKIPPED "model-shadow-late"
+#define BUGS_EARLY_COLD "model-shadow-late"
+#define BUGS_EITHER_PLAIN "model-shadow-late"
+#define BUGS_EITHER_SKIPPED "model-skip-keeps-shadow model-shadow-invented"
+#define BUGS_EITHER_COLD "model-shadow-late"
 
 #define TAIL(x) "mark before\n" x "\nmark after; nop; mark late; nop; mark later; nop"
 #define BOTH_CODES(name, x, text64, text32) SNIPPET_BOTH(name, text64 TAIL(x), text32 TAIL(x))
@@ -185,50 +195,50 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	CELL("", row, column, TEXT_##column, environments, rule, bugs)
 
 /* A row in all environments that it exists in. */
-#define ROW(row, environments, rule, bugs)                              \
-	EXITING_CELL(row, plain, environments, rule, bugs)              \
-	EXITING_CELL(row, cpuid, environments, rule, bugs)              \
-	EXITING_CELL(row, in, environments, rule, bugs)                 \
-	EXITING_CELL(row, out, environments, rule, bugs)                \
-	EXITING_CELL(row, mmio_read, environments, rule, bugs)          \
-	EXITING_CELL(row, mmio_write, environments, rule, bugs)         \
-	EXITING_CELL(row, cold_read, environments, rule, bugs)          \
-	EXITING_CELL(row, cold_write, environments, rule, bugs)         \
-	CELL("pam=1", row, cold_fetch, "nop", environments, rule, bugs) \
-	CELL("", row, int3, "int3", environments, rule, bugs)           \
-	CELL("", row, int_n, "int $0x21", environments, rule, bugs)     \
-	CELL("", row, fault, "ud2", environments, rule, bugs)
+#define ROW(row, when, environments, rule)                                            \
+	EXITING_CELL(row, plain, environments, rule, BUGS_##when##_PLAIN)             \
+	EXITING_CELL(row, cpuid, environments, rule, BUGS_##when##_SKIPPED)           \
+	EXITING_CELL(row, in, environments, rule, BUGS_##when##_SKIPPED)              \
+	EXITING_CELL(row, out, environments, rule, BUGS_##when##_SKIPPED)             \
+	EXITING_CELL(row, mmio_read, environments, rule, BUGS_##when##_SKIPPED)       \
+	EXITING_CELL(row, mmio_write, environments, rule, BUGS_##when##_SKIPPED)      \
+	EXITING_CELL(row, cold_read, environments, rule, BUGS_##when##_COLD)          \
+	EXITING_CELL(row, cold_write, environments, rule, BUGS_##when##_COLD)         \
+	CELL("pam=1", row, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD) \
+	CELL("", row, int3, "int3", environments, rule, BUGS_##when##_PLAIN)          \
+	CELL("", row, int_n, "int $0x21", environments, rule, BUGS_##when##_PLAIN)    \
+	CELL("", row, fault, "ud2", environments, rule, BUGS_##when##_PLAIN)
 
 /* Its columns that only CPL0 may run. */
-#define ROW_CPL0(row, rule, bugs)                  \
-	EXITING_CELL(row, rdmsr, CPL0, rule, bugs) \
-	EXITING_CELL(row, wrmsr, CPL0, rule, bugs) \
-	EXITING_CELL(row, cr8, CPL0, rule, bugs)
+#define ROW_CPL0(row, when, rule)                                   \
+	EXITING_CELL(row, rdmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
+	EXITING_CELL(row, wrmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
+	EXITING_CELL(row, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
 
-ROW(sti, ALL_NATIVE, RULE_STI, BUGS_LOST)
-ROW_CPL0(sti, RULE_STI, BUGS_LOST)
-ROW(sti_sti, ALL_NATIVE, RULE_STI_STI, BUGS_INVENTED)
-ROW_CPL0(sti_sti, RULE_STI_STI, BUGS_INVENTED)
-ROW(sti_movss, ALL_NATIVE, RULE_IN_A_ROW, BUGS_EITHER)
-ROW_CPL0(sti_movss, RULE_IN_A_ROW, BUGS_EITHER)
-ROW(sti_popss, COMPAT, RULE_IN_A_ROW, BUGS_EITHER)
-ROW(movss_sti, ALL_NATIVE, RULE_IN_A_ROW, BUGS_EITHER)
-ROW_CPL0(movss_sti, RULE_IN_A_ROW, BUGS_EITHER)
-ROW(popss_sti, COMPAT, RULE_IN_A_ROW, BUGS_EITHER)
-ROW(movss_popf, ALL_NATIVE, RULE_MOVSS, BUGS_INVENTED)
-ROW_CPL0(movss_popf, RULE_MOVSS, BUGS_INVENTED)
-ROW(popss_popf, COMPAT, RULE_MOVSS, BUGS_INVENTED)
-ROW(popf, ALL_NATIVE, RULE_NO_SHADOW, BUGS_INVENTED)
-ROW_CPL0(popf, RULE_NO_SHADOW, BUGS_INVENTED)
-ROW(iret, ALL_NATIVE, RULE_NO_SHADOW, BUGS_INVENTED)
-ROW_CPL0(iret, RULE_NO_SHADOW, BUGS_INVENTED)
+ROW(sti, AFTER, ALL_NATIVE, RULE_STI)
+ROW_CPL0(sti, AFTER, RULE_STI)
+ROW(sti_sti, EARLY, ALL_NATIVE, RULE_STI_STI)
+ROW_CPL0(sti_sti, EARLY, RULE_STI_STI)
+ROW(sti_movss, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
+ROW_CPL0(sti_movss, EITHER, RULE_IN_A_ROW)
+ROW(sti_popss, EITHER, COMPAT, RULE_IN_A_ROW)
+ROW(movss_sti, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
+ROW_CPL0(movss_sti, EITHER, RULE_IN_A_ROW)
+ROW(popss_sti, EITHER, COMPAT, RULE_IN_A_ROW)
+ROW(movss_popf, EARLY, ALL_NATIVE, RULE_MOVSS)
+ROW_CPL0(movss_popf, EARLY, RULE_MOVSS)
+ROW(popss_popf, EARLY, COMPAT, RULE_MOVSS)
+ROW(popf, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
+ROW_CPL0(popf, EARLY, RULE_NO_SHADOW)
+ROW(iret, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
+ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 
 /* -- STI;CLI: IF was never set at an instruction boundary without a shadow. ------------------------ */
 
 SNIPPET(sti_cli_sti, "sti; mark shadow; cli; mark cleared; nop; mark masked\n"
 		     "sti; mark again; nop; mark after; nop; mark late; nop");
 
-CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost"))
+CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost model-shadow-late"))
 {
 	prepare_row();
 	interrupt_pending(PENDING);
@@ -282,7 +292,7 @@ CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-hlt-sleeps"))
 
 SNIPPET(popf_hlt, ".byte 0x55; popf; mark before; hlt; mark after; nop");
 
-CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, BUGS_INVENTED)
+CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, CATCHES("model-shadow-late"))
 {
 	interrupt_pending(PENDING);
 	timer_start(WATCHDOG, WATCHDOG_TICKS);

@@ -22,7 +22,7 @@ void timer_start(unsigned vector, uint32_t count);
 void timer_stop(void);
 
 /* What a watchdog is set to: far beyond any snippet, well within the runner's limit. */
-#define WATCHDOG_TICKS 20000000
+#define WATCHDOG_TICKS 200000000
 
 /*
  * For state_restore, after a case that lost or repeated an interrupt: takes what is still pending
