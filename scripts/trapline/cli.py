@@ -100,6 +100,8 @@ def parser():
     add("--bochs", metavar="PATH", help="Bochs to use")
     add("--bug", action="append", default=[], metavar="ID",
         help="a bug that the model hypervisor is to have")
+    add("--prove", action="store_true",
+        help="give the model every bug it can have, and see that the cases catch them")
     add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
     add("-q", "--quiet", action="store_true", help="show only what is bad")
     # For the runner's own tests, and for guests of other trees.
@@ -198,6 +200,11 @@ def _main(argv):
     if options.explain:
         _explain(chosen, images, options.explain, bugs, root)
         return 0
+    if options.prove:
+        from . import prove
+
+        return prove.main(chosen, images, tools, options.jobs or len(os.sched_getaffinity(0)),
+                          bugs, options.json)
     machines = _machines(options.machine, tools, options.lab_params)
     before = _baseline(options, machines)
     gone = before and (lambda every: before.gone(every, chosen, machines,

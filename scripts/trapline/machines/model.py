@@ -41,36 +41,37 @@ class Model(Machine):
 
     def __init__(self, tools, inside=None):
         super().__init__(tools)
-        self.underneath = inside or Tcg(tools)
-        self.slowness = 2 * self.underneath.slowness
+        self.inside = inside or Tcg(tools)
+        self.underneath = self.inside
+        self.slowness = 2 * self.inside.slowness
         if inside is not None:
             self.name = f"{type(self).name}@{inside.name}"
 
     def probe(self):
-        reason = self.underneath.probe()
+        reason = self.inside.probe()
         if reason is None and not os.path.exists(self._image()):
             reason = f"{self._image()} is not built"
         return reason
 
     def version(self):
         bugs = f" with {' and '.join(self.tools.bugs)}" if self.tools.bugs else ""
-        return f"model hypervisor{bugs} on {self.underneath.version()}"
+        return f"model hypervisor{bugs} on {self.inside.version()}"
 
     def number(self):
-        return self.underneath.number()
+        return self.inside.number()
 
     def command(self, order):
-        return self.underneath.command(
+        return self.inside.command(
             Order(self._compose(order.rom), 1, order.qemu_params, memory=MEMORY))
 
     def shown(self, rom, cpus, qemu_params=()):
-        return self.underneath.shown(f"{rom}+{self._image()}", 1, qemu_params)
+        return self.inside.shown(f"{rom}+{self._image()}", 1, qemu_params)
 
     def program(self):
-        return self.underneath.program()
+        return self.inside.program()
 
     def ended(self, status, errors):
-        return self.underneath.ended(status, errors)
+        return self.inside.ended(status, errors)
 
     def words(self):
         """What the model is told besides where its payload lies."""
