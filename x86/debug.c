@@ -169,7 +169,7 @@ CASE(tf_sti, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg xs
 	run(step_sti);
 }
 
-CASE(tf_sti_pending, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg"))
+CASE(tf_sti_pending, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
 {
 	step();
 	setup.shown_flags = SHOW_IF;
@@ -191,7 +191,7 @@ CASE(tf_sti_pending_cpuid, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf model-st
 
 SNIPPET(step_popf_if, ".byte 0x55; mark insn; popf; mark after; nop");
 
-CASE(tf_popf_if_pending, ALL_NATIVE, RULE_PRIORITY, CATCHES("model-step-lost"))
+CASE(tf_popf_if_pending, ALL_NATIVE, RULE_PRIORITY, CATCHES("tcg-intr-rf model-step-lost"))
 {
 	step();
 	setup.shown_flags = SHOW_IF;
@@ -225,7 +225,7 @@ SNIPPET(step_hlt, "mark insn; hlt; mark after; nop");
 SNIPPET(step_sti_hlt, "mark insn; sti; mark first; hlt; mark after; nop");
 
 /* The watchdog shows a HLT that slept through its trap. */
-CASE(tf_hlt, CPL0, RULE_TF_HLT, CATCHES("tcg-hlt-tf model-hlt-sleeps"))
+CASE(tf_hlt, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-hlt-tf model-hlt-sleeps"))
 {
 	step();
 	setup.shown_flags = SHOW_IF;
@@ -239,7 +239,7 @@ CASE(tf_hlt, CPL0, RULE_TF_HLT, CATCHES("tcg-hlt-tf model-hlt-sleeps"))
 	timer_stop();
 }
 
-CASE(tf_sti_hlt_pending, CPL0, RULE_TF_HLT, CATCHES("tcg-sti-tf tcg-hlt-tf"))
+CASE(tf_sti_hlt_pending, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tcg-hlt-tf"))
 {
 	step();
 	setup.shown_flags = SHOW_IF;
@@ -482,7 +482,8 @@ CASE(tf_iret, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"))
 #define MEMORY ((uint64_t)memory)
 #define MEMORY_TO (MEMORY + 32)
 #define REP_3 "#DB[BS]@insn{TF,RF}, #DB[BS]@insn{TF,RF}, #DB[BS]@after{TF}"
-#define BUGS_REP CATCHES("xen-emul-tf model-step-lost model-db-twice")
+#define BUGS_REP \
+	CATCHES("tcg-rep-extra-step tcg-rep-rf bochs-rep-trap-rf xen-emul-tf model-step-lost model-db-twice")
 
 STRING_ROW(movsb, "movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", "")
 STRING_ROW(rep_movsb_0, "rep movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
@@ -490,7 +491,8 @@ STRING_ROW(rep_movsb_1, "rep movsb", 1, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", 
 STRING_ROW(rep_movsb_3, "rep movsb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
 STRING_ROW(rep_stosb_3, "rep stosb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
 STRING_ROW(insb, "insb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
-STRING_ROW(outsb, "outsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
+STRING_ROW(outsb, "outsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}",
+	   CATCHES("kvm-outs-tf model-step-lost"))
 STRING_ROW(rep_insb_3, "rep insb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
 STRING_ROW(rep_outsb_3, "rep outsb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
 STRING_ROW(movsl_from_mmio, "movsl", 0, IOAPIC_INDEX, MEMORY_TO, "#DB[BS]@after{TF}",
@@ -604,7 +606,7 @@ static void try_syscall(uint64_t mask, const char *trace)
 	wrmsr(MSR_SFMASK, 0);
 }
 
-CASE(tf_syscall_masked, USER, RULE_SYSCALL, CATCHES("cve-2017-7518"))
+CASE(tf_syscall_masked, USER, RULE_SYSCALL, CATCHES("bochs-syscall-tf cve-2017-7518"))
 {
 	try_syscall(X86_EFLAGS_TF, "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
 }
@@ -671,7 +673,7 @@ CASE(gd_read_dr7, CPL0, RULE_GD, CATCHES("tcg-dr7-gd"))
 	check(!(setup.result.rax & DR7_GD), "DR7 is %#lx after the fault", setup.result.rax);
 }
 
-CASE(gd_tf, CPL0, RULE_GD, CATCHES("tcg-dr7-gd"))
+CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd"))
 {
 	step();
 	allow("SDM 3B, Instruction-Breakpoint Exception Condition: RF is set in the frame of any fault but an instruction breakpoint",
@@ -808,7 +810,8 @@ CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("tcg-rf"))
 	run(step_load);
 }
 
-CASE(code_breakpoint_rep, ALL_NATIVE, RULE_CODE, CATCHES("model-rf-ignored"))
+CASE(code_breakpoint_rep, ALL_NATIVE, RULE_CODE,
+     CATCHES("tcg-rep-code-breakpoint model-rf-ignored"))
 {
 	static uint8_t memory[64];
 
@@ -901,7 +904,8 @@ DATA_ROW(inside_8, store_byte, BREAK_WRITE, 16, 8, 23, "#DB[B0]@after")
 DATA_ROW(behind_8, store_byte, BREAK_WRITE, 16, 8, 24, "(none)")
 DATA_ROW(inside_2, store_byte, BREAK_ACCESS, 18, 2, 19, "#DB[B0]@after")
 
-CASE(data_tf, ALL_NATIVE, RULE_DATA_TF, CATCHES("model-data-breakpoint-lost model-db-twice"))
+CASE(data_tf, ALL_NATIVE, RULE_DATA_TF,
+     CATCHES("tcg-data-tf model-data-breakpoint-lost model-db-twice"))
 {
 	step();
 	watch(0, 16, BREAK_WRITE, 4);
@@ -910,7 +914,8 @@ CASE(data_tf, ALL_NATIVE, RULE_DATA_TF, CATCHES("model-data-breakpoint-lost mode
 	run(store);
 }
 
-CASE(data_two_at_once, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
+CASE(data_two_at_once, ALL_NATIVE, RULE_DATA,
+     CATCHES("tcg-two-watchpoints model-data-breakpoint-lost"))
 {
 	setup.regs.rsi = (uint64_t)watched;
 	watch(1, 0, BREAK_ACCESS, 1);
@@ -918,7 +923,8 @@ CASE(data_two_at_once, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-los
 	try_access(&copy, 32, "#DB[B1,B3]@after");
 }
 
-CASE(data_rep, ALL_NATIVE, RULE_DATA_REP, CATCHES("model-data-breakpoint-lost"))
+CASE(data_rep, ALL_NATIVE, RULE_DATA_REP,
+     CATCHES("tcg-rep-rf bochs-rep-trap-rf model-data-breakpoint-lost"))
 {
 	setup.regs.rsi = (uint64_t)watched;
 	setup.regs.rcx = 3;
@@ -957,7 +963,7 @@ CASE(data_cold, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
 	run(store);
 }
 
-CASE(data_mmio, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
+CASE(data_mmio, ALL_NATIVE, RULE_DATA, CATCHES("kvm-mmio-data-breakpoint"))
 {
 	setup.shown_flags = X86_EFLAGS_RF;
 	exiting_prepare(&exiting_mmio_write);
@@ -980,23 +986,23 @@ CASE(data_fault, ALL_NATIVE,
 	run(store);
 }
 
-#define IO_ROW(name, text, port, trace)                                             \
-	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop");       \
-	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES("model-io-breakpoint-lost")) \
-	{                                                                           \
-		uint64_t cr4 = read_cr4();                                          \
-                                                                                    \
-		step();                                                             \
-		setup.rflags &= ~X86_EFLAGS_TF;                                     \
-		setup.regs.rdx = SCRATCH_PORT;                                      \
-		setup.regs.rsi = setup.regs.rdi = (uint64_t)watched;                \
-		setup.regs.rcx = 2;                                                 \
-		write_cr4(cr4 | X86_CR4_DE);                                        \
-		breakpoint_set(0, port, BREAK_IO, 1);                               \
-		expect(trace);                                                      \
-		run(io_##name##_snippet);                                           \
-		breakpoints_clear();                                                \
-		write_cr4(cr4);                                                     \
+#define IO_ROW(name, text, port, trace)                                                            \
+	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop");                      \
+	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES("kvm-io-breakpoint tcg-rep-io-breakpoint")) \
+	{                                                                                          \
+		uint64_t cr4 = read_cr4();                                                         \
+                                                                                                   \
+		step();                                                                            \
+		setup.rflags &= ~X86_EFLAGS_TF;                                                    \
+		setup.regs.rdx = SCRATCH_PORT;                                                     \
+		setup.regs.rsi = setup.regs.rdi = (uint64_t)watched;                               \
+		setup.regs.rcx = 2;                                                                \
+		write_cr4(cr4 | X86_CR4_DE);                                                       \
+		breakpoint_set(0, port, BREAK_IO, 1);                                              \
+		expect(trace);                                                                     \
+		run(io_##name##_snippet);                                                          \
+		breakpoints_clear();                                                               \
+		write_cr4(cr4);                                                                    \
 	}
 
 IO_ROW(in, "in %dx, %al", SCRATCH_PORT, "#DB[B0]@after")
@@ -1040,7 +1046,8 @@ static void arm_movss(void)
 	}
 
 #define BUGS_ARMED CATCHES("tcg-movss-watchpoint cve-2018-1087")
-#define BUGS_ARMED_INT CATCHES("tcg-movss-watchpoint cve-2018-1087 cve-2018-8897")
+#define BUGS_ARMED_INT \
+	CATCHES("bochs-armed-movss-int tcg-movss-watchpoint cve-2018-1087 cve-2018-8897")
 
 ARMED_ROW(plain, "nop", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(cpuid, "cpuid", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)

@@ -227,7 +227,8 @@ static enum action spoil_iret(const struct event *event, struct trap_frame *fram
 	return RESUME;
 }
 
-CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET, CATCHES("model-nmi-stays-blocked"))
+CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
+     CATCHES("kvm-svm-nmi-faulting-iret model-nmi-stays-blocked"))
 {
 	prepare_self_nmi();
 	nmis = 0;
