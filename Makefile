@@ -80,6 +80,7 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 include scripts/make/model.mk
+include scripts/make/efi.mk
 include scripts/make/check.mk
 include scripts/make/lab.mk
 include scripts/make/bench.mk

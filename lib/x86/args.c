@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define PVH_MAGIC 0x336ec578
+#define EFI_MAGIC 0x20494645 /* "EFI " (boot/efi.S) */
 
 struct args args = {.seed = 1};
 
@@ -83,6 +84,8 @@ void args_parse(unsigned long start_info)
 	const struct pvh_start_info *info = (const void *)start_info;
 
 	parse_text((const char *)block.text);
+	if (info && info->magic == EFI_MAGIC)
+		container = "efi";
 	if (!info || info->magic != PVH_MAGIC)
 		return;
 	container = "pvh";

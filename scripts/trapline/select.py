@@ -68,6 +68,9 @@ def targets(chosen, images, machines, words, expression, more=None):
     if more:
         every += more(every)
     found = every
+    if not words and expression is None:
+        found = [t for t in every if not t.machine.usual
+                 or any(_named(t, word) for word in t.machine.usual)]
     if any("/" in word for word in words):
         for word in words:
             if "/" in word and not any(_named(t, word) for t in every):

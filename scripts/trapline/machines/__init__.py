@@ -9,7 +9,7 @@ import importlib
 
 from ..errors import UsageError, unknown
 
-_MODULES = ("qemu", "bochs", "model", "lab")
+_MODULES = ("qemu", "bochs", "model", "lab", "ovmf")
 
 
 class _Registry:

@@ -66,6 +66,7 @@ class Machine:
     max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
+    usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all
     slowness = 1.0          # factor on every timeout
 
     def __init__(self, tools):
