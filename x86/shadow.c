@@ -155,17 +155,6 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define CODE_popf PUSH_FLAGS "popf\n", PUSH_FLAGS "popf\n"
 #define CODE_iret IRET64, IRET32
 
-#define WHEN_sti AFTER
-#define WHEN_sti_sti EARLY
-#define WHEN_sti_movss EITHER
-#define WHEN_sti_popss EITHER
-#define WHEN_movss_sti EITHER
-#define WHEN_popss_sti EITHER
-#define WHEN_movss_popf EARLY
-#define WHEN_popss_popf EARLY
-#define WHEN_popf EARLY
-#define WHEN_iret EARLY
-
 /*
  * What a cell catches. A shadow that is lost on an exit shows only where the instruction starts again
  * (COLD); where it is skipped, one that is left standing does.
@@ -184,36 +173,36 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define BOTH_CODES(name, x, text64, text32) SNIPPET_BOTH(name, text64 TAIL(x), text32 TAIL(x))
 #define BOTH_CODES_(...) BOTH_CODES(__VA_ARGS__)
 
-#define CELL(needs, row, column, x, environments, rule, bugs)                 \
-	BOTH_CODES_(row##_then_##column, x, CODE_##row);                      \
-	CASE_NEEDS(needs, row##_##column, environments, rule, bugs)           \
-	{                                                                     \
-		try_cell(&row##_then_##column, &column_##column, WHEN_##row); \
+#define CELL(needs, row, when, column, x, environments, rule, bugs)     \
+	BOTH_CODES_(row##_then_##column, x, CODE_##row);                \
+	CASE_NEEDS(needs, row##_##column, environments, rule, bugs)     \
+	{                                                               \
+		try_cell(&row##_then_##column, &column_##column, when); \
 	}
 
-#define EXITING_CELL(row, column, environments, rule, bugs) \
-	CELL("", row, column, TEXT_##column, environments, rule, bugs)
+#define EXITING_CELL(row, when, column, environments, rule, bugs) \
+	CELL("", row, when, column, TEXT_##column, environments, rule, bugs)
 
 /* A row in all environments that it exists in. */
-#define ROW(row, when, environments, rule)                                            \
-	EXITING_CELL(row, plain, environments, rule, BUGS_##when##_PLAIN)             \
-	EXITING_CELL(row, cpuid, environments, rule, BUGS_##when##_SKIPPED)           \
-	EXITING_CELL(row, in, environments, rule, BUGS_##when##_SKIPPED)              \
-	EXITING_CELL(row, out, environments, rule, BUGS_##when##_SKIPPED)             \
-	EXITING_CELL(row, mmio_read, environments, rule, BUGS_##when##_SKIPPED)       \
-	EXITING_CELL(row, mmio_write, environments, rule, BUGS_##when##_SKIPPED)      \
-	EXITING_CELL(row, cold_read, environments, rule, BUGS_##when##_COLD)          \
-	EXITING_CELL(row, cold_write, environments, rule, BUGS_##when##_COLD)         \
-	CELL("pam=1", row, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD) \
-	CELL("", row, int3, "int3", environments, rule, BUGS_##when##_PLAIN)          \
-	CELL("", row, int_n, "int $0x21", environments, rule, BUGS_##when##_PLAIN)    \
-	CELL("", row, fault, "ud2", environments, rule, BUGS_##when##_PLAIN)
+#define ROW(row, when, environments, rule)                                                  \
+	EXITING_CELL(row, when, plain, environments, rule, BUGS_##when##_PLAIN)             \
+	EXITING_CELL(row, when, cpuid, environments, rule, BUGS_##when##_SKIPPED)           \
+	EXITING_CELL(row, when, in, environments, rule, BUGS_##when##_SKIPPED)              \
+	EXITING_CELL(row, when, out, environments, rule, BUGS_##when##_SKIPPED)             \
+	EXITING_CELL(row, when, mmio_read, environments, rule, BUGS_##when##_SKIPPED)       \
+	EXITING_CELL(row, when, mmio_write, environments, rule, BUGS_##when##_SKIPPED)      \
+	EXITING_CELL(row, when, cold_read, environments, rule, BUGS_##when##_COLD)          \
+	EXITING_CELL(row, when, cold_write, environments, rule, BUGS_##when##_COLD)         \
+	CELL("pam=1", row, when, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD) \
+	CELL("", row, when, int3, "int3", environments, rule, BUGS_##when##_PLAIN)          \
+	CELL("", row, when, int_n, "int $0x21", environments, rule, BUGS_##when##_PLAIN)    \
+	CELL("", row, when, fault, "ud2", environments, rule, BUGS_##when##_PLAIN)
 
 /* Its columns that only CPL0 may run. */
-#define ROW_CPL0(row, when, rule)                                   \
-	EXITING_CELL(row, rdmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
-	EXITING_CELL(row, wrmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
-	EXITING_CELL(row, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
+#define ROW_CPL0(row, when, rule)                                         \
+	EXITING_CELL(row, when, rdmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
+	EXITING_CELL(row, when, wrmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
+	EXITING_CELL(row, when, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
 
 ROW(sti, AFTER, ALL_NATIVE, RULE_STI)
 ROW_CPL0(sti, AFTER, RULE_STI)
