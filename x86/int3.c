@@ -45,10 +45,14 @@
 #define RULE_BOUND \
 	"SDM 3A, Interrupt 5-BOUND Range Exceeded Exception (#BR): a fault; the saved RIP is that of the instruction"
 
-#define BUGS_INT3 CATCHES("kvm-sev-int3-ud kvm-sev-nobuf-ud")
-#define BUGS_INTN CATCHES("kvm-sev-int3-ud kvm-spec-rip")
-#define BUGS_INT1 CATCHES("tcg-icebp")
-#define BUGS_INTO_64 CATCHES("tcg-into-64")
+/* What a row catches wherever it runs, and what it catches where the delivery itself has to wait. */
+#define BUGS_SOFT "model-int-n-rip"
+#define BUGS_SOFT_COLD BUGS_SOFT " kvm-sev-int3-ud model-event-lost model-event-doubled"
+#define BUGS_INTN_COLD BUGS_SOFT_COLD " kvm-spec-rip"
+#define BUGS_FAULT "model-fault-as-trap"
+#define BUGS_FAULT_COLD BUGS_FAULT " model-event-doubled"
+#define BUGS_INT1 "tcg-icebp"
+#define BUGS_INTO_64 "tcg-into-64"
 
 /* One instruction: what it must deliver, and through which vector. */
 struct row {
@@ -109,21 +113,24 @@ static void try_row(const struct row *row, enum cold_thing thing)
 		try_row(&row_##name, thing);                         \
 	}
 
-/* A row: all environments that the instruction exists in, and those of them with a stack switch. */
-#define FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs)       \
-	static const struct row row_##name = {&name, vector, trace};              \
-	CELL(name, warm, WARM, "", environments, rule, bugs)                      \
-	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs)  \
-	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs)   \
-	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs)         \
-	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs)         \
-	CELL(name, cold_tss, COLD_TSS, "pam=1", environments, rule, bugs)         \
-	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs) \
-	CELL(name, cold_page_table, COLD_PAGE_TABLE, "pam=1", environments, rule, bugs)
+/*
+ * A row: all environments that the instruction exists in, those of them with a stack switch, and what it
+ * catches: anywhere, and where the delivery itself meets a cold page.
+ */
+#define FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold) \
+	static const struct row row_##name = {&name, vector, trace};                   \
+	CELL(name, warm, WARM, "", environments, rule, bugs)                           \
+	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)  \
+	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)   \
+	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)         \
+	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs_cold)         \
+	CELL(name, cold_tss, COLD_TSS, "pam=1", environments, rule, bugs_cold)         \
+	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs)      \
+	CELL(name, cold_page_table, COLD_PAGE_TABLE, "pam=1", environments, rule, bugs_cold)
 
 /* A trap returns to its successor, which may be cold as well. */
-#define TRAP_ROW(name, vector, trace, environments, with_rsp0, rule, bugs)  \
-	FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs) \
+#define TRAP_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold)  \
+	FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold) \
 	CELL(name, cold_successor, COLD_SUCCESSOR, "pam=1", environments, rule, bugs)
 
 SNIPPET(int3, "mark insn; int3; mark after; nop");
@@ -143,7 +150,7 @@ SNIPPET_BOTH(bound_prefixed, "mark insn; nop; mark after",
 	     "push $0; push $0; mark insn; .byte 0x26; bound %eax, (%esp); mark after; nop");
 
 /* Must stay the first case: any other one would have taken an exception already. */
-CASE(first_exception, CPL0, RULE_INT3, BUGS_INT3)
+CASE(first_exception, CPL0, RULE_INT3, BUGS_SOFT)
 {
 	witness(this_cpu()->trace->delivered == 0, "%lu events came before",
 		this_cpu()->trace->delivered);
@@ -151,19 +158,24 @@ CASE(first_exception, CPL0, RULE_INT3, BUGS_INT3)
 	run(int3);
 }
 
-/*        instruction, vector, must deliver, environments, with RSP0, rule, bugs */
-TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_INT3)
-TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_INT3)
-TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_INTN)
-TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_INTN)
-TRAP_ROW(into, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_INTN)
-TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_INTN)
-TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1)
-TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1)
-FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, "")
-FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, "")
-FAULT_ROW(bound, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, "")
-FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, "")
+/*        instruction, vector, must deliver, environments, with RSP0, rule, bugs, bugs where it is cold */
+TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_SOFT, BUGS_SOFT_COLD)
+TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_SOFT,
+	 BUGS_SOFT_COLD)
+TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_SOFT, BUGS_INTN_COLD)
+TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_SOFT,
+	 BUGS_INTN_COLD)
+TRAP_ROW(into, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_SOFT, BUGS_SOFT_COLD)
+TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_SOFT,
+	 BUGS_SOFT_COLD)
+TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1, BUGS_INT1)
+TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1, BUGS_INT1)
+FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, BUGS_FAULT,
+	  BUGS_FAULT_COLD)
+FAULT_ROW(bound, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, BUGS_FAULT,
+	  BUGS_FAULT_COLD)
 
 static const struct row row_into_64 = {&into, VECTOR_UD, "#UD@insn"};
 CELL(into_64, warm, WARM, "", CPL0 | CPL3, RULE_INTO_64, BUGS_INTO_64)
@@ -196,14 +208,16 @@ static void try_gate(const struct row *row, unsigned dpl, bool present, const ch
 		try_gate(&row_##name, 0, true, trace);   \
 	}
 
-GATE_DPL0(int3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106"))
-GATE_DPL0(int3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106"))
-GATE_DPL0(int_3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106"))
-GATE_DPL0(int_3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106"))
-GATE_DPL0(into, COMPAT, "#GP(0x22)@insn", RULE_DPL, CATCHES("xsa-106"))
+GATE_DPL0(int3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(int3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
+	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(int_3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(int_3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
+	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(into, COMPAT, "#GP(0x22)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(int1, USER, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
-GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, "")
-GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, "")
+GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
+GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 
 #define GATE_NOT_PRESENT(name, environments, trace, rule, bugs) \
 	CASE(name##_gate_not_present, environments, rule, bugs) \
@@ -211,9 +225,12 @@ GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, "")
 		try_gate(&row_##name, 3, false, trace);         \
 	}
 
-GATE_NOT_PRESENT(int3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
-GATE_NOT_PRESENT(int_3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
-GATE_NOT_PRESENT(into, COMPAT, "#NP(0x22)@insn", RULE_NP, CATCHES("tcg-idt-errcode-64"))
+GATE_NOT_PRESENT(int3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP,
+		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
+GATE_NOT_PRESENT(int_3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP,
+		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
+GATE_NOT_PRESENT(into, COMPAT, "#NP(0x22)@insn", RULE_NP,
+		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
 GATE_NOT_PRESENT(int1, ALL_NATIVE, "#NP(0xb)@insn", RULE_NP_EXT,
 		 CATCHES("tcg-ext-bit tcg-icebp tcg-int1-fault-rip"))
 GATE_NOT_PRESENT(undefined, ALL_NATIVE, "#NP(0x33)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
@@ -224,7 +241,7 @@ SNIPPET(int_0x30, "mark insn; int $0x30; mark after; nop");
 
 CASE(int_0x30_beyond_limit, ALL_NATIVE,
      "SDM 3A, Error Code: a vector beyond the IDT limit is #GP(vector*8+IDT), EXT clear for INT n",
-     CATCHES("tcg-idt-errcode-64"))
+     CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
 {
 	load_idt(idt, 0x30 * sizeof(struct gate) - 1);
 	expect("#GP(0x182)@insn");
@@ -251,10 +268,10 @@ static void try_page_end(const struct row *row)
 		try_page_end(&row_##name);                       \
 	}
 
-PAGE_END(int3, ALL_NATIVE, BUGS_INT3)
-PAGE_END(int3_prefixed, ALL_NATIVE, BUGS_INT3)
-PAGE_END(int_3, ALL_NATIVE, BUGS_INTN)
-PAGE_END(into, COMPAT, BUGS_INTN)
+PAGE_END(int3, ALL_NATIVE, BUGS_SOFT)
+PAGE_END(int3_prefixed, ALL_NATIVE, BUGS_SOFT)
+PAGE_END(int_3, ALL_NATIVE, BUGS_SOFT)
+PAGE_END(into, COMPAT, BUGS_SOFT)
 PAGE_END(int1, ALL_NATIVE, BUGS_INT1)
 
 /* -- Re-execution told from re-injection. ------------------------------------------------------- */
@@ -272,24 +289,25 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 	run_snippet(row->snippet);
 }
 
-#define CODE_BREAKPOINT(name, environments, bugs)                                         \
-	CASE(name##_code_breakpoint, environments, RULE_CODE_BREAKPOINT, bugs)            \
-	{                                                                                 \
-		try_code_breakpoint(&row_##name, WARM);                                   \
-	}                                                                                 \
-	CASE(name##_code_breakpoint_cold_stack, environments, RULE_CODE_BREAKPOINT, bugs) \
-	{                                                                                 \
-		try_code_breakpoint(&row_##name, COLD_STACK_IST);                         \
-	}                                                                                 \
-	CASE_NEEDS("pam=1", name##_code_breakpoint_cold_page_table, environments,         \
-		   RULE_CODE_BREAKPOINT, bugs)                                            \
-	{                                                                                 \
-		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                        \
+#define CODE_BREAKPOINT(name, environments, retry)                                              \
+	CASE(name##_code_breakpoint, environments, RULE_CODE_BREAKPOINT, CATCHES("tcg-int-rf")) \
+	{                                                                                       \
+		try_code_breakpoint(&row_##name, WARM);                                         \
+	}                                                                                       \
+	CASE(name##_code_breakpoint_cold_stack, environments, RULE_CODE_BREAKPOINT,             \
+	     CATCHES("tcg-int-rf " retry))                                                      \
+	{                                                                                       \
+		try_code_breakpoint(&row_##name, COLD_STACK_IST);                               \
+	}                                                                                       \
+	CASE_NEEDS("pam=1", name##_code_breakpoint_cold_page_table, environments,               \
+		   RULE_CODE_BREAKPOINT, CATCHES("tcg-int-rf " retry))                          \
+	{                                                                                       \
+		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                              \
 	}
 
-CODE_BREAKPOINT(int3, ALL_NATIVE, CATCHES("kvm-int3-retry tcg-int-rf"))
-CODE_BREAKPOINT(int_3, ALL_NATIVE, CATCHES("kvm-intn-retry tcg-int-rf"))
-CODE_BREAKPOINT(into, COMPAT, CATCHES("kvm-int3-retry tcg-int-rf"))
+CODE_BREAKPOINT(int3, ALL_NATIVE, "kvm-int3-retry")
+CODE_BREAKPOINT(int_3, ALL_NATIVE, "kvm-intn-retry")
+CODE_BREAKPOINT(into, COMPAT, "kvm-int3-retry")
 
 #define RULE_OVERLAP \
 	"SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
@@ -325,11 +343,12 @@ CASE(int_0x80_overlap, ALL_NATIVE, RULE_OVERLAP, CATCHES("kvm-intn-retry kvm-spe
 	try_overlap(&row_int_0x80);
 }
 
-#define REPETITIONS 10000
+/* Each run under a layer is a round trip to its hypervisor, and takes as long as a hundred without. */
+#define REPETITIONS (layer == &layer_native ? 10000u : 200u)
 
-CASE(int3_repeated_cold_stack, ALL_NATIVE, RULE_INT3, BUGS_INT3)
+CASE(int3_repeated_cold_stack, ALL_NATIVE, RULE_INT3, BUGS_SOFT_COLD)
 {
-	for (int i = 0; i < REPETITIONS; i++) {
+	for (unsigned i = 0; i < REPETITIONS; i++) {
 		cold_ist_stack(VECTOR_BP);
 		run(int3);
 	}
@@ -413,7 +432,7 @@ static enum action emulate_call(const struct event *event, struct trap_frame *fr
 
 CASE(int3_call_emulation, ALL_NATIVE,
      "SDM 2A, IRET: the handler's IRET goes where the frame says, also if the handler has edited it",
-     BUGS_INT3)
+     BUGS_SOFT)
 {
 	/* On a stack of its own, or the pushed address would overwrite the frame. */
 	use_ist(VECTOR_BP, stack_top(0, STACK_EVENTS));

@@ -32,20 +32,24 @@ void console_init(void)
 	outb(UART_MODEM, 0x03);
 }
 
+static void wait_for(uint8_t status)
+{
+	while (!(inb(UART_STATUS) & status))
+		cpu_relax();
+}
+
 void console_write(const char *bytes, unsigned count)
 {
 	while (count) {
-		while (!(inb(UART_STATUS) & STATUS_EMPTY))
-			cpu_relax();
+		wait_for(STATUS_EMPTY);
 		for (unsigned room = FIFO_BYTES; room && count; room--, count--)
 			outb(UART_DATA, *bytes++);
 	}
+	wait_for(STATUS_IDLE);
 }
 
 void machine_end(int code)
 {
-	while (!(inb(UART_STATUS) & STATUS_IDLE))
-		cpu_relax();
 	outb(PORT_QEMU_EXIT, code);
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(PORT_BOCHS_SHUTDOWN, *s);

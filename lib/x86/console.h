@@ -5,10 +5,10 @@
 
 void console_init(void);
 
-/* Writes the bytes as they are; waits while the transmitter is full. */
+/* Writes the bytes as they are, and waits until the last has left: a dying machine loses none. */
 void console_write(const char *bytes, unsigned count);
 
-/* Waits for the last byte to leave, then: isa-debug-exit with the code, Bochs' shutdown port, else HLT for ever. */
+/* isa-debug-exit with the code, Bochs' shutdown port, else HLT for ever. */
 void machine_end(int code) __attribute__((noreturn));
 
 #endif

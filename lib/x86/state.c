@@ -102,7 +102,10 @@ bool state_restore(void)
 
 	breakpoints_clear();
 	same &= restore_cpu();
-	same &= as_before("DR7", read_dr7(), DR7_CLEAR);
+	if (!as_before("DR7", read_dr7(), DR7_CLEAR)) {
+		write_dr7(DR7_CLEAR);
+		same = false;
+	}
 	same &= restore_apic();
 	return same;
 }

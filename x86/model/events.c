@@ -134,6 +134,8 @@ void events_before_entry(struct vcpu *v)
 		inject(v, v->event.what, v->event.error);
 		if (v->nmi_pending && !v->nmi_blocked)
 			exit_at_handler(v, v->event.what & SVM_EVENT_VECTOR);
+		if (v->again.what & SVM_EVENT_VALID)
+			exit_at_handler(v, v->event.what & SVM_EVENT_VECTOR);
 		v->event = v->again;
 		v->again.what = 0;
 		open_window(v, vector >= 0);
@@ -236,12 +238,36 @@ void events_iret(struct vcpu *v)
 	step(v);
 }
 
+/* L2's gate for a vector; false if it cannot be read. */
+static bool read_gate(const struct vcpu *v, unsigned vector, uint8_t *gate)
+{
+	unsigned size = v->vmcb.efer & EFER_LMA ? 16 : 8;
+
+	return memory_read(v, v->vmcb.idtr.base + vector * size, gate, size) == size;
+}
+
+static unsigned gate_dpl(const uint8_t *gate)
+{
+	return gate[5] >> 5 & 3;
+}
+
+void events_fault(struct vcpu *v, unsigned vector)
+{
+	uint8_t gate[16];
+
+	if (bug(FAULT_AS_TRAP))
+		v->vmcb.rip += 2;
+	if (bug(DPL_FOR_EXCEPTIONS) && read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl)
+		vcpu_raise(v, VECTOR_GP, vector * 8 + 2);
+	else
+		vcpu_raise(v, vector, NO_ERROR);
+}
+
 /* Whether the gate lets a software interrupt through; raises what it does not. */
 static bool gate_allows(struct vcpu *v, unsigned vector)
 {
 	const struct vmcb *b = &v->vmcb;
-	bool wide = b->efer & (1u << 10);
-	unsigned size = wide ? 16 : 8, scale = bug(IDT_ERROR_CODE_64) ? size : 8;
+	unsigned size = b->efer & EFER_LMA ? 16 : 8, scale = bug(IDT_ERROR_CODE_64) ? size : 8;
 	unsigned error = vector * scale + (bug(INT_N_EXT) ? 3 : 2);
 	uint8_t gate[16];
 
@@ -249,9 +275,9 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		vcpu_raise(v, VECTOR_GP, error);
 		return false;
 	}
-	if (memory_read(v, b->idtr.base + vector * size, gate, size) != size)
+	if (!read_gate(v, vector, gate))
 		return true;
-	if ((gate[5] >> 5 & 3) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
+	if (gate_dpl(gate) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
 		vcpu_raise(v, VECTOR_GP, error);
 		return false;
 	}

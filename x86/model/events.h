@@ -14,6 +14,9 @@ void events_after_exit(struct vcpu *v);
 /* An exit from stepping one instruction; false: the #DB is L2's own. */
 bool events_step_done(struct vcpu *v);
 
+/* #UD and #BR, which only a bug intercepts. */
+void events_fault(struct vcpu *v, unsigned vector);
+
 /* L2 is about to execute IRET: the end of NMI blocking comes behind it, also if it faults. */
 void events_iret(struct vcpu *v);
 void events_iret_faulted(struct vcpu *v);

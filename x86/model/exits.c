@@ -50,6 +50,8 @@ static void exit_cpuid(struct vcpu *v)
 	} else if (leaf == 0x8000000a || leaf == 0x8000001f) {
 		r = (struct cpuid){0, 0, 0, 0};
 	}
+	if (bug(NMI_SPURIOUS))
+		v->nmi_pending = true;
 	v->vmcb.rax = r.a;
 	v->regs.rbx = r.b;
 	v->regs.rcx = r.c;
@@ -88,7 +90,7 @@ static bool msr_write(struct vcpu *v, uint32_t msr)
 		return lapic_write_base(&v->apic, value);
 	if (msr == MSR_EFER) {
 		/* LMA is the CPU's to set; VMRUN wants SVME. */
-		v->vmcb.efer = (value & ~(1ul << 10)) | (v->vmcb.efer & 1ul << 10) | EFER_SVME;
+		v->vmcb.efer = (value & ~(uint64_t)EFER_LMA) | (v->vmcb.efer & EFER_LMA) | EFER_SVME;
 		return true;
 	}
 	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
@@ -236,6 +238,9 @@ void exit_handle(struct vcpu *v)
 		if (!events_step_done(v))
 			vcpu_raise(v, 1, NO_ERROR);
 		return;
+	case SVM_EXIT_EXCEPTION + 5:
+	case SVM_EXIT_EXCEPTION + 6:
+		return events_fault(v, code - SVM_EXIT_EXCEPTION);
 	case SVM_EXIT_EXCEPTION + 11:
 	case SVM_EXIT_EXCEPTION + 12:
 	case SVM_EXIT_EXCEPTION + 13:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "intercepts.h"
 
+#include "bug.h"
+
 #include "string.h"
 #include "x86/cpu.h"
 
@@ -45,6 +47,10 @@ void intercepts_init(struct vmcb *b)
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
 	intercept_exception(b, 3, true);
+	if (bug(FAULT_AS_TRAP) || bug(DPL_FOR_EXCEPTIONS)) {
+		intercept_exception(b, 5, true);
+		intercept_exception(b, 6, true);
+	}
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
 	memset(io_map, 0xff, sizeof(io_map));

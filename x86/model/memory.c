@@ -13,8 +13,6 @@
 #define TABLES_END 0x2000000ul
 #define L2_RAM 0x4000000ul
 
-#define EFER_LMA (1u << 10)
-
 static const uint8_t *rom;
 static uint64_t rom_base;
 static uint64_t next_table;

@@ -118,7 +118,7 @@ unsigned vcpu_bits(const struct vcpu *v)
 {
 	if (!(v->vmcb.cr0 & X86_CR0_PE))
 		return 16;
-	if (v->vmcb.efer & (1u << 10) && v->vmcb.cs.attributes & CODE_LONG)
+	if (v->vmcb.efer & EFER_LMA && v->vmcb.cs.attributes & CODE_LONG)
 		return 64;
 	return v->vmcb.cs.attributes & CODE_DEFAULT_32 ? 32 : 16;
 }
