@@ -102,6 +102,7 @@ def parser():
         help="a bug that the model hypervisor is to have")
     add("--prove", action="store_true",
         help="give the model every bug it can have, and see that the cases catch them")
+    add("--quick", action="store_true", help="with --prove: try a bug only on what claims it")
     add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
     add("-q", "--quiet", action="store_true", help="show only what is bad")
     # For the runner's own tests, and for guests of other trees.
@@ -204,7 +205,7 @@ def _main(argv):
         from . import prove
 
         return prove.main(chosen, images, tools, options.jobs or len(os.sched_getaffinity(0)),
-                          bugs, options.json)
+                          bugs, options.json, options.quick)
     machines = _machines(options.machine, tools, options.lab_params)
     before = _baseline(options, machines)
     gone = before and (lambda every: before.gone(every, chosen, machines,
