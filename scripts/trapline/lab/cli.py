@@ -8,7 +8,7 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import bisect, deb, debian, emulator, kmod, store
+from . import bisect, deb, debian, emulator, kmod, store, table
 
 _EPILOG = """\
 examples:
@@ -74,6 +74,17 @@ def parser():
     search.add_argument("--intel", action="store_true", help="kvm_intel instead of kvm_amd")
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules")
+
+    tables = commands.add_parser("table", help="run what catches KVM's bugs on the kernels, and "
+                                 "print which has which, as Markdown")
+    tables.add_argument("bugs", nargs="*", metavar="BUG", help="ids of bugs.toml (default: KVM's)")
+    tables.add_argument("--cases", nargs="+", default=[], metavar="CASE",
+                        help="more cases, for the table of differences")
+    tables.add_argument("--kernels", metavar="NAME,…", help="default: all")
+    tables.add_argument("--intel", action="store_true", help="kvm_intel instead of kvm_amd")
+    tables.add_argument("--params", nargs="+", default=[], metavar="P=V",
+                        help="parameters of the KVM modules")
+    tables.add_argument("--write", metavar="F", help="put it into this file, between its marks")
 
     attempt = commands.add_parser("try", help="run one case on a kernel just built: exit status 0 "
                                   "good, 1 bad, 125 cannot tell, for git bisect run")
@@ -212,6 +223,8 @@ def _store(name, vmlinuz, release, modules, source, debian_facts=None):
     release = text.split()[0]
     infos = {module: kmod.info(elf) for module, elf in modules.items()}
     loaded = kmod.closure(store.MODULES, infos)
+    if not loaded:
+        raise UsageError(f"{source}: has neither module {' nor '.join(store.MODULES)}")
     for module in loaded:
         if infos[module]["vermagic"].split(" ")[0] != release:
             raise UsageError(f"{module} is for {infos[module]['vermagic'].split(' ')[0]}, the "
@@ -301,3 +314,7 @@ def _try(options):
         with store.locked():
             _add_built(name, options)
     return bisect.attempt(options, add_built)
+
+
+def _table(options):
+    return table.command(options)

@@ -60,5 +60,7 @@ def members(path):
                 if member.isfile():
                     yield member.name.removeprefix("./"), lambda m=member: \
                         tar.extractfile(m).read()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
     except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
         raise UsageError(f"{path}: is damaged: {error}") from None
