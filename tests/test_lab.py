@@ -380,3 +380,14 @@ def test_real_host_complains_and_dies(lab):
         assert not boot.alive
         assert check(boot), (boot.reason, boot._host.log)
     machine.close()
+
+
+def test_differences_share_rows():
+    def result(verdict, observed=""):
+        return {"verdict": verdict, "observed": observed, "reason": ""}
+    found = table.differences({
+        "a/x:cpl0": {"m": result("pass"), "n": result("fail", "1 | 2")},
+        "b/x:svm-cpl0": {"m": result("pass"), "n": result("fail", "1 | 2")},
+        "a/y:cpl0": {"m": result("pass"), "n": result("pass")},
+    }, ["m", "n"])
+    assert found == [["`a/x:cpl0`, b", "right", "fail: `1 \\| 2`"]]

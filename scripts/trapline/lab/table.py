@@ -33,14 +33,14 @@ def run(machines, words):
 
 def caught():
     """{bug: {case: point}}, one environment of each case, the first; from the images."""
-    from .. import config, guests
+    from .. import config, guests, select
 
     build = os.path.join(_ROOT, "build")
     sections = config.load(os.path.join(_ROOT, "unittests.cfg"))
     found = {}
     for section in sections.values():
         image = guests.load(build, section.file, os.path.join(build, "cache"))
-        for point in image.points:
+        for point in select.points(section, image):
             for bug in point.case.catches:
                 found.setdefault(bug, {}).setdefault(
                     (section.name, point.case.name), f"{section.name}/{point.name}")
@@ -65,13 +65,30 @@ def outcome(result):
     if result["verdict"] == "pass":
         return "right"
     text = result["observed"] or result["reason"]
-    return f"{result['verdict']}: `{text[:60]}`" if text else result["verdict"]
+    text = text[:60].replace("|", "\\|")
+    return f"{result['verdict']}: `{text}`" if text else result["verdict"]
 
 
 def markdown(rows):
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|" + " --- |" * len(rows[0]))
     return "\n".join(lines) + "\n"
+
+
+def differences(by_point, machines):
+    """Rows of the points that fail, or differ between machines; those of several guests that are one
+    case with one outcome share a row."""
+    rows = {}
+    for point, results in by_point.items():
+        cells = tuple(outcome(results[m]) for m in machines)
+        if len(set(cells)) > 1 or cells[0].startswith(("fail", "crash")):
+            guest, _, case = point.partition("/")
+            rows.setdefault((case.partition(":")[0], cells), []).append((guest, point))
+    found = []
+    for (_, cells), points in rows.items():
+        others = [guest for guest, _ in points[1:]]
+        found.append([f"`{points[0][1]}`" + (f", {', '.join(others)}" if others else ""), *cells])
+    return found
 
 
 def command(options):
@@ -95,8 +112,7 @@ def command(options):
     report = run(machines, [*cases, *options.cases])
     by_point = {}
     for result in report["results"]:
-        point = result["id"].rpartition("@")[0] if "id" in result else \
-            f"{result['case']}:{result['environment']}"
+        point = f"{result['case']}:{result['environment']}"
         by_point.setdefault(point, {})[result["machine"]] = result
     heads = [f"{k.version}" for k in kernels]
     rows = [["bug", *heads]]
@@ -106,11 +122,7 @@ def command(options):
     text = f"By bug of bugs.toml, {report['machines'][machines[0]]['version'].split(', in ')[-1]}"
     text += f", `{'kvm_intel' if options.intel else 'kvm_amd'}"
     text += "".join(f" {p}" for p in options.params) + "`:\n\n" + markdown(rows)
-    rows = [["case", *heads]]
-    for point, results in by_point.items():
-        cells = [outcome(results[m]) for m in machines]
-        if len(set(cells)) > 1 or cells[0].startswith(("fail", "crash")):
-            rows.append([f"`{point}`", *cells])
+    rows = [["case", *heads], *differences(by_point, machines)]
     if len(rows) > 1:
         text += "\nThe cases of these that fail, or differ between kernels:\n\n" + markdown(rows)
     if options.write:
