@@ -223,7 +223,7 @@ static void vectoring(struct text *out, uint32_t what, uint32_t error)
 
 	if (type == 2 && vector == 2)
 		text_append(out, "vectoring nmi");
-	else if (type == 3 && vector < 32)
+	else if (type == 3 && vector < 32 && vector != 2)
 		text_append(out, "vectoring %s", exception_names[vector]);
 	else
 		text_append(out, "vectoring %s %#x", types[type], vector);

@@ -262,9 +262,12 @@ void svm_show_exit(struct svm_vcpu *v)
 		.exit_name = svm_exit_name(vmcb->exit_code),
 		.rip = vmcb->rip,
 		.rflags = vmcb->rflags,
-		.vectoring = vmcb->exit_int_info.what,
-		.vectoring_error = vmcb->exit_int_info.error,
 	};
+
+	if (vmcb->exit_int_info.what & SVM_EVENT_VALID) {
+		event.vectoring = vmcb->exit_int_info.what;
+		event.vectoring_error = vmcb->exit_int_info.error;
+	}
 
 	if (!has_place(vmcb->exit_code)) {
 		event.no_place = true;
@@ -297,7 +300,6 @@ static void abandon(struct svm_vcpu *v)
 {
 	v->cpu->run.entry.regs = v->regs;
 	v->cpu->run.entry.regs.rax = v->vmcb->rax;
-	v->cpu->run.code = NULL;
 }
 
 #define VMMCALL_BYTES 3
@@ -307,18 +309,30 @@ static bool is_call(const struct vmcb *vmcb)
 	return vmcb->exit_code == SVM_EXIT(VMMCALL);
 }
 
+/* L1 intercepts #UD, and so the UD2 that closes the snippet. */
+static bool is_end(const struct svm_vcpu *v)
+{
+	return v->vmcb->exit_code == SVM_EXIT_EXCEPTION + END_VECTOR &&
+	       v->vmcb->rip == v->cpu->run.end;
+}
+
 /* False ends the run. */
 static bool handle_exit(struct svm_vcpu *v, svm_exit_hook *of_layer)
 {
 	enum svm_action action = SVM_UNEXPECTED;
 
 	v->exits++;
+	if (is_end(v)) {
+		abandon(v);
+		return false;
+	}
 	v->vmcb->inject.what = 0;
 	v->vmcb->clean = 0;
 	if (svm_setup.show_exits && !is_call(v->vmcb))
 		svm_show_exit(v);
 	if (is_call(v->vmcb) && svm_setup.on_call) {
 		v->vmcb->rip += VMMCALL_BYTES;
+		v->vmcb->rflags &= ~(uint64_t)X86_EFLAGS_RF; /* as any instruction does */
 		svm_setup.on_call(v);
 		action = SVM_RESUME;
 	} else if (svm_setup.on_exit) {
@@ -334,10 +348,33 @@ static bool handle_exit(struct svm_vcpu *v, svm_exit_hook *of_layer)
 	return false;
 }
 
+/*
+ * What L2 has left pending comes now, and shows as L1's in the trace. An NMI handler that L2 did not
+ * finish still blocks NMIs, until an IRET.
+ */
+static void settle(struct svm_vcpu *v, const struct code *code)
+{
+	v->cpu->run.code = code;
+	asm volatile("mov %%rsp, %%rax\n"
+		     "pushq %0\n"
+		     "pushq %%rax\n"
+		     "pushfq\n"
+		     "pushq %1\n"
+		     "pushq $1f\n"
+		     "iretq\n"
+		     "1: stgi\n"
+		     "nop"
+		     :
+		     : "i"(KERNEL_DS), "i"(KERNEL_CS)
+		     : "rax", "memory");
+	v->cpu->run.code = NULL;
+}
+
 void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct svm_vcpu *),
 	       svm_exit_hook *on_exit)
 {
 	struct svm_vcpu *v = prepare_cpu();
+	const struct code *code = v->cpu->run.code;
 	struct l1_tables tables;
 
 	l1_tables_load(&tables);
@@ -355,7 +392,7 @@ void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct s
 	do
 		svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | svm_setup.host_rflags);
 	while (!left_snippet(v->vmcb) && handle_exit(v, on_exit));
-	stgi();
+	settle(v, code);
 	take_over(v->vmcb);
 	l1_tables_restore(&tables);
 }
@@ -373,6 +410,12 @@ static void enter_nonpt(struct entry *entry)
 static void reset(void)
 {
 	svm_setup = (struct svm_setup){0};
+	/* DR6 may show a match of a breakpoint that is not enabled (SDM 3B, Debug Status Register). */
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
+	write_dr6(DR6_CLEAR);
 	npt_reset();
 }
 
