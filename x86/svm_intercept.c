@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an intercept catches, and what it does not.
+ *
+ * The rule (APM 2, "Exception Intercepts", "Instruction Intercepts", "Interrupt Intercepts"). An
+ * exception's bit catches the exception, and INT3, INTO and BOUND with it; their exit has the RIP of the
+ * instruction. It does not catch INT n or an interrupt, whatever the vector: INT 14 is no #PF, and an
+ * IPI on vector 17 no #AC. INT n has an intercept of its own, INT1 another, and bit 1 does not catch
+ * INT1. An intercepted interrupt or NMI stays pending until L1 takes it. An intercepted #PF has not
+ * written CR2.
+ *
+ * The bugs that taught it. KVM's nested VMX took INT n for the exception of the same number
+ * (CVE-2016-9588): the guest could make its hypervisor believe in exceptions that did not happen. QEMU
+ * has the opposite: INT3 does not look at the bit of #BP at all, but at the one of INT n. The
+ * mistake is as easy with vectors 16 to 31 that come through the APIC.
+ *
+ * A buggy hypervisor shows an event in the place of `exit …`, or an exit in the place of the event.
+ */
+#define GUEST_LAYERS SVM_LAYERS
+#include "trapline.h"
+
+#include "x86/svm/svm.h"
+
+#define RULE_EXCEPTION \
+	"APM 2, Exception Intercepts: caught before delivery; for INT3, INTO and BOUND with the RIP of the instruction"
+#define RULE_NOT_INT_N \
+	"APM 2, Exception Intercepts: INT n and external interrupts do not check them, whatever their vector"
+#define RULE_INT_N \
+	"APM 2, Instruction Intercepts: INT n is caught before any exception is checked, with its own RIP"
+#define RULE_NOT_INT3 "APM 2, Instruction Intercepts: the one of INT n is for opcode CD alone"
+#define RULE_ICEBP \
+	"APM 2, Instruction Intercepts: INT1 is not caught by the intercept of #DB but by one of its own"
+#define RULE_INTR \
+	"APM 2, Interrupt Intercepts: an intercepted interrupt stays pending until L1 takes it"
+#define RULE_CR2 "APM 2, #PF (Page Fault): intercepted before CR2 is written"
+#define RULE_NEXT_RIP \
+	"APM 2, State Saved on Exit: nRIP is set for instruction intercepts, INT3, INTO and BOUND, and zero for all others"
+
+#define VECTOR_BP 3
+#define EXCEPTION(vector) (1u << (vector))
+/* Bits 2 and 9 are not implemented, and setting them is undefined. */
+#define ALL_EXCEPTIONS (~(EXCEPTION(2) | EXCEPTION(9)))
+
+SNIPPET(int3, "mark insn; int3; mark after; nop");
+SNIPPET(into, "mark insn; .byte 0xce; mark after; nop");
+SNIPPET_BOTH(bound, "mark insn; nop; mark after",
+	     "push $0; push $0; mark insn; bound %eax, (%esp); mark after; nop");
+SNIPPET(int1, "mark insn; .byte 0xf1; mark after; nop");
+SNIPPET(ud, "mark insn; ud2; mark after; nop");
+SNIPPET(de, "xor %edx, %edx; xor %ecx, %ecx; mark insn; div %ecx; mark after; nop");
+SNIPPET(gp, "mov $0x58, %ecx; mark insn; mov %ecx, %ds; mark after; nop");
+SNIPPET(pf, "mov $0x40000000, %ecx; mark insn; movl $0, (%ecx); mark after; nop");
+SNIPPET(step, "mark insn; nop; mark after; nop");
+SNIPPET(int_n, "mark insn; int $0x80; mark after; nop");
+SNIPPET(call, "mark call; vmmcall; mark target; nop; mark after; nop");
+SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
+SNIPPET(cpuid_insn, "vmmcall; mark insn; cpuid; mark after; nop");
+SNIPPET(pushf_insn, "vmmcall; mark insn; pushf; mark after; nop");
+SNIPPET(popf_insn, "vmmcall; pushf; mark insn; popf; mark after; nop");
+SNIPPET(rdtsc_insn, "vmmcall; mark insn; rdtsc; mark after; nop");
+SNIPPET(rdtscp_insn, "vmmcall; mark insn; rdtscp; mark after; nop");
+SNIPPET(pause_insn, "vmmcall; mark insn; pause; mark after; nop");
+SNIPPET(hlt_insn, "vmmcall; mark insn; hlt; mark after; nop");
+SNIPPET(out_insn, "vmmcall; mov $0x80, %edx; mark insn; out %al, (%dx); mark after; nop");
+SNIPPET(rdmsr_insn, "vmmcall; mov $0x10, %ecx; mark insn; rdmsr; mark after; nop");
+SNIPPET(invd_insn, "vmmcall; mark insn; invd; mark after; nop");
+SNIPPET(wbinvd_insn, "vmmcall; mark insn; wbinvd; mark after; nop");
+
+static uint32_t exceptions;
+static unsigned instruction;
+#define NO_INSTRUCTION ~0u
+
+static void intercept(struct svm_vcpu *v)
+{
+	svm_intercept_exceptions(v, exceptions);
+	if (instruction != NO_INSTRUCTION)
+		svm_intercept(v, instruction);
+}
+
+static void intercepting(uint32_t vectors, unsigned what)
+{
+	exceptions = vectors;
+	instruction = what;
+	svm_setup.before = intercept;
+}
+
+/* -- Exceptions. ------------------------------------------------------------------------------------------------------- */
+
+static void try_exceptions(const struct snippet *snippet, uint32_t vectors)
+{
+	intercepting(vectors, NO_INSTRUCTION);
+	setup.regs.rax = 5;
+	run_snippet(snippet);
+}
+
+CASE(int3, ALL_NATIVE, RULE_EXCEPTION, CATCHES("tcg-int3-intercept"))
+{
+	expect("exit #BP@insn");
+	try_exceptions(&int3, ALL_EXCEPTIONS);
+}
+
+CASE(into, COMPAT, RULE_EXCEPTION, CATCHES("tcg-int3-intercept"))
+{
+	setup.rflags = X86_EFLAGS_OF;
+	expect("exit #OF@insn");
+	try_exceptions(&into, ALL_EXCEPTIONS);
+}
+
+CASE(bound, COMPAT, RULE_EXCEPTION, "")
+{
+	expect("exit #BR@insn");
+	try_exceptions(&bound, ALL_EXCEPTIONS);
+}
+
+CASE(ud, ALL_NATIVE, RULE_EXCEPTION, "")
+{
+	expect("exit #UD@insn");
+	try_exceptions(&ud, ALL_EXCEPTIONS);
+}
+
+CASE(de, ALL_NATIVE, RULE_EXCEPTION, "")
+{
+	expect("exit #DE@insn");
+	try_exceptions(&de, ALL_EXCEPTIONS);
+}
+
+CASE(gp, ALL_NATIVE, RULE_EXCEPTION, "")
+{
+	expect("exit #GP(0x58)@insn");
+	try_exceptions(&gp, ALL_EXCEPTIONS);
+}
+
+CASE(step, ALL_NATIVE, RULE_EXCEPTION, CATCHES("bochs-db-exit-dr6"))
+{
+	setup.rflags = X86_EFLAGS_TF;
+	expect("exit #DB[BS]@after");
+	try_exceptions(&step, ALL_EXCEPTIONS);
+}
+
+CASE(code_breakpoint, ALL_NATIVE, RULE_EXCEPTION, CATCHES("bochs-db-exit-dr6"))
+{
+	breakpoint_set(0, mark_address(&step, "after"), BREAK_CODE, 1);
+	expect("exit #DB[B0]@after");
+	try_exceptions(&step, ALL_EXCEPTIONS);
+}
+
+static uint64_t cr2_at_exit;
+
+static enum svm_action note_cr2(struct svm_vcpu *v)
+{
+	cr2_at_exit = v->vmcb->cr2;
+	return SVM_UNEXPECTED;
+}
+
+CASE(pf, ALL_NATIVE, RULE_CR2, "")
+{
+	window_map(0, 0);
+	notation_name("window", WINDOW, PAGE_BYTES);
+	write_cr2(0x1234);
+	svm_setup.on_exit = note_cr2;
+	expect("exit #PF(%#x,cr2=window)@insn", PF_WRITE | (environment_is_user() ? PF_USER : 0));
+	try_exceptions(&pf, ALL_EXCEPTIONS);
+	check(cr2_at_exit == 0x1234, "CR2 is %#lx at the exit", cr2_at_exit);
+}
+
+/* Each bit for itself: none may do another's work. */
+CASE(int3_all_but_bp, ALL_NATIVE, RULE_EXCEPTION, "")
+{
+	expect("#BP@after");
+	try_exceptions(&int3, ALL_EXCEPTIONS & ~EXCEPTION(VECTOR_BP));
+}
+
+CASE(int1, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
+{
+	expect("#DB[]@after");
+	try_exceptions(&int1, ALL_EXCEPTIONS);
+}
+
+CASE(int_n_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-intercept"))
+{
+	expect("[0x0-0x1f] int v@after");
+	for (unsigned v = 0; v < 32; v++) {
+		snippet_patch(&int_n, "insn", 1, v);
+		subject_begin(v);
+		try_exceptions(&int_n, ALL_EXCEPTIONS);
+		subject_end();
+	}
+}
+
+static unsigned pending;
+
+static void make_pending(struct svm_vcpu *v)
+{
+	(void)v;
+	interrupt_pending(pending);
+}
+
+CASE_NEEDS("apic=1", ipi_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N,
+	   CATCHES("kvm-nvmx-soft-intercept"))
+{
+	apic_enable(0);
+	setup.rflags = X86_EFLAGS_IF;
+	svm_setup.on_call = make_pending;
+	expect("[0x10-0x1f] intr v@target");
+	for (pending = 16; pending < 32; pending++) {
+		subject_begin(pending);
+		try_exceptions(&call, ALL_EXCEPTIONS);
+		subject_end();
+	}
+}
+
+/* -- INT n and INT1. ----------------------------------------------------------------------------------------------------- */
+
+static void try_instruction(const struct snippet *snippet, unsigned what)
+{
+	intercepting(0, what);
+	run_snippet(snippet);
+}
+
+/* From the snippet's VMMCALL on; the way into it has instructions of its own. */
+static void try_after_call(const struct snippet *snippet, unsigned what)
+{
+	exceptions = 0;
+	instruction = what;
+	svm_setup.on_call = intercept;
+	run_snippet(snippet);
+}
+
+CASE(int_n, ALL_NATIVE, RULE_INT_N, "")
+{
+	expect("[0x0-0xff] exit SWINT@insn");
+	for (unsigned v = 0; v < 256; v++) {
+		snippet_patch(&int_n, "insn", 1, v);
+		subject_begin(v);
+		try_instruction(&int_n, SVM_INTERCEPT_INTN);
+		subject_end();
+	}
+}
+
+CASE(int_n_gate_dpl0, USER, RULE_INT_N, "")
+{
+	gate_set_dpl(0x80, 0);
+	expect("exit SWINT@insn");
+	try_instruction(&int_n, SVM_INTERCEPT_INTN);
+}
+
+CASE(int3_is_no_int_n, ALL_NATIVE, RULE_NOT_INT3, CATCHES("tcg-int3-intercept"))
+{
+	expect("#BP@after");
+	try_instruction(&int3, SVM_INTERCEPT_INTN);
+}
+
+CASE(into_is_no_int_n, COMPAT, RULE_NOT_INT3, CATCHES("tcg-int3-intercept"))
+{
+	setup.rflags = X86_EFLAGS_OF;
+	expect("#OF@after");
+	try_instruction(&into, SVM_INTERCEPT_INTN);
+}
+
+CASE(int1_intercept, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
+{
+	expect("exit ICEBP@insn");
+	try_instruction(&int1, SVM_INTERCEPT_ICEBP);
+}
+
+/* -- Other instructions, a few of each kind. ---------------------------------------------------------------------------- */
+
+#define RULE_INSTRUCTION \
+	"APM 2, Instruction Intercepts: caught before it has done anything, each with its own exit code"
+
+#define INSTRUCTION(name, environments, code, bugs)                 \
+	CASE(name, environments, RULE_INSTRUCTION, bugs)            \
+	{                                                           \
+		expect("exit " #code "@insn");                      \
+		try_after_call(&name##_insn, SVM_INTERCEPT_##code); \
+	}
+
+INSTRUCTION(cpuid, ALL_NATIVE, CPUID, "")
+INSTRUCTION(pushf, ALL_NATIVE, PUSHF, "")
+INSTRUCTION(popf, ALL_NATIVE, POPF, "")
+INSTRUCTION(rdtsc, ALL_NATIVE, RDTSC, "")
+INSTRUCTION(rdtscp, ALL_NATIVE, RDTSCP, CATCHES("tcg-rdtscp-exit"))
+INSTRUCTION(pause, ALL_NATIVE, PAUSE, "")
+INSTRUCTION(hlt, CPL0, HLT, "")
+INSTRUCTION(out, CPL0, IOIO, "")
+INSTRUCTION(rdmsr, CPL0, MSR, "")
+INSTRUCTION(invd, CPL0, INVD, CATCHES("tcg-invd-exit"))
+INSTRUCTION(wbinvd, CPL0, WBINVD, "")
+
+/* -- nRIP. ---------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t next_rip;
+
+static enum svm_action note_next_rip(struct svm_vcpu *v)
+{
+	next_rip = v->vmcb->next_rip;
+	return SVM_UNEXPECTED;
+}
+
+static void try_next_rip(const struct snippet *snippet, const char *next)
+{
+	next_rip = ~0ul;
+	svm_setup.on_exit = note_next_rip;
+	setup.regs.rax = 5;
+	run_snippet(snippet);
+	check(next_rip == (next ? mark_address(snippet, next) : 0), "nRIP is %#lx", next_rip);
+}
+
+static void need_next_rip(void)
+{
+	need(svm_has_next_rip(), "the CPU does not report NRIPS");
+	setup.rflags = X86_EFLAGS_OF;
+}
+
+CASE(next_rip_of_int3, ALL_NATIVE, RULE_NEXT_RIP, "")
+{
+	need_next_rip();
+	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
+	try_next_rip(&int3, "after");
+}
+
+CASE(next_rip_of_into_and_bound, COMPAT, RULE_NEXT_RIP, "")
+{
+	need_next_rip();
+	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
+	try_next_rip(&into, "after");
+	try_next_rip(&bound, "after");
+}
+
+CASE(next_rip_of_int_n, ALL_NATIVE, RULE_NEXT_RIP, "")
+{
+	need_next_rip();
+	intercepting(0, SVM_INTERCEPT_INTN);
+	try_next_rip(&int_n, "after");
+}
+
+CASE(next_rip_of_cpuid, ALL_NATIVE, RULE_NEXT_RIP, "")
+{
+	need_next_rip();
+	instruction = SVM_INTERCEPT_CPUID;
+	exceptions = 0;
+	svm_setup.on_call = intercept;
+	try_next_rip(&cpuid_insn, "after");
+}
+
+CASE(no_next_rip_of_ud, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
+{
+	need_next_rip();
+	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
+	try_next_rip(&ud, NULL);
+}
+
+CASE(no_next_rip_of_gp, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
+{
+	need_next_rip();
+	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
+	try_next_rip(&gp, NULL);
+}
+
+/* -- Interrupts and NMIs. --------------------------------------------------------------------------------------------------- */
+
+#define PENDING_VECTOR 0x31
+
+static bool still_pending;
+
+static enum svm_action take_it(struct svm_vcpu *v)
+{
+	if (v->vmcb->exit_code == SVM_EXIT(INTR))
+		still_pending = apic_bit(APIC_IRR, PENDING_VECTOR);
+	else if (v->vmcb->exit_code != SVM_EXIT(NMI))
+		return SVM_UNEXPECTED;
+	svm_window(true);
+	return SVM_RESUME;
+}
+
+static void first_pending_then_take(struct svm_vcpu *v)
+{
+	if (v->exits == 1)
+		interrupt_pending(PENDING_VECTOR);
+	else
+		svm_window(true);
+}
+
+CASE_NEEDS("apic=1", intr, ALL_NATIVE, RULE_INTR, "")
+{
+	apic_enable(0);
+	setup.rflags = X86_EFLAGS_IF;
+	still_pending = false;
+	svm_setup.on_call = first_pending_then_take;
+	svm_setup.on_exit = take_it;
+	svm_setup.show_exits = true;
+	expect("exit INTR@target, L1 intr 0x31");
+	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
+	check(still_pending, "at the exit the interrupt is in IRR no more");
+}
+
+/* Without V_INTR_MASKING the guest's IF holds the interrupt back, and so there is nothing to catch. */
+CASE_NEEDS(
+	"apic=1", intr_if0, ALL_NATIVE,
+	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: without V_INTR_MASKING the guest's IF controls physical interrupts",
+	"")
+{
+	apic_enable(0);
+	svm_setup.on_call = first_pending_then_take;
+	svm_setup.on_exit = take_it;
+	svm_setup.show_exits = true;
+	expect("L1 intr 0x31");
+	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
+}
+
+static void send_nmi(struct svm_vcpu *v)
+{
+	if (v->exits == 1)
+		nmi_to_self();
+}
+
+CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_INTR, "")
+{
+	svm_setup.on_call = send_nmi;
+	svm_setup.on_exit = take_it;
+	svm_setup.show_exits = true;
+	expect("exit NMI@target, L1 nmi");
+	try_instruction(&call_twice, SVM_INTERCEPT_NMI);
+}
+
+CASE_NEEDS(
+	"apic=1", nmi_not_intercepted, ALL_NATIVE,
+	"APM 2, Global Interrupt Flag: what was held pending is taken when VMRUN sets GIF, by the guest if it is not intercepted",
+	"")
+{
+	svm_setup.on_call = send_nmi;
+	expect("nmi@target");
+	try_instruction(&call_twice, NO_INSTRUCTION);
+}
