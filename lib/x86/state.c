@@ -8,8 +8,10 @@
 #include "debugreg.h"
 #include "layer.h"
 #include "notation.h"
+#include "paging.h"
 #include "pending.h"
 #include "percpu.h"
+#include "sev/sev.h"
 #include "smp.h"
 #include "snippet.h"
 #include "testcase.h"
@@ -136,4 +138,7 @@ void state_describe(void)
 	}
 	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s", guest_name,
 		    boot_container(), name, family, model, hypervisor);
+	if (sev_is_on())
+		report_note("%s, C-bit %u, status %#lx, GHCB version %u", sev_mode_name(),
+			    __builtin_ctzl(sev_c_bit), sev_status, sev_ghcb_version());
 }

@@ -11,6 +11,7 @@
 #include "bug.h"
 #include "intercepts.h"
 #include "memory.h"
+#include "sev.h"
 
 #include "string.h"
 #include "x86/cpu.h"
@@ -67,7 +68,8 @@ static void inject_nmi(struct vcpu *v)
 	v->nmi_pending = v->nmi_doubled;
 	v->nmi_blocked = !bug(NMI_UNBLOCKED_EARLY);
 	v->halted = false;
-	intercept(&v->vmcb, SVM_INTERCEPT_IRET, v->nmi_blocked);
+	/* Under SEV-ES, IRET is the guest's secret: it says by itself when it is done. */
+	intercept(&v->vmcb, SVM_INTERCEPT_IRET, v->nmi_blocked && !l2_is_es());
 	inject(v, SVM_EVENT_VALID | SVM_NMI | 2, 0);
 }
 

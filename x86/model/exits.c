@@ -8,6 +8,7 @@
 #include "intercepts.h"
 #include "memory.h"
 #include "ports.h"
+#include "sev.h"
 
 #include "string.h"
 #include "x86/apic.h"
@@ -35,10 +36,9 @@ static void set_pair(struct vcpu *v, uint64_t value)
 }
 
 /* SVM is ours; the hypervisor's leaf says who we are. */
-static void exit_cpuid(struct vcpu *v)
+struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf)
 {
-	uint32_t leaf = v->vmcb.rax;
-	struct cpuid r = cpuid(leaf, v->regs.rcx);
+	struct cpuid r = cpuid(leaf, subleaf);
 
 	if (leaf == 1) {
 		r.c |= 1u << 31 | 1u << 21;
@@ -50,6 +50,15 @@ static void exit_cpuid(struct vcpu *v)
 	} else if (leaf == 0x8000000a || leaf == 0x8000001f) {
 		r = (struct cpuid){0, 0, 0, 0};
 	}
+	if (l2_is_sev())
+		sev_cpuid(leaf, &r);
+	return r;
+}
+
+static void exit_cpuid(struct vcpu *v)
+{
+	struct cpuid r = exits_cpuid(v->vmcb.rax, v->regs.rcx);
+
 	if (bug(NMI_SPURIOUS))
 		v->nmi_pending = true;
 	v->vmcb.rax = r.a;
@@ -59,18 +68,20 @@ static void exit_cpuid(struct vcpu *v)
 	vcpu_skip(v, 2);
 }
 
-static bool msr_read(struct vcpu *v, uint32_t msr)
+bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	uint32_t low = 0, high = 0;
 
 	if (msr == MSR_APIC_BASE) {
-		set_pair(v, v->apic.base);
+		*value = v->apic.base;
 		return true;
 	}
 	if (msr == MSR_EFER) {
-		set_pair(v, v->vmcb.efer & ~(uint64_t)EFER_SVME);
+		*value = v->vmcb.efer & ~(uint64_t)EFER_SVME;
 		return true;
 	}
+	if (l2_is_sev() && sev_read_msr(v, msr, value))
+		return true;
 	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
 		return false;
 	msr = (msr - X2APIC_FIRST) * 16;
@@ -78,14 +89,12 @@ static bool msr_read(struct vcpu *v, uint32_t msr)
 		return false;
 	if (msr == APIC_ICR)
 		high = v->apic.icr_high;
-	set_pair(v, (uint64_t)high << 32 | low);
+	*value = (uint64_t)high << 32 | low;
 	return true;
 }
 
-static bool msr_write(struct vcpu *v, uint32_t msr)
+bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	uint64_t value = (uint64_t)(uint32_t)v->regs.rdx << 32 | (uint32_t)v->vmcb.rax;
-
 	if (msr == MSR_APIC_BASE)
 		return lapic_write_base(&v->apic, value);
 	if (msr == MSR_EFER) {
@@ -93,6 +102,8 @@ static bool msr_write(struct vcpu *v, uint32_t msr)
 		v->vmcb.efer = (value & ~(uint64_t)EFER_LMA) | (v->vmcb.efer & EFER_LMA) | EFER_SVME;
 		return true;
 	}
+	if (l2_is_sev() && sev_write_msr(v, msr, value))
+		return true;
 	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
 		return false;
 	msr = (msr - X2APIC_FIRST) * 16;
@@ -104,13 +115,17 @@ static bool msr_write(struct vcpu *v, uint32_t msr)
 
 static void exit_msr(struct vcpu *v)
 {
+	uint64_t value = (uint64_t)(uint32_t)v->regs.rdx << 32 | (uint32_t)v->vmcb.rax;
 	uint32_t msr = v->regs.rcx;
-	bool done = v->vmcb.exit_info1 ? msr_write(v, msr) : msr_read(v, msr);
+	bool write = v->vmcb.exit_info1;
 
-	if (done)
-		vcpu_skip(v, 2);
-	else
+	if (write ? !exits_write_msr(v, msr, value) : !exits_read_msr(v, msr, &value)) {
 		vcpu_raise(v, VECTOR_GP, 0);
+		return;
+	}
+	if (!write)
+		set_pair(v, value);
+	vcpu_skip(v, 2);
 }
 
 static unsigned io_bytes(uint64_t info)
@@ -150,7 +165,7 @@ static void exit_npf(struct vcpu *v)
 {
 	uint64_t gpa = v->vmcb.exit_info2;
 
-	if (memory_map(gpa))
+	if (l2_is_sev() ? sev_map(v) : memory_map(gpa))
 		return;
 	if (!insn_mmio(v))
 		panic("model: the access to %#lx by the instruction at %#lx is not known", gpa,
@@ -194,7 +209,7 @@ static void exit_hlt(struct vcpu *v)
 }
 
 /* A machine without a CPU that runs: as the real one, a reset, which ends QEMU under -no-reboot. */
-static void exit_shutdown(void)
+void exits_shutdown(void)
 {
 	static const struct {
 		uint16_t limit;
@@ -209,6 +224,8 @@ void exit_handle(struct vcpu *v)
 	uint64_t code = v->vmcb.exit_code;
 
 	if (bug(SHADOW_LOST) && events_break_shadow(v))
+		return;
+	if (l2_is_sev() && sev_exit(v))
 		return;
 	switch (code) {
 	case SVM_EXIT(INTR):
@@ -249,7 +266,7 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):
-		return exit_shutdown();
+		return exits_shutdown();
 	case SVM_EXIT(VMRUN):
 	case SVM_EXIT(VMMCALL):
 	case SVM_EXIT(VMLOAD):

@@ -96,7 +96,7 @@ static void store_regs(struct vcpu *v, const struct insn_regs *r)
 		*vcpu_reg(v, i) = r->gpr[i];
 }
 
-static uint32_t device_read(struct vcpu *v, uint64_t gpa)
+uint32_t insn_device_read(struct vcpu *v, uint64_t gpa)
 {
 	uint32_t value;
 
@@ -109,7 +109,7 @@ static uint32_t device_read(struct vcpu *v, uint64_t gpa)
 	return value >> 8 * (gpa & 3);
 }
 
-static void device_write(struct vcpu *v, uint64_t gpa, uint32_t value)
+void insn_device_write(struct vcpu *v, uint64_t gpa, uint32_t value)
 {
 	if ((gpa & ~(PAGE_BYTES - 1)) == L2_IOAPIC_PAGE)
 		ioapic_write(gpa & 0xfff, value);
@@ -143,7 +143,7 @@ static uint64_t load(struct vcpu *v, uint64_t gpa, unsigned bytes)
 	uint64_t value = 0;
 
 	if (!at)
-		return device_read(v, gpa);
+		return insn_device_read(v, gpa);
 	memcpy(&value, at, bytes);
 	return value;
 }
@@ -155,7 +155,7 @@ static void store(struct vcpu *v, uint64_t gpa, uint64_t value, unsigned bytes)
 	if (at)
 		memcpy(at, &value, bytes);
 	else
-		device_write(v, gpa, value);
+		insn_device_write(v, gpa, value);
 }
 
 static bool read_operand(struct vcpu *v, const struct insn *insn, const struct insn_operand *o,

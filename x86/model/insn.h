@@ -28,6 +28,10 @@ int insn_mov_cr(const struct vcpu *v, unsigned *length);
 /* A load or store that hit a device; false if it cannot be emulated. */
 bool insn_mmio(struct vcpu *v);
 
+/* A device register of L2's: the local APIC, the I/O APIC; all ones where there is nothing. */
+uint32_t insn_device_read(struct vcpu *v, uint64_t gpa);
+void insn_device_write(struct vcpu *v, uint64_t gpa, uint32_t value);
+
 /* One element of INS or OUTS. */
 bool insn_string_io(struct vcpu *v, unsigned port);
 

@@ -26,11 +26,37 @@ static void pass_port(unsigned port)
 	io_map[port / 8] &= ~(1u << port % 8);
 }
 
-static void intercept_msr(uint32_t msr)
+/* APM 2, "MSR Intercepts": three ranges of 8192 MSRs, two bits for each. */
+static unsigned msr_bit(uint32_t msr)
 {
-	unsigned bit = 2 * (msr & 0x1fff) + (msr >= 0xc0000000 ? 8 * 0x800 : 0);
+	unsigned range = msr >> 16 == 0xc000 ? 1 : msr >> 16 == 0xc001 ? 2 : 0;
 
-	msr_map[bit / 8] |= 3u << bit % 8;
+	return 8 * 0x800 * range + 2 * (msr & 0x1fff);
+}
+
+void intercept_msr(uint32_t msr)
+{
+	msr_map[msr_bit(msr) / 8] |= 3u << msr_bit(msr) % 8;
+}
+
+void pass_msr(uint32_t msr)
+{
+	msr_map[msr_bit(msr) / 8] &= ~(3u << msr_bit(msr) % 8);
+}
+
+void intercept_all_msrs(void)
+{
+	memset(msr_map, 0xff, sizeof(msr_map));
+}
+
+void intercept_all_ports(void)
+{
+	memset(io_map, 0xff, sizeof(io_map));
+}
+
+bool port_is_passed(unsigned port)
+{
+	return (port >= 0x3f8 && port < 0x400) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
 }
 
 void intercepts_init(struct vmcb *b)
@@ -54,11 +80,9 @@ void intercepts_init(struct vmcb *b)
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
 	memset(io_map, 0xff, sizeof(io_map));
-	for (unsigned port = 0x3f8; port < 0x400; port++)
-		pass_port(port);
-	for (unsigned port = 0xf4; port < 0xf8; port++)
-		pass_port(port);
-	pass_port(0x8900);
+	for (unsigned port = 0; port < 0x10000; port++)
+		if (port_is_passed(port))
+			pass_port(port);
 	memset(msr_map, 0, sizeof(msr_map));
 	intercept_msr(MSR_APIC_BASE);
 	intercept_msr(MSR_EFER);

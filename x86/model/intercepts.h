@@ -9,6 +9,14 @@
 
 void intercepts_init(struct vmcb *b);
 void intercept(struct vmcb *b, unsigned which, bool on);
+void intercept_msr(uint32_t msr);
+void pass_msr(uint32_t msr);
+void intercept_all_msrs(void);
+void intercept_all_ports(void);
+
+/* COM1 and the ways to end the machine are L2's own, else. */
+bool port_is_passed(unsigned port);
+
 void intercept_exception(struct vmcb *b, unsigned vector, bool on);
 
 #endif

@@ -12,6 +12,7 @@
 #include "events.h"
 #include "exits.h"
 #include "memory.h"
+#include "sev.h"
 #include "vcpu.h"
 
 #include "report.h"
@@ -48,7 +49,7 @@ static uint64_t number(const char *word, const char *text)
 	return value;
 }
 
-/* Words: rom=BYTES (of this ROM), payload=BYTES, bug=ID[,ID]. */
+/* Words: rom=BYTES (of this ROM), payload=BYTES, bug=ID[,ID], mode=sev or mode=sev-es. */
 static void parse(uint64_t *own, uint64_t *payload)
 {
 	const char *word = (const char *)block.text;
@@ -62,6 +63,8 @@ static void parse(uint64_t *own, uint64_t *payload)
 			*payload = number(word, word + 8);
 		else if (starts_with(word, "bug="))
 			unknown = bugs_switch_on(word + 4);
+		else if (starts_with(word, "mode="))
+			unknown = sev_switch_on(word + 5) ? NULL : word;
 		else
 			unknown = word;
 		if (unknown)
@@ -92,6 +95,7 @@ static void load_payload(void)
 		panic("model: no payload");
 	memcpy((void *)PAYLOAD_COPY, (void *)((1ul << 32) - own - payload), payload);
 	memory_init((void *)PAYLOAD_COPY, payload);
+	sev_init();
 }
 
 /* Until something wakes it; nothing of what the payload does while it waits can be seen from outside. */
@@ -123,6 +127,7 @@ void guest_main(unsigned long start_info)
 	for (;;) {
 		lapic_tick(&vcpu);
 		wait_halted(&vcpu);
+		sev_before_entry(&vcpu);
 		events_before_entry(&vcpu);
 		vcpu_enter(&vcpu);
 		events_after_exit(&vcpu);

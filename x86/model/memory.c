@@ -12,6 +12,7 @@
 #define TABLES 0x1000000ul
 #define TABLES_END 0x2000000ul
 #define L2_RAM 0x4000000ul
+#define L2_SHARED 0x8000000ul
 
 static const uint8_t *rom;
 static uint64_t rom_base;
@@ -28,10 +29,28 @@ static uint64_t *new_table(void)
 	return table;
 }
 
+/* SEV's C-bit, or 0; the view of an L2 with paging off is a root of its own, with the private tables. */
+static uint64_t c_bit;
+static bool unpaged;
+
+#define ROOT TABLES
+#define ROOT_UNPAGED (TABLES + PAGE_BYTES)
+
+static uint64_t *entry_at(uint64_t *table, uint64_t gpa, unsigned shift)
+{
+	return &table[gpa >> shift & 511];
+}
+
 void memory_drop_all(void)
 {
+	uint64_t *root, *other;
+
 	next_table = TABLES;
-	new_table();
+	root = new_table();
+	if (!c_bit)
+		return;
+	other = new_table();
+	*entry_at(root, c_bit, 39) = other[0] = (uint64_t)new_table() | PTE_PAGE;
 }
 
 void memory_init(const void *bytes, uint64_t size)
@@ -43,11 +62,40 @@ void memory_init(const void *bytes, uint64_t size)
 
 uint64_t memory_root(void)
 {
-	return TABLES;
+	return c_bit && unpaged ? ROOT_UNPAGED : ROOT;
+}
+
+/* What nobody has written through the shared view reads as this: on hardware, as ciphertext. */
+static void fill_with_garbage(uint64_t *page)
+{
+	for (unsigned i = 0; i < PAGE_BYTES / 8; i++)
+		page[i] = 0xa5c3e7195b3d7f21ul * ((uint64_t)page + i + 1);
+}
+
+static void *shared_at(uint64_t gpa)
+{
+	static uint64_t rom_garbage[PAGE_BYTES / 8] __attribute__((aligned(PAGE_BYTES)));
+	static uint8_t filled[L2_RAM_BYTES / PAGE_BYTES / 8];
+	uint64_t number = gpa / PAGE_BYTES, page;
+
+	if (gpa < L2_RAM_BYTES) {
+		page = L2_SHARED + number * PAGE_BYTES;
+		if (!(filled[number / 8] >> number % 8 & 1))
+			fill_with_garbage((uint64_t *)page);
+		filled[number / 8] |= 1u << number % 8;
+		return (void *)(L2_SHARED + gpa);
+	}
+	if (gpa < rom_base || gpa >= L2_MEMORY_END)
+		return NULL;
+	fill_with_garbage(rom_garbage);
+	return (uint8_t *)rom_garbage + gpa % PAGE_BYTES;
 }
 
 void *memory_at(uint64_t gpa)
 {
+	if (c_bit && !(gpa & c_bit))
+		return shared_at(gpa);
+	gpa &= ~c_bit;
 	if (gpa < L2_RAM_BYTES)
 		return (void *)(L2_RAM + gpa);
 	if (gpa >= rom_base && gpa >> 32 == 0)
@@ -55,15 +103,9 @@ void *memory_at(uint64_t gpa)
 	return NULL;
 }
 
-static uint64_t *entry_at(uint64_t *table, uint64_t gpa, unsigned shift)
+static bool map(uint64_t gpa, void *at, uint64_t flags)
 {
-	return &table[gpa >> shift & 511];
-}
-
-bool memory_map(uint64_t gpa)
-{
-	uint64_t *table = (uint64_t *)memory_root();
-	void *at = memory_at(gpa & ~(PAGE_BYTES - 1));
+	uint64_t *table = (uint64_t *)ROOT;
 
 	if (!at)
 		return false;
@@ -74,14 +116,39 @@ bool memory_map(uint64_t gpa)
 			*entry = (uint64_t)new_table() | PTE_PAGE;
 		table = (uint64_t *)(*entry & PTE_ADDRESS);
 	}
-	*entry_at(table, gpa, 12) =
-		(uint64_t)at | (gpa < L2_RAM_BYTES ? PTE_PAGE : PTE_PAGE & ~PTE_WRITABLE);
+	if ((gpa & ~c_bit) >= L2_RAM_BYTES)
+		flags &= ~PTE_WRITABLE;
+	*entry_at(table, gpa, 12) = (uint64_t)at | flags;
 	return true;
+}
+
+/* Nothing is executed from shared memory: memory_map_private is asked for it. */
+bool memory_map(uint64_t gpa)
+{
+	return map(gpa, memory_at(gpa & ~(PAGE_BYTES - 1)),
+		   c_bit && !(gpa & c_bit) ? PTE_PAGE | PTE_NX : PTE_PAGE);
+}
+
+bool memory_map_private(uint64_t gpa)
+{
+	return map(gpa & ~c_bit, memory_at((gpa | c_bit) & ~(PAGE_BYTES - 1)), PTE_PAGE);
+}
+
+void memory_set_c_bit(uint64_t bit)
+{
+	c_bit = bit;
+	unpaged = true;
+	memory_drop_all();
+}
+
+void memory_set_paged(bool paged)
+{
+	unpaged = !paged;
 }
 
 void memory_unmap(uint64_t gpa)
 {
-	uint64_t *table = (uint64_t *)memory_root();
+	uint64_t *table = (uint64_t *)ROOT;
 
 	for (unsigned shift = 39; shift > 12; shift -= 9) {
 		uint64_t entry = *entry_at(table, gpa, shift);
@@ -95,7 +162,8 @@ void memory_unmap(uint64_t gpa)
 
 static bool walk_level(uint64_t table, uint64_t linear, unsigned shift, uint64_t *entry)
 {
-	const uint64_t *at = memory_at((table & PTE_ADDRESS) + (linear >> shift & 511) * 8);
+	const uint64_t *at =
+		memory_at(((table & PTE_ADDRESS) + (linear >> shift & 511) * 8) | c_bit);
 
 	if (!at || !(*at & PTE_PRESENT))
 		return false;
@@ -109,7 +177,7 @@ bool memory_walk(const struct vcpu *v, uint64_t linear, uint64_t *gpa)
 	uint64_t entry = v->vmcb.cr3;
 
 	if (!(v->vmcb.cr0 & X86_CR0_PG)) {
-		*gpa = linear & 0xffffffff;
+		*gpa = (linear & 0xffffffff) | c_bit;
 		return true;
 	}
 	if (!(v->vmcb.efer & EFER_LMA))

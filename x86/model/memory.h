@@ -12,6 +12,7 @@
 
 #define L2_RAM_BYTES (64ul << 20)
 #define L2_APIC_PAGE 0xfee00000ul
+#define L2_MEMORY_END (1ul << 32)
 
 /* Takes over the payload's bytes as the ROM; they must stay where they are. */
 void memory_init(const void *rom, uint64_t rom_bytes);
@@ -21,6 +22,18 @@ uint64_t memory_root(void);
 
 /* Maps the page of a guest-physical address; false if there is neither RAM nor ROM. */
 bool memory_map(uint64_t gpa);
+
+/*
+ * With this bit, two views of memory: an address with it is private memory, the same address without it
+ * shared memory, which is other memory (sev.h). Drops all mappings.
+ */
+void memory_set_c_bit(uint64_t bit);
+
+/* Maps what lies at the private address, executable, where L2 looks for it without the bit. */
+bool memory_map_private(uint64_t gpa);
+
+/* While L2 has paging off, all that it touches is private. */
+void memory_set_paged(bool paged);
 
 /* Forgets the mapping of one page: the next access to it exits. */
 void memory_unmap(uint64_t gpa);

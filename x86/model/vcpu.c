@@ -4,6 +4,7 @@
 #include "bug.h"
 #include "intercepts.h"
 #include "memory.h"
+#include "sev.h"
 
 #include "string.h"
 #include "x86/cpu.h"
@@ -44,6 +45,7 @@ void vcpu_reset(struct vcpu *v)
 	b->rip = 0xfff0;
 	b->pat = 0x0007040600070406;
 	intercepts_init(b);
+	sev_init_intercepts(v);
 }
 
 /* FS, GS, TR, LDTR and the SYSCALL MSRs are not VMRUN's business but VMLOAD's and VMSAVE's. */

@@ -16,9 +16,9 @@
 
 #include "decode.h"
 
-#define SVM_EXIT_READ_DR0 0x020
+#define SVM_EXIT_READ_DR0 0x20
 #define SVM_EXIT_READ_DR7 0x027
-#define SVM_EXIT_WRITE_DR0 0x030
+#define SVM_EXIT_WRITE_DR0 0x30
 #define SVM_EXIT_WRITE_DR7 0x037
 #define SVM_EXIT_EXCP_BASE 0x040
 #define SVM_EXIT_EXCP_DB 0x041

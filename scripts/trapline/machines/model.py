@@ -38,6 +38,7 @@ class Model(Machine):
     what = "our model hypervisor, with --bug a wrong one"
     nests = True
     max_cpus = 1
+    mode = ""               # what the guest runs under: "", "sev" or "sev-es"
 
     def __init__(self, tools, inside=None):
         super().__init__(tools)
@@ -75,7 +76,8 @@ class Model(Machine):
 
     def words(self):
         """What the model is told besides where its payload lies."""
-        return [f"bug={','.join(self.tools.bugs)}"] if self.tools.bugs else []
+        words = [f"mode={self.mode}"] if self.mode else []
+        return words + ([f"bug={','.join(self.tools.bugs)}"] if self.tools.bugs else [])
 
     def _image(self):
         return os.path.join(self.tools.build, "model.rom")
@@ -95,4 +97,20 @@ class Model(Machine):
         return payload + model[:at] + words.ljust(WORDS_SIZE, b"\0") + model[at + WORDS_SIZE:]
 
 
-MACHINES = (Model,)
+class ModelSev(Model):
+    """The same, with a C-bit and two views of memory."""
+
+    name = "model-sev"
+    what = "the model, its guest under SEV"
+    mode = "sev"
+
+
+class ModelSevEs(Model):
+    """The same, with #VC and the GHCB."""
+
+    name = "model-sev-es"
+    what = "the model, its guest under SEV-ES"
+    mode = "sev-es"
+
+
+MACHINES = (Model, ModelSev, ModelSevEs)
