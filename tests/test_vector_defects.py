@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Break what the vector guests stand on, and see them notice.
+
+As in test_defects.py: each defect makes a sound machine look like a broken one, in a copy of the
+sources; the named cases, which pass without it, must not pass with it.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from test_defects import QEMU, QEMU_OPTIONS, ROOT, copy_sources
+
+pytestmark = pytest.mark.skipif(not QEMU, reason="qemu-system-x86_64 is not installed")
+
+ARGUMENTS = b"TRAPLINE-ARGS-1\n"  # docs/contract.md
+
+# What is broken: guest, file, the right text, the wrong one, cases that must notice.
+DEFECTS = {
+    "an interrupt on 17 pushes an error code": (
+        "ipi", "lib/x86/event.c",
+        ".has_error = frame->vector & FRAME_HAS_ERROR,",
+        ".has_error = frame->vector & FRAME_HAS_ERROR || (uint8_t)frame->vector == 17,",
+        ["self_by_id:cpl0", "other_by_id:cpl3", "int_n_while_pending:compat"],
+    ),
+    "interrupts of class 1 are not in service": (
+        "ipi", "lib/x86/event.c",
+        "if (vector < 16 && !setup.watch_low_vectors)",
+        "if (vector < 32)",
+        ["self_by_shorthand:cpl0", "held_by_tpr:cpl0", "order:cpl0", "all_by_id:cpl0"],
+    ),
+    "the TPR does not hold back class 1": (
+        "ipi", "x86/ipi.c",
+        "set(v & 0xf0);", "set(v < 0x20 ? 0 : v & 0xf0);",
+        ["held_by_tpr:cpl0", "held_by_cr8:cpl3"],
+    ),
+    "IF does not hold interrupts back": (
+        "ipi", "x86/ipi.c",
+        '"area off; mov $64', '"area off; sti; mov $64',
+        ["self_by_id:cpl0", "self_by_logical_id:cpl3"],
+    ),
+    "EOI does nothing": (
+        "ipi", "lib/x86/event.c",
+        "	apic_eoi();\n	for (unsigned word", "	for (unsigned word",
+        ["held_by_service:cpl0", "held_by_own_class:cpl3"],
+    ),
+    "one vector gets lost on its way to others": (
+        "ipi", "x86/ipi.c",
+        "		send_fixed(destination, command | v);",
+        "		if (v != 0x1d)\n			send_fixed(destination, command | v);",
+        ["other_by_id:cpl0", "all_by_shorthand:cpl0", "other_in_cluster:cpl0"],
+    ),
+    "a CPU gets what is not for it": (
+        "ipi", "x86/ipi.c",
+        "		send_fixed(destination, command | v);",
+        "		send_fixed(v == 0x1d ? percpu[1].apic_id : destination,\n"
+        "			   v == 0x1d ? v : command | v);",
+        ["nobody_by_id:cpl0", "nobody_in_cluster:cpl0", "self_by_shorthand_alone:cpl0"],
+    ),
+    "INT 14 writes CR2": (
+        "vectors", "x86/vectors.c",
+        "	try_vector(&int_n, 1, VECTOR_PF);", "	try_vector(&int_n, 1, VECTOR_PF), write_cr2(0);",
+        ["int_14_leaves_cr2:cpl0"],
+    ),
+    "INT 21 pushes an error code": (
+        "vectors", "lib/x86/event.c",
+        ".has_error = frame->vector & FRAME_HAS_ERROR,",
+        ".has_error = frame->vector & FRAME_HAS_ERROR || (uint8_t)frame->vector == 21,",
+        ["int_n:cpl0", "int_n_tpr:cpl3", "within_limit:compat"],
+    ),
+    "an NMI does not block the next": (
+        "ipi_nmi", "x86/ipi_nmi.c",
+        '	go_on_without_iret(frame, mark_address(&nmi_then_iret, "inside"));',
+        "	(void)frame;\n	return BY_RULE;",
+        ["blocked_until_iret:cpl0"],
+    ),
+    "a pending NMI is lost": (
+        "ipi_nmi", "x86/ipi_nmi.c",
+        "		for (int i = 0; i < 3; i++)\n			nmi_to_self();", "		calls++;",
+        ["collapse:cpl0", "collapse:compat"],
+    ),
+    "TMR is never set": (
+        "sources", "lib/x86/event.c",
+        "event.level = apic_bit(APIC_TMR, event.vector);", "event.level = false;",
+        ["ioapic_level:cpl0", "ioapic_level_again:cpl3", "ioapic_level_then_ipi:cpl0"],
+    ),
+    "legal vectors are reported as illegal": (
+        "illegal", "lib/x86/apic.c",
+        "	return apic_read(APIC_ESR);", "	return apic_read(APIC_ESR) | ESR_SEND_ILLEGAL;",
+        ["legal_vectors:cpl0"],
+    ),
+}
+
+
+def passing(source, guest, cases):
+    """Builds the guest and runs cases of it with two CPUs; the names of the points that pass."""
+    build = source / "build"
+    subprocess.run(["make", "-s", f"build/{guest}.rom"],
+                   cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    rom = build / f"{guest}.rom"
+    image = rom.read_bytes()
+    words = b"cases=" + ",".join(cases).encode()
+    at = image.index(ARGUMENTS + bytes(len(words))) + len(ARGUMENTS)
+    rom.write_bytes(image[:at] + words + image[at + len(words):])
+    run = subprocess.run([QEMU, *QEMU_OPTIONS, "-bios", rom],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         stdin=subprocess.DEVNULL, timeout=120)
+    text = run.stdout.decode("ascii", "replace")
+    return set(re.findall(rf"^ok \d+ {guest}/(\S+)$", text, re.MULTILINE))
+
+
+def copy_with_objects(to):
+    """The sources, and what is built of them already: only what a defect touches is built anew."""
+    copy_sources(to)
+    if (ROOT / "build").exists():
+        shutil.copytree(ROOT / "build", to / "build", ignore=shutil.ignore_patterns("*.rom*"))
+    return to
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    source = copy_with_objects(tmp_path_factory.mktemp("sound"))
+    cases = {}
+    for guest, *_, must_notice in DEFECTS.values():
+        cases.setdefault(guest, set()).update(must_notice)
+    return {guest: passing(source, guest, sorted(names)) for guest, names in cases.items()}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_defect_is_noticed(name, sound, tmp_path):
+    guest, file, right, wrong, must_notice = DEFECTS[name]
+    source = copy_with_objects(tmp_path)
+    text = (source / file).read_text()
+    assert text.count(right) == 1, f"{file} no longer has {right!r} once"
+    (source / file).write_text(text.replace(right, wrong))
+    good = passing(source, guest, must_notice)
+    for case in must_notice:
+        assert case in sound[guest], f"{case} does not pass in the sound guest"
+        assert case not in good, f"{case} passes although {name}"
