@@ -215,7 +215,7 @@ static int console(void)
 	return fd;
 }
 
-static void obey(const char *order, pid_t *child)
+static void obey(char *order, pid_t *child)
 {
 	if (!strcmp(order, "off")) {
 		off();
@@ -223,6 +223,8 @@ static void obey(const char *order, pid_t *child)
 		if (*child)
 			kill(*child, SIGTERM);
 	} else if (!strncmp(order, "log ", 4)) {
+		/* Without a line's end, the console would wait for more of it. */
+		order[strlen(order)] = '\n';
 		write_text("/dev/kmsg", order + 4);
 	} else if (!strncmp(order, "sysrq ", 6)) {
 		write_text("/proc/sysrq-trigger", order + 6);
@@ -270,9 +272,9 @@ int main(void)
 		if (wait[0].revents & POLLIN) {
 			char c;
 
-			while (length < sizeof(order) - 1 && read(tty, &c, 1) == 1 && c != '\n')
+			while (length < sizeof(order) - 2 && read(tty, &c, 1) == 1 && c != '\n')
 				order[length++] = c;
-			order[length] = '\0';
+			memset(order + length, 0, sizeof(order) - length);
 			length = 0;
 			obey(order, &child);
 		}

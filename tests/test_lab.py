@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trapline.errors import UsageError
-from trapline.lab import bisect, cli, deb, debian, image, kmod, loader, store, table
+from trapline.lab import bisect, cli, debian, image, loader, store, table
 from trapline.lab import boot as lab_boot
 from trapline.lab.host import MAGIC, TROUBLE, Host, Launch, serial_socket
 
