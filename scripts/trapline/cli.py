@@ -205,7 +205,7 @@ def _main(argv):
         from . import prove
 
         return prove.main(chosen, images, tools, options.jobs or len(os.sched_getaffinity(0)),
-                          bugs, options.json, options.quick)
+                          bugs, entries, options.json, options.quick)
     machines = _machines(options.machine, tools, options.lab_params)
     before = _baseline(options, machines)
     gone = before and (lambda every: before.gone(every, chosen, machines,

@@ -85,14 +85,9 @@ def _targets(sections, images, machine, wanted=None):
     return targets
 
 
-def _run(targets, slots, on_result=lambda result: None):
+def _run(targets, slots, expectations=()):
     results = []
-
-    def take(result):
-        results.append(result)
-        on_result(result)
-
-    Scheduler(targets, slots, take, timeout=TIMEOUT).run()
+    Scheduler(targets, slots, results.append, expectations, timeout=TIMEOUT).run()
     return results
 
 
@@ -104,11 +99,11 @@ def _with_bug(tools, bug):
     return machine
 
 
-def prove(sections, images, tools, slots, progress, quick=False):
+def prove(sections, images, tools, slots, expectations, progress, quick=False):
     """Runs everything; Matrix. `progress(done, all)` is told after each bug."""
     start = time.monotonic()
     plain = Model(tools)
-    base = _run(_targets(sections, images, plain), slots)
+    base = _run(_targets(sections, images, plain), slots, expectations)
     sound = {r.target.point_id for r in base if r.verdict == PASS}
     unsound = [r for r in base if r.verdict in BAD]
     cases = {r.target.case_id: r.target.point.case for r in base
@@ -166,13 +161,13 @@ def write_json(matrix, catalogue, path):
         file.write("\n")
 
 
-def main(sections, images, tools, slots, catalogue, json_path=None, quick=False):
+def main(sections, images, tools, slots, catalogue, expectations, json_path=None, quick=False):
     """Prove, show, write; exit status 0 if everything holds, else 1."""
     def progress(done, all_):
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{done} of {all_} bugs" + ("\n" if done == all_ else ""))
 
-    matrix = prove(sections, images, tools, slots, progress, quick)
+    matrix = prove(sections, images, tools, slots, expectations, progress, quick)
     show(matrix, catalogue, sys.stdout, quick)
     if json_path:
         write_json(matrix, catalogue, json_path)

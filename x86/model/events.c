@@ -46,6 +46,12 @@ static void intercept_faults(struct vcpu *v, bool on)
 		intercept_exception(&v->vmcb, vector, on);
 }
 
+void events_swallow_step(struct vcpu *v)
+{
+	step(v);
+	v->swallow = true;
+}
+
 static void step_over(struct vcpu *v)
 {
 	v->stepping = v->late = false;
@@ -214,6 +220,11 @@ bool events_step_done(struct vcpu *v)
 	}
 	if (!v->own_tf)
 		b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
+	if (v->swallow) {
+		v->swallow = false;
+		b->dr6 = v->own_dr6;
+		return true;
+	}
 	if (v->own_tf || b->dr6 & 15)
 		return false;
 	b->dr6 &= ~(uint64_t)DR6_BS;
@@ -299,14 +310,16 @@ void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_
 	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == 14)
 		b->cr2 = 0xdead;
 	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == VECTOR_DB)
-		b->dr6 |= DR6_BS;
+		b->dr6 = DR6_CLEAR | DR6_BS;
 	if (int_n && bug(INT_N_MASKED) &&
-	    (!(b->rflags & X86_EFLAGS_IF) || in_shadow(v) || v->apic.tpr)) {
+	    (!(b->rflags & X86_EFLAGS_IF) || in_shadow(v) || lapic_priority(&v->apic))) {
 		b->rip += length;
 		return;
 	}
-	if (int_n && bug(IPI_AS_INT_N))
-		lapic_withdraw(&v->apic, vector);
+	if (int_n && bug(IPI_AS_INT_N) && lapic_merge(&v->apic, vector)) {
+		b->rip += length;
+		return;
+	}
 	if (!bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;

@@ -21,6 +21,9 @@ void events_fault(struct vcpu *v, unsigned vector);
 void events_iret(struct vcpu *v);
 void events_iret_faulted(struct vcpu *v);
 
+/* A bug: the single-step trap of the instruction that exited never comes. */
+void events_swallow_step(struct vcpu *v);
+
 /* A bug: the instruction in the shadow exited, and an interrupt comes before it after all. */
 bool events_break_shadow(struct vcpu *v);
 

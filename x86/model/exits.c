@@ -165,8 +165,12 @@ static void exit_npf(struct vcpu *v)
 {
 	uint64_t gpa = v->vmcb.exit_info2;
 
-	if (l2_is_sev() ? sev_map(v) : memory_map(gpa))
+	if (l2_is_sev() ? sev_map(v) : memory_map(gpa)) {
+		if (bug(STEP_LOST) && v->vmcb.rflags & X86_EFLAGS_TF &&
+		    !(v->event.what & SVM_EVENT_VALID))
+			events_swallow_step(v);
 		return;
+	}
 	if (!insn_mmio(v))
 		panic("model: the access to %#lx by the instruction at %#lx is not known", gpa,
 		      v->vmcb.rip);

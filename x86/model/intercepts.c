@@ -54,9 +54,10 @@ void intercept_all_ports(void)
 	memset(io_map, 0xff, sizeof(io_map));
 }
 
+/* COM1 but for its scratch register, by which a guest can tell that port I/O exits and works. */
 bool port_is_passed(unsigned port)
 {
-	return (port >= 0x3f8 && port < 0x400) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
+	return (port >= 0x3f8 && port < 0x3ff) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
 }
 
 void intercepts_init(struct vmcb *b)

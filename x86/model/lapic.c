@@ -91,7 +91,7 @@ static bool delivers_illegal(void)
 }
 
 /* SDM 3A, "Task and Processor Priorities". */
-static uint32_t processor_priority(const struct lapic *a)
+uint32_t lapic_priority(const struct lapic *a)
 {
 	int serving = highest(a->isr);
 	uint32_t class = serving < 0 ? 0 : serving & 0xf0;
@@ -107,14 +107,15 @@ int lapic_deliverable(const struct lapic *a)
 		return -1;
 	if (delivers_illegal() && vector < 16)
 		return vector;
-	if (bug(TPR_CLASS_1) && vector < 32 && highest(a->isr) < 16)
+	if (bug(TPR_CLASS_1) && vector < 32)
 		return vector;
-	return (vector & 0xf0) > (int)(processor_priority(a) & 0xf0) ? vector : -1;
+	return (vector & 0xf0) > (int)(lapic_priority(a) & 0xf0) ? vector : -1;
 }
 
-void lapic_withdraw(struct lapic *a, unsigned vector)
+bool lapic_merge(struct lapic *a, unsigned vector)
 {
 	put(a->irr, vector, false);
+	return a->isr[vector / 32] >> vector % 32 & 1;
 }
 
 void lapic_accept(struct lapic *a, unsigned vector)
@@ -289,7 +290,7 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 		*value = a->tpr;
 		return true;
 	case APIC_PPR:
-		*value = processor_priority(a);
+		*value = lapic_priority(a);
 		return true;
 	case APIC_LDR:
 		*value = a->ldr;

@@ -35,8 +35,11 @@ int lapic_deliverable(const struct lapic *a);
 /* The CPU takes the vector: IRR to ISR. */
 void lapic_accept(struct lapic *a, unsigned vector);
 
-/* Takes the vector's request away. */
-void lapic_withdraw(struct lapic *a, unsigned vector);
+/* The processor priority: that of the vector in service, or TPR. */
+uint32_t lapic_priority(const struct lapic *a);
+
+/* A bug: INT n of this vector and its interrupt count as one. True if the interrupt came first. */
+bool lapic_merge(struct lapic *a, unsigned vector);
 
 /* Lets time pass: the timer may expire. True while it runs. */
 bool lapic_tick(struct vcpu *v);

@@ -3,8 +3,11 @@
 
 #include "memory.h"
 
+#include "x86/cpu.h"
+
 #include <stdbool.h>
 
+#define COM1_SCRATCH 0x3ff
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_DATA 0xcfc
 #define ID_440FX 0x12378086u
@@ -31,6 +34,8 @@ uint32_t port_read(unsigned port, unsigned bytes)
 {
 	uint32_t value = 0;
 
+	if (port == COM1_SCRATCH && bytes == 1)
+		return inb(port);
 	if (port == CONFIG_ADDRESS && bytes == 4)
 		return address;
 	if (!host_bridge(port))
@@ -44,6 +49,8 @@ void port_write(unsigned port, unsigned bytes, uint32_t value)
 {
 	unsigned reg = (address & 0xfc) + port - CONFIG_DATA;
 
+	if (port == COM1_SCRATCH && bytes == 1)
+		outb(port, value);
 	if (port == CONFIG_ADDRESS && bytes == 4)
 		address = value;
 	if (!host_bridge(port))

@@ -30,7 +30,7 @@ struct vcpu {
 	bool soft_int_n;
 	/* For the bugs that deliver twice or late. */
 	struct svm_event again;
-	bool late, nmi_doubled;
+	bool late, nmi_doubled, swallow;
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
 	bool halted;
