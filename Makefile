@@ -82,6 +82,7 @@ clean: ## remove what was built
 include scripts/make/model.mk
 include scripts/make/efi.mk
 include scripts/make/check.mk
+include scripts/make/bundle.mk
 include scripts/make/lab.mk
 include scripts/make/bench.mk
 include scripts/make/docs.mk

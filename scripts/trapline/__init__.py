@@ -22,6 +22,7 @@ Modules, each standing only on those above it:
     repeat          several runs of a point as one result
     fingerprint     what a run depends on besides the guests
     reports/        console, KTAP, JSON, HTML
+    loop            a run from its first boot to its last report
     plugin          all of it as pytest items and reports
     cli             options and exit status
 """

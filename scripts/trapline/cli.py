@@ -214,6 +214,12 @@ def _main(argv):
     if options.list:
         _list(targets, options.verbose)
         return 0
+    if os.environ.get("TRAPLINE_PLAIN"):
+        for option, path, package in (("--junitxml", options.junitxml, "pytest"),
+                                      ("--html", options.html, "jinja2")):
+            if path:
+                raise UsageError(f"{option} needs Python's {package}, which the bundle does "
+                                 "without; make it from the JSON, elsewhere")
     for path in (options.json, options.html, options.junitxml, options.save_baseline):
         _check_writable(path)
     plan = Plan(root, config_path, targets, machines,
@@ -224,7 +230,7 @@ def _main(argv):
 
 
 def _run(plan, options, bugs):
-    from . import plugin
+    from . import loop
     from .reports.console import Console, RichConsole, wants_rich
 
     reports = []
@@ -247,7 +253,11 @@ def _run(plan, options, bugs):
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
-    status, done = plugin.run(plan, reports, options.junitxml)
+    if os.environ.get("TRAPLINE_PLAIN"):
+        status, done = loop.plain(plan, reports)
+    else:
+        from . import plugin
+        status, done = plugin.run(plan, reports, options.junitxml)
     if done.stopped is not None:
         raise done.stopped
     if done.error is not None:

@@ -14,6 +14,7 @@
     link = "https://…"
 """
 
+import operator
 import os
 import re
 from dataclasses import dataclass
@@ -104,7 +105,10 @@ def _check_machine(machine, known_machine, where):
 
 
 def _version(text, where):
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    try:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    except ImportError:                         # the bundle does without
+        return _PlainRange(text)
 
     try:
         if not re.match(r"\s*[<>=!~]", text):
@@ -113,3 +117,26 @@ def _version(text, where):
     except InvalidSpecifier:
         raise UsageError(f"{where}: version '{clean(text)}' is not a range such as "
                          "'<9.1' or '>=7.2,<10'") from None
+
+
+class _PlainRange:
+    """A range such as ">=7.2,<10" of versions that are digits and dots."""
+
+    def __init__(self, text):
+        self._parts = [re.fullmatch(r"\s*(<=|>=|==|!=|<|>)\s*([\d.]+)\s*", part).groups()
+                       for part in text.split(",")]
+
+    def contains(self, number, prereleases=True):
+        """Whether `number` lies in the range."""
+        del prereleases                         # packaging's own word
+        operators = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+                     "==": operator.eq, "!=": operator.ne}
+        return all(operators[sign](_digits(number), _digits(limit))
+                   for sign, limit in self._parts)
+
+
+def _digits(number):
+    found = [int(part) for part in re.findall(r"\d+", number)]
+    while found and not found[-1]:
+        found.pop()                             # 8.0 is 8
+    return found

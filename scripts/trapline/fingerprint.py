@@ -92,6 +92,11 @@ def _build_id(head):
 
 def commit(root):
     """The commit of our own source, with "+" if it was changed since; "" if that is not known."""
+    try:
+        with open(os.path.join(root, "COMMIT"), encoding="utf-8") as file:
+            return file.read().strip()          # of a bundle
+    except OSError:
+        pass
     if not os.path.exists(os.path.join(root, ".git")):
         return ""
     try:

@@ -5,15 +5,11 @@ pytest's own loop runs one item after the other; ours starts boots side by side 
 item when its line arrives. Everything else (reports, JUnit, exit status) is pytest's.
 """
 
-import time
-
 import pytest
 
-from . import fingerprint, repeat
-from .errors import UsageError
-from .reports import Summary, details
-from .scheduler import Scheduler
-from .verdicts import BAD, BLOCKED, FAIL, KNOWN, MISSING, SKIP, Result
+from .loop import Loop
+from .reports import details
+from .verdicts import BAD, BLOCKED, FAIL, KNOWN, SKIP
 
 
 class ConfigFile(pytest.File):
@@ -69,10 +65,15 @@ class Plugin:
         self._plan = plan
         self._reports = reports
         self._items = {}
-        self.summary = Summary(total=len(plan.targets))
+        self._loop = None
         self.error = None           # UsageError met while running
         self.stopped = None         # KeyboardInterrupt or BrokenPipeError
         self.internal = None        # text of an internal error
+
+    @property
+    def summary(self):
+        """The run's Summary."""
+        return self._loop.summary
 
     def pytest_collect_file(self, file_path, parent):
         if str(file_path) == self._plan.config_path:
@@ -84,43 +85,10 @@ class Plugin:
     def pytest_runtestloop(self, session):
         self._items = {item.target: item for item in session.items}
         assert len(self._items) == len(self._plan.targets)
-        plan = self._plan
-        targets = [item.target for item in session.items if not item.target.missing]
-
-        def deliver(result):
-            self._result(session, plan.baseline.judge(result) if plan.baseline else result)
-
-        on_result = deliver
-        if plan.repeat > 1:
-            on_result = repeat.Gather(targets, plan.repeat, deliver).take
-            targets = repeat.copies(targets, plan.repeat)
-        scheduler = Scheduler(targets, plan.slots, on_result, plan.expectations, plan.timeout,
-                              self._tick)
-        self.summary.started, self.summary.root = fingerprint.now(), plan.root
-        start = time.monotonic()
-        for report in self._reports:
-            report.begin(len(session.items))
-        self.summary.interrupted = True
-        try:
-            for item in session.items:
-                if item.target.missing:
-                    self._result(session, Result(item.target, MISSING, item.target.missing))
-            scheduler.run()
-            self.summary.interrupted = False
-        except UsageError as error:
-            self.error = error
-        except (KeyboardInterrupt, BrokenPipeError) as stop:
-            self.stopped = stop
-        # They came as machines gave them; whoever reads them later wants the same order every time.
-        order = {target: i for i, target in enumerate(self._items)}
-        self.summary.results.sort(key=lambda result: order[result.target])
-        self.summary.seconds = time.monotonic() - start
-        self.summary.machine_seconds = scheduler.machine_seconds
-        for report in self._reports:
-            try:
-                report.end(self.summary)
-            except BrokenPipeError as stop:
-                self.stopped = stop
+        self._loop = Loop(self._plan, list(self._items), self._reports,
+                          lambda result: self._result(session, result))
+        self._loop.run()
+        self.error, self.stopped = self._loop.error, self._loop.stopped
         return True
 
     def pytest_keyboard_interrupt(self, excinfo):
@@ -134,14 +102,7 @@ class Plugin:
         if report.failed and self.internal is None:
             self.internal = str(report.longrepr)
 
-    def _tick(self):
-        for report in self._reports:
-            report.tick()
-
     def _result(self, session, result):
-        self.summary.results.append(result)
-        for report in self._reports:
-            report.result(result)
         item = self._items[result.target]
         hook = session.config.hook
         file, line = _place(result.target)

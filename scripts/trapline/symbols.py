@@ -11,11 +11,14 @@ class Symbols:
     """Symbols of one ELF file. An unreadable file has none: a dump stays worth reading."""
 
     def __init__(self, path):
-        from elftools.common.exceptions import ELFError
-        from elftools.elf.elffile import ELFFile
+        self._ranges, self._addresses, self._names = [], [], []
+        try:
+            from elftools.common.exceptions import ELFError
+            from elftools.elf.elffile import ELFFile
+        except ImportError:                     # the bundle does without
+            return
 
         found = {}
-        self._ranges = []
         try:
             with open(path, "rb") as file:
                 elf = ELFFile(file)

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TOML files with checked keys."""
 
+import json
+import os
+
 from .errors import UsageError, nearest
 
 
 def load(path):
     """The table in `path`. UsageError if it cannot be read or is not TOML."""
-    import tomllib
-
     try:
+        if os.path.exists(path + ".json"):      # of the bundle, for Python before 3.11
+            with open(path + ".json", encoding="utf-8") as file:
+                return json.load(file)
+        import tomllib
+
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
 
 

@@ -18,7 +18,7 @@ _SHOWN = 10             # bad results repeated at the end
 
 def wants_rich(stream):
     """Whether `stream` is a terminal that may get colours."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" \
+    return not os.environ.get("TRAPLINE_PLAIN") and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" \
         and "NO_COLOR" not in os.environ
 
 

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+
+.PHONY: bundle
+bundle: ## one tar file that needs only QEMU and python3: build/trapline.tar.gz
+bundle: all
+	$(Q)$(PYTHON) scripts/bundle $(BUILD) $(BUILD)/trapline.tar.gz
+	@ls -l $(BUILD)/trapline.tar.gz
