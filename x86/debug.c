@@ -52,6 +52,7 @@
 #define RULE_SYSCALL \
 	"SDM 2B, SYSCALL-Fast System Call: RFLAGS are masked with FMASK before the boundary, so a masked TF does not trap in the kernel; SYSRET that restores TF traps at once"
 
+#define BUGS_STEP_NATIVE CATCHES("model-step-lost model-db-twice")
 #define BUGS_STEP CATCHES("kvm-tf-skipped vbox-17961 model-step-lost model-db-twice")
 
 /* TF from the first instruction on; every event shows TF and RF. */
@@ -99,12 +100,12 @@ STEP_ROW(wrmsr, CPL0, BUGS_STEP)
 STEP_ROW(cr8, CPL0, BUGS_STEP)
 STEP_ROW(mmio_read, ALL_NATIVE, BUGS_STEP_MMIO)
 STEP_ROW(mmio_write, ALL_NATIVE, BUGS_STEP_MMIO)
-STEP_ROW(cold_read, ALL_NATIVE, BUGS_STEP_MMIO)
-STEP_ROW(cold_write, ALL_NATIVE, BUGS_STEP_MMIO)
+STEP_ROW(cold_read, ALL_NATIVE, BUGS_STEP_NATIVE)
+STEP_ROW(cold_write, ALL_NATIVE, BUGS_STEP_NATIVE)
 
 SNIPPET(step_into_cold, "nop; mark insn; nop; mark after; nop");
 
-CASE_NEEDS("pam=1", tf_cold_fetch, ALL_NATIVE, RULE_TF, BUGS_STEP)
+CASE_NEEDS("pam=1", tf_cold_fetch, ALL_NATIVE, RULE_TF, BUGS_STEP_NATIVE)
 {
 	step();
 	cold_successor(&step_into_cold, "insn");
@@ -482,15 +483,16 @@ CASE(tf_iret, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"))
 #define MEMORY ((uint64_t)memory)
 #define MEMORY_TO (MEMORY + 32)
 #define REP_3 "#DB[BS]@insn{TF,RF}, #DB[BS]@insn{TF,RF}, #DB[BS]@after{TF}"
+#define BUGS_REP_ONCE CATCHES("tcg-rep-extra-step model-step-lost model-db-twice")
 #define BUGS_REP \
 	CATCHES("tcg-rep-extra-step tcg-rep-rf bochs-rep-trap-rf xen-emul-tf model-step-lost model-db-twice")
 
-STRING_ROW(movsb, "movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", "")
-STRING_ROW(rep_movsb_0, "rep movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
-STRING_ROW(rep_movsb_1, "rep movsb", 1, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
+STRING_ROW(movsb, "movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_STEP_NATIVE)
+STRING_ROW(rep_movsb_0, "rep movsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP_ONCE)
+STRING_ROW(rep_movsb_1, "rep movsb", 1, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP_ONCE)
 STRING_ROW(rep_movsb_3, "rep movsb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
 STRING_ROW(rep_stosb_3, "rep stosb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)
-STRING_ROW(insb, "insb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_REP)
+STRING_ROW(insb, "insb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}", BUGS_STEP_NATIVE)
 STRING_ROW(outsb, "outsb", 0, MEMORY, MEMORY_TO, "#DB[BS]@after{TF}",
 	   CATCHES("kvm-outs-tf model-step-lost"))
 STRING_ROW(rep_insb_3, "rep insb", 3, MEMORY, MEMORY_TO, REP_3, BUGS_REP)

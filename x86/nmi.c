@@ -292,7 +292,7 @@ CASE(movss_shadow, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 	try_shadow(&movss);
 }
 
-CASE(movss_shadow_cpuid, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-nmi-movss model-shadow-lost"))
+CASE(movss_shadow_cpuid, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-nmi-movss model-nmi-lost"))
 {
 	try_shadow(&movss_cpuid);
 }

@@ -160,14 +160,14 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
  * (COLD); where it is skipped, one that is left standing does.
  */
 #define BUGS_AFTER_PLAIN "model-shadow-late"
-#define BUGS_AFTER_SKIPPED "model-skip-keeps-shadow model-shadow-invented model-shadow-late"
-#define BUGS_AFTER_COLD "model-shadow-lost model-shadow-late"
+#define BUGS_AFTER_SKIPPED "model-skip-keeps-shadow model-ipi-no-isr"
+#define BUGS_AFTER_COLD "model-shadow-lost model-ipi-no-isr"
 #define BUGS_EARLY_PLAIN "model-shadow-late"
 #define BUGS_EARLY_SKIPPED "model-shadow-late"
 #define BUGS_EARLY_COLD "model-shadow-late"
-#define BUGS_EITHER_PLAIN "model-shadow-late"
-#define BUGS_EITHER_SKIPPED "model-skip-keeps-shadow model-shadow-invented"
-#define BUGS_EITHER_COLD "model-shadow-late"
+#define BUGS_EITHER_PLAIN "model-ipi-no-isr"
+#define BUGS_EITHER_SKIPPED "model-shadow-invented model-ipi-no-isr"
+#define BUGS_EITHER_COLD "model-ipi-no-isr"
 
 #define TAIL(x) "mark before\n" x "\nmark after; nop; mark late; nop; mark later; nop"
 #define BOTH_CODES(name, x, text64, text32) SNIPPET_BOTH(name, text64 TAIL(x), text32 TAIL(x))
@@ -227,7 +227,7 @@ ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 SNIPPET(sti_cli_sti, "sti; mark shadow; cli; mark cleared; nop; mark masked\n"
 		     "sti; mark again; nop; mark after; nop; mark late; nop");
 
-CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost model-shadow-late"))
+CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-late"))
 {
 	prepare_row();
 	interrupt_pending(PENDING);
@@ -267,7 +267,7 @@ CASE(sti_hlt_woken, CPL0, RULE_HLT, CATCHES("model-hlt-sleeps"))
 
 SNIPPET(movss_hlt, "sti; mark first; mov %esi, %ss; mark before; hlt; mark after; nop; mark late; nop");
 
-CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-hlt-sleeps"))
+CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
 {
 	interrupt_pending(PENDING);
 	timer_start(WATCHDOG, WATCHDOG_TICKS);
@@ -332,17 +332,17 @@ static void try_loop(const struct snippet *snippet, const char *const *open_mark
 
 static const char *const open_marks[] = {"top", "next", "third", "fourth", NULL};
 
-CASE(movss_at_random, ALL_NATIVE, RULE_MOVSS, CATCHES("model-shadow-lost"))
+CASE(movss_at_random, ALL_NATIVE, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&movss_loop, open_marks);
 }
 
-CASE(popss_at_random, COMPAT, RULE_MOVSS, CATCHES("model-shadow-lost"))
+CASE(popss_at_random, COMPAT, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&popss_loop, open_marks);
 }
 
-CASE(sti_at_random, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-lost"))
+CASE(sti_at_random, ALL_NATIVE, RULE_STI, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&sti_loop, open_marks);
 }

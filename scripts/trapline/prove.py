@@ -21,7 +21,7 @@ from . import select
 from .guests import NATIVE
 from .machines.model import Model, switches
 from .scheduler import Scheduler
-from .verdicts import BAD, BLOCKED, PASS, SKIP
+from .verdicts import BAD, PASS
 
 TIMEOUT = 3.0           # seconds; a guest under a bug hangs more often than not
 
@@ -106,8 +106,7 @@ def prove(sections, images, tools, slots, expectations, progress, quick=False):
     base = _run(_targets(sections, images, plain), slots, expectations)
     sound = {r.target.point_id for r in base if r.verdict == PASS}
     unsound = [r for r in base if r.verdict in BAD]
-    cases = {r.target.case_id: r.target.point.case for r in base
-             if r.verdict not in (SKIP, BLOCKED)}
+    cases = {r.target.case_id: r.target.point.case for r in base if r.verdict == PASS}
     bugs = [Bug(id_) for id_ in switches()]
     for number, bug in enumerate(bugs):
         bug.claimed = {name for name, case in cases.items() if bug.id in case.catches}

@@ -48,3 +48,11 @@ bool breakpoints_hit(struct vcpu *v, uint64_t address, unsigned bytes, enum acce
 	}
 	return any;
 }
+
+bool breakpoints_of_data(const struct vcpu *v)
+{
+	for (unsigned n = 0; n < 4; n++)
+		if (v->vmcb.dr6 >> n & 1 && v->vmcb.dr7 >> (16 + 4 * n) & 1)
+			return true;
+	return false;
+}

@@ -13,4 +13,7 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_PORT };
 /* Notes in L2's DR6 what an access of so many bytes hits; true if anything. */
 bool breakpoints_hit(struct vcpu *v, uint64_t address, unsigned bytes, enum access access);
 
+/* Whether L2's DR6 tells of a hit on data. */
+bool breakpoints_of_data(const struct vcpu *v);
+
 #endif

@@ -8,6 +8,7 @@
  */
 #include "events.h"
 
+#include "breakpoints.h"
 #include "bug.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -55,7 +56,7 @@ void events_swallow_step(struct vcpu *v)
 static void step_over(struct vcpu *v)
 {
 	v->stepping = v->late = false;
-	intercept_exception(&v->vmcb, VECTOR_DB, false);
+	intercept_exception(&v->vmcb, VECTOR_DB, events_debug_is_spoilt());
 	if (!v->iret_in_step)
 		return;
 	v->iret_in_step = false;
@@ -229,6 +230,28 @@ bool events_step_done(struct vcpu *v)
 		return false;
 	b->dr6 &= ~(uint64_t)DR6_BS;
 	return true;
+}
+
+bool events_debug_is_spoilt(void)
+{
+	return bug(STEP_LOST) || bug(STEP_DOUBLED) || bug(DATA_BREAKPOINT_LOST);
+}
+
+void events_debug(struct vcpu *v)
+{
+	struct vmcb *b = &v->vmcb;
+
+	if (bug(STEP_LOST) && b->dr6 & DR6_BS && !(b->dr6 & 15)) {
+		b->dr6 &= ~(uint64_t)DR6_BS;
+		return;
+	}
+	if (bug(DATA_BREAKPOINT_LOST) && breakpoints_of_data(v)) {
+		b->dr6 &= ~15ul;
+		return;
+	}
+	vcpu_raise(v, VECTOR_DB, NO_ERROR);
+	if (bug(STEP_DOUBLED) && b->dr6 & DR6_BS)
+		v->again = v->event;
 }
 
 void events_iret_faulted(struct vcpu *v)

@@ -14,6 +14,10 @@ void events_after_exit(struct vcpu *v);
 /* An exit from stepping one instruction; false: the #DB is L2's own. */
 bool events_step_done(struct vcpu *v);
 
+/* L2's own #DB, and whether a bug wants to see it. */
+void events_debug(struct vcpu *v);
+bool events_debug_is_spoilt(void);
+
 /* #UD and #BR, which only a bug intercepts. */
 void events_fault(struct vcpu *v, unsigned vector);
 

@@ -99,7 +99,8 @@ bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 		return lapic_write_base(&v->apic, value);
 	if (msr == MSR_EFER) {
 		/* LMA is the CPU's to set; VMRUN wants SVME. */
-		v->vmcb.efer = (value & ~(uint64_t)EFER_LMA) | (v->vmcb.efer & EFER_LMA) | EFER_SVME;
+		v->vmcb.efer =
+			(value & ~(uint64_t)EFER_LMA) | (v->vmcb.efer & EFER_LMA) | EFER_SVME;
 		return true;
 	}
 	if (l2_is_sev() && sev_write_msr(v, msr, value))
@@ -257,7 +258,7 @@ void exit_handle(struct vcpu *v)
 		return exit_soft_int(v);
 	case SVM_EXIT_EXCEPTION + 1:
 		if (!events_step_done(v))
-			vcpu_raise(v, 1, NO_ERROR);
+			events_debug(v);
 		return;
 	case SVM_EXIT_EXCEPTION + 5:
 	case SVM_EXIT_EXCEPTION + 6:

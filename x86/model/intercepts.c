@@ -2,6 +2,7 @@
 #include "intercepts.h"
 
 #include "bug.h"
+#include "events.h"
 
 #include "string.h"
 #include "x86/cpu.h"
@@ -74,6 +75,7 @@ void intercepts_init(struct vmcb *b)
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
 	intercept_exception(b, 3, true);
+	intercept_exception(b, 1, events_debug_is_spoilt());
 	if (bug(FAULT_AS_TRAP) || bug(DPL_FOR_EXCEPTIONS)) {
 		intercept_exception(b, 5, true);
 		intercept_exception(b, 6, true);

@@ -101,7 +101,8 @@ static void load_payload(void)
 /* Until something wakes it; nothing of what the payload does while it waits can be seen from outside. */
 static void wait_halted(struct vcpu *v)
 {
-	if (v->halted && bug(HLT_SLEEPS) && lapic_deliverable(&v->apic) >= 0)
+	if (v->halted && bug(HLT_SLEEPS) &&
+	    (lapic_deliverable(&v->apic) >= 0 || v->event.what & SVM_EVENT_VALID))
 		panic("model: HLT sleeps on, as told");
 	while (v->halted) {
 		lapic_tick(v);
