@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "percpu.h"
+#include "sev/sev.h"
 
 #define XAPIC_PAGE 0xfee00000
 #define X2APIC_MSR 0x800
@@ -30,6 +31,8 @@ uint32_t apic_read(unsigned reg)
 {
 	if (apic_is_x2())
 		return rdmsr(X2APIC_MSR + reg / 16);
+	if (sev_is_es())
+		return ghcb_mmio_read32(XAPIC_PAGE + reg);
 	return *(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg);
 }
 
@@ -37,6 +40,8 @@ void apic_write(unsigned reg, uint32_t value)
 {
 	if (apic_is_x2())
 		wrmsr(X2APIC_MSR + reg / 16, value);
+	else if (sev_is_es())
+		ghcb_mmio_write32(XAPIC_PAGE + reg, value);
 	else
 		*(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg) = value;
 }

@@ -33,10 +33,12 @@ struct percpu {
 	struct descriptors descriptors;
 	struct run run;
 	struct trace *trace;
-	struct group *subject;	/* between subject_begin and subject_end */
-	bool impatient;		/* a wait of this case was in vain: later ones are short */
-	bool x2apic;		/* this CPU's APIC is in x2APIC mode */
-	uint64_t dr7;		/* under SEV-ES: as last written */
+	struct group *subject; /* between subject_begin and subject_end */
+	bool impatient;	       /* a wait of this case was in vain: later ones are short */
+	bool x2apic;	       /* this CPU's APIC is in x2APIC mode */
+	/* Under SEV-ES: DR7 as last written; #VCs being served, and what comes behind the first one. */
+	uint64_t dr7, vc_next;
+	unsigned vc_depth;
 	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back */
 	/* Work for an application processor (smp.h). */
 	void (*volatile work)(void *argument);

@@ -11,6 +11,7 @@
 #include "x86/cpu.h"
 #include "x86/desc.h"
 #include "x86/panic.h"
+#include "x86/sev/exit_code.h"
 
 #define VECTOR_VC 29
 #define VECTOR_NP 11
@@ -92,7 +93,8 @@ static void deliver64(struct vcpu *v, unsigned error)
 	frame[0] = error;
 	frame[1] = b->rip;
 	frame[2] = b->cs.selector;
-	frame[3] = b->rflags | X86_EFLAGS_RF;
+	/* The image of a fault has RF set; a #DB that was intercepted is a trap. */
+	frame[3] = error == SVM_EXIT_EXCP_DB ? b->rflags : b->rflags | X86_EFLAGS_RF;
 	frame[4] = b->rsp;
 	frame[5] = b->ss.selector;
 	rsp = (rsp & ~15ul) - sizeof(frame);

@@ -7,6 +7,7 @@
 #include "../panic.h"
 #include "../percpu.h"
 #include "ghcb_msr.h"
+#include "ioio.h"
 
 #include "../../string.h"
 
@@ -197,4 +198,110 @@ bool ghcb_call(struct ghcb_call *call)
 	sensible = ghcb_exit(call);
 	ghcb_close(&use);
 	return sensible;
+}
+
+void ghcb_refuse(const struct ghcb_call *call)
+{
+	static bool refusing;
+	const struct ghcb_outcome *o = &call->outcome;
+
+	/* Whatever prints asks the same hypervisor. */
+	if (refusing)
+		sev_terminate(REASON_ANSWER);
+	refusing = true;
+	panic("the hypervisor's answer to %s: %s (result %#lx, %#lx, missing fields %#x)",
+	      ghcb_event_name(call->request.exit_code), ghcb_verdict_name(o->verdict),
+	      call->answer.value[GHCB_EXIT_INFO_1], call->answer.value[GHCB_EXIT_INFO_2],
+	      o->missing);
+}
+
+/* -- Devices, without #VC. ------------------------------------------------------------------------ */
+
+static uint64_t port_word(uint16_t port, unsigned bytes, uint32_t flags)
+{
+	return (uint32_t)port << IOIO_PORT_SHIFT | bytes << IOIO_SIZE_SHIFT |
+	       8u << IOIO_ADDRESS_SHIFT | flags;
+}
+
+static void must(struct ghcb_call *call, bool sensible)
+{
+	if (!sensible || call->outcome.verdict != GHCB_OK)
+		ghcb_refuse(call);
+}
+
+uint32_t ghcb_in(uint16_t port, unsigned bytes)
+{
+	struct ghcb_call call = {.request = {.exit_code = SVM_EXIT_IOIO,
+					     .exit_info_1 = port_word(port, bytes, IOIO_IN)}};
+
+	must(&call, ghcb_call(&call));
+	return call.answer.value[GHCB_RAX];
+}
+
+void ghcb_out(uint16_t port, unsigned bytes, uint32_t value)
+{
+	struct ghcb_call call = {
+		.request = {.exit_code = SVM_EXIT_IOIO, .exit_info_1 = port_word(port, bytes, 0)}};
+
+	ghcb_offer(&call, GHCB_RAX, value);
+	must(&call, ghcb_call(&call));
+}
+
+void ghcb_out_string(uint16_t port, const char *bytes, unsigned count)
+{
+	struct ghcb_call call = {
+		.request = {.exit_code = SVM_EXIT_IOIO,
+			    .exit_info_1 = port_word(port, 1,
+						     IOIO_STRING | IOIO_REP |
+							     INSN_DS << IOIO_SEGMENT_SHIFT)},
+		.exit_info_2 = count,
+	};
+	struct ghcb_use use;
+	volatile struct ghcb_page *page = ghcb_open(&use);
+	bool sensible;
+
+	for (unsigned i = 0; i < count; i++)
+		page->shared_buffer[i] = bytes[i];
+	ghcb_offer(&call, GHCB_SCRATCH, ghcb_gpa() + GHCB_SHARED_BUFFER);
+	sensible = ghcb_exit(&call);
+	ghcb_close(&use);
+	must(&call, sensible);
+}
+
+static uint32_t mmio32(uint64_t code, uint64_t gpa, uint32_t value)
+{
+	struct ghcb_call call = {.request = {.exit_code = code, .exit_info_1 = gpa},
+				 .exit_info_2 = sizeof(value)};
+	struct ghcb_use use;
+	volatile struct ghcb_page *page = ghcb_open(&use);
+	bool sensible;
+
+	*(volatile uint32_t *)page->shared_buffer = value;
+	ghcb_offer(&call, GHCB_SCRATCH, ghcb_gpa() + GHCB_SHARED_BUFFER);
+	sensible = ghcb_exit(&call);
+	value = *(volatile uint32_t *)page->shared_buffer;
+	ghcb_close(&use);
+	must(&call, sensible);
+	return value;
+}
+
+uint32_t ghcb_mmio_read32(uint64_t gpa)
+{
+	return mmio32(GHCB_EVENT_MMIO_READ, gpa, 0);
+}
+
+void ghcb_mmio_write32(uint64_t gpa, uint32_t value)
+{
+	mmio32(GHCB_EVENT_MMIO_WRITE, gpa, value);
+}
+
+void vc_abandon(void)
+{
+	struct percpu *cpu = this_cpu();
+
+	if (!cpu->vc_depth)
+		return;
+	cpu->vc_depth = 0;
+	open_depth[cpu->index] = 0;
+	cpu->descriptors.tss.ist[VC_IST] = (uint64_t)vc_stacks[cpu->index][LEVELS];
 }

@@ -90,6 +90,19 @@ bool ghcb_exit(struct ghcb_call *call);
 /* The same for a call that needs no shared buffer. */
 bool ghcb_call(struct ghcb_call *call);
 
+/*
+ * A port or a device register without an instruction that raises #VC: for the library itself, which must
+ * work while a case bends the IDT. The guest ends if there is no sensible answer.
+ */
+uint32_t ghcb_in(uint16_t port, unsigned bytes);
+void ghcb_out(uint16_t port, unsigned bytes, uint32_t value);
+void ghcb_out_string(uint16_t port, const char *bytes, unsigned count);
+uint32_t ghcb_mmio_read32(uint64_t gpa);
+void ghcb_mmio_write32(uint64_t gpa, uint32_t value);
+
+/* Ends the guest, with what is wrong with the answer. */
+void ghcb_refuse(const struct ghcb_call *call) __attribute__((noreturn));
+
 /* VMGEXIT, and nothing else. */
 static inline void vmgexit(void)
 {
@@ -112,6 +125,15 @@ void vc_release_stack(bool held);
 
 /* An NMI was handled: the hypervisor may deliver the next one. */
 void sev_nmi_complete(void);
+
+/*
+ * Where an event belongs that came in the middle of the #VC handler: behind the instruction that is being
+ * served. Else the address itself.
+ */
+uint64_t vc_place(uint64_t rip);
+
+/* The snippet was left from within the #VC handler: nobody returns to it. */
+void vc_abandon(void);
 
 /* DR7 as this CPU last wrote it: under SEV-ES the register itself is not the guest's. */
 uint64_t vc_dr7(void);

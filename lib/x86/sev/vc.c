@@ -101,21 +101,6 @@ static bool from_user(const struct vc *vc)
 
 /* -- Calls. ------------------------------------------------------------------------------------------- */
 
-/* The hypervisor lies or does not know its side of the protocol: whatever follows would prove nothing. */
-static void refuse(const struct ghcb_call *call)
-{
-	static bool refusing;
-	const struct ghcb_outcome *o = &call->outcome;
-
-	if (refusing)
-		sev_terminate(REASON_ANSWER);
-	refusing = true;
-	panic("the hypervisor's answer to %s: %s (result %#lx, %#lx, missing fields %#x)",
-	      ghcb_event_name(call->request.exit_code), ghcb_verdict_name(o->verdict),
-	      call->answer.value[GHCB_EXIT_INFO_1], call->answer.value[GHCB_EXIT_INFO_2],
-	      o->missing);
-}
-
 static enum result raise(struct vc *vc, unsigned vector, int error)
 {
 	vc->raise = (struct vc_raise){.vector = vector, .error = error};
@@ -126,7 +111,7 @@ static enum result raise(struct vc *vc, unsigned vector, int error)
 static enum result judge(struct vc *vc, const struct ghcb_call *call, bool sensible)
 {
 	if (!sensible || call->outcome.verdict == GHCB_MALFORMED)
-		refuse(call);
+		ghcb_refuse(call);
 	if (call->outcome.verdict == GHCB_EXCEPTION)
 		return raise(vc, call->outcome.vector,
 			     call->outcome.vector == VECTOR_UD ? VC_NO_ERROR
@@ -601,11 +586,18 @@ static enum result serve_insn(struct vc *vc, uint64_t code)
 /* The instruction at RIP fits the code, or it is no #VC of hardware. */
 static enum result serve(struct vc *vc, uint64_t code)
 {
+	struct percpu *cpu = this_cpu();
+	enum result result;
+
 	switch (vc_classify(code)) {
 	case VC_NEEDS_INSN:
 		if (!vc_decode(vc->frame, &vc->insn) || !vc_fits(code, &vc->insn))
 			return FOREIGN;
-		return serve_insn(vc, code);
+		if (!cpu->vc_depth++)
+			cpu->vc_next = insn_next_rip(&vc->insn, &vc->regs);
+		result = serve_insn(vc, code);
+		cpu->vc_depth--;
+		return result;
 	case VC_NEEDS_NO_INSN:
 		if (code == SVM_EXIT_EXCP_DB)
 			return raise(vc, VECTOR_DB, VC_NO_ERROR);
@@ -693,10 +685,19 @@ void vc_release_stack(bool held)
 		this_cpu()->descriptors.tss.ist[VC_IST] += VC_STACK_BYTES;
 }
 
+uint64_t vc_place(uint64_t rip)
+{
+	const struct percpu *cpu = this_cpu();
+	bool in_snippet = cpu->run.code && rip - cpu->run.base < (uint64_t)(cpu->run.code->end -
+									    cpu->run.code->start);
+
+	return cpu->vc_depth && !in_snippet ? cpu->vc_next : rip;
+}
+
 void sev_nmi_complete(void)
 {
 	struct ghcb_call call = {.request.exit_code = GHCB_EVENT_NMI_COMPLETE};
 
 	if (!ghcb_call(&call) || call.outcome.verdict != GHCB_OK)
-		refuse(&call);
+		ghcb_refuse(&call);
 }
