@@ -340,7 +340,7 @@ static void record(struct trap_frame *frame)
 		record_in_l1(cpu, &event, frame);
 		return;
 	}
-	event.rip = place_of(run, sev_is_es() ? vc_place(event.rip) : event.rip);
+	event.rip = place_of(run, event.rip);
 	trace_append(cpu->trace, run->group, &event);
 	if (event.origin == FROM_APIC && !setup.hold_eoi)
 		give_eoi(cpu, event.vector);
@@ -375,12 +375,14 @@ void event_record(struct trap_frame *frame)
 		record(frame);
 		return;
 	}
-	held = vc_hold_stack(frame);
 	nmi = is_nmi(frame);
-	record(frame);
+	if (nmi && vc_defer_nmi())
+		return;
+	held = vc_hold_stack(frame);
+	do {
+		record(frame);
+	} while (nmi && sev_nmi_complete());
 	vc_release_stack(held);
 	if (frame->iret.rip == (uint64_t)snippet_leave)
 		vc_abandon();
-	if (nmi)
-		sev_nmi_complete();
 }

@@ -36,9 +36,10 @@ struct percpu {
 	struct group *subject; /* between subject_begin and subject_end */
 	bool impatient;	       /* a wait of this case was in vain: later ones are short */
 	bool x2apic;	       /* this CPU's APIC is in x2APIC mode */
-	/* Under SEV-ES: DR7 as last written; #VCs being served, and what comes behind the first one. */
-	uint64_t dr7, vc_next;
+	/* Under SEV-ES: DR7 as last written; #VCs being served; NMIs (sev/sev.h). */
+	uint64_t dr7;
 	unsigned vc_depth;
+	volatile bool nmi_deferred, nmi_completing;
 	uint8_t in_service[32]; /* vectors whose EOI the recorder owes or holds back */
 	/* Work for an application processor (smp.h). */
 	void (*volatile work)(void *argument);

@@ -123,14 +123,14 @@ extern const uint8_t vc_entry[], vc_entry_held[], vc_exit[], vc_exit_end[];
 bool vc_hold_stack(const struct trap_frame *frame);
 void vc_release_stack(bool held);
 
-/* An NMI was handled: the hypervisor may deliver the next one. */
-void sev_nmi_complete(void);
+/* An NMI was handled: the hypervisor may deliver the next one. True: it has done so, and it is due now. */
+bool sev_nmi_complete(void);
 
 /*
- * Where an event belongs that came in the middle of the #VC handler: behind the instruction that is being
- * served. Else the address itself.
+ * An NMI comes when the hypervisor likes, in the middle of the #VC handler or at the call that completes the one
+ * before. True: it is kept for the moment when that is over, since the architecture knows of neither.
  */
-uint64_t vc_place(uint64_t rip);
+bool vc_defer_nmi(void);
 
 /* The snippet was left from within the #VC handler: nobody returns to it. */
 void vc_abandon(void);

@@ -24,6 +24,7 @@
 #include "../../string.h"
 
 #define VECTOR_DB 1
+#define VECTOR_NMI 2
 #define VECTOR_UD 6
 #define VECTOR_GP 13
 #define VECTOR_PF 14
@@ -593,8 +594,7 @@ static enum result serve(struct vc *vc, uint64_t code)
 	case VC_NEEDS_INSN:
 		if (!vc_decode(vc->frame, &vc->insn) || !vc_fits(code, &vc->insn))
 			return FOREIGN;
-		if (!cpu->vc_depth++)
-			cpu->vc_next = insn_next_rip(&vc->insn, &vc->regs);
+		cpu->vc_depth++;
 		result = serve_insn(vc, code);
 		cpu->vc_depth--;
 		return result;
@@ -644,6 +644,17 @@ static void show(const struct trap_frame *frame)
 		event_append(cpu, &event);
 }
 
+/* What came while the instruction was served comes behind it, as if it had been executed. */
+static void take_deferred_nmi(struct trap_frame *frame)
+{
+	struct percpu *cpu = this_cpu();
+
+	if (cpu->vc_depth || !cpu->nmi_deferred)
+		return;
+	cpu->nmi_deferred = false;
+	vc_deliver(frame, &(struct vc_raise){.vector = VECTOR_NMI, .error = VC_NO_ERROR});
+}
+
 void vc_handle(struct trap_frame *frame);
 
 void vc_handle(struct trap_frame *frame)
@@ -663,6 +674,7 @@ void vc_handle(struct trap_frame *frame)
 		vc_deliver(frame, &vc.raise);
 	else
 		move_on(&vc, result);
+	take_deferred_nmi(frame);
 }
 
 /* -- Around other events. -------------------------------------------------------------------------------- */
@@ -685,19 +697,25 @@ void vc_release_stack(bool held)
 		this_cpu()->descriptors.tss.ist[VC_IST] += VC_STACK_BYTES;
 }
 
-uint64_t vc_place(uint64_t rip)
+bool vc_defer_nmi(void)
 {
-	const struct percpu *cpu = this_cpu();
-	bool in_snippet = cpu->run.code && rip - cpu->run.base < (uint64_t)(cpu->run.code->end -
-									    cpu->run.code->start);
+	struct percpu *cpu = this_cpu();
 
-	return cpu->vc_depth && !in_snippet ? cpu->vc_next : rip;
+	cpu->nmi_deferred = cpu->vc_depth || cpu->nmi_completing;
+	return cpu->nmi_deferred;
 }
 
-void sev_nmi_complete(void)
+bool sev_nmi_complete(void)
 {
 	struct ghcb_call call = {.request.exit_code = GHCB_EVENT_NMI_COMPLETE};
+	struct percpu *cpu = this_cpu();
+	bool another;
 
+	cpu->nmi_completing = true;
 	if (!ghcb_call(&call) || call.outcome.verdict != GHCB_OK)
 		ghcb_refuse(&call);
+	cpu->nmi_completing = false;
+	another = cpu->nmi_deferred;
+	cpu->nmi_deferred = false;
+	return another;
 }
