@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from . import select
 from .guests import NATIVE
-from .machines.model import Model, switches
+from .machines.model import Model, ModelSevEs, switches
 from .scheduler import Scheduler
 from .verdicts import BAD, PASS
 
@@ -41,11 +41,10 @@ class Bug:
 
 @dataclass
 class Matrix:
-    """The outcome. `sound` has the points that pass without a bug, `unsound` those that fail."""
+    """The outcome: Bugs, the cases that pass without a bug by id, Results that do not."""
 
     bugs: list
-    cases: dict             # case id: guests.Case
-    sound: set
+    cases: dict
     unsound: list
     seconds: float = 0.0
 
@@ -91,33 +90,47 @@ def _run(targets, slots, expectations=()):
     return results
 
 
-def _with_bug(tools, bug):
-    machine = Model(replace(tools, bugs=(bug,)))
-    machine.name = f"model with {bug}"
-    # Only points that pass without the bug are run: nothing is to be excused.
-    machine.underneath = None
+def _class_of(bug_id):
+    """The machine that can have the bug: what concerns the GHCB needs a guest under SEV-ES."""
+    return ModelSevEs if "ghcb" in bug_id else Model
+
+
+def _with_bug(class_, tools, bug_id):
+    machine = class_(replace(tools, bugs=(bug_id,)))
+    machine.name = f"{class_.name} with {bug_id}"
+    machine.underneath = None       # only points that pass without the bug are run
     return machine
+
+
+def _claimants(sections, images, bug_ids):
+    """Sections with a case that claims one of the bugs."""
+    return [s for s in sections
+            if any(set(p.case.catches) & bug_ids for p in images[s.file].points)]
 
 
 def prove(sections, images, tools, slots, expectations, progress, quick=False):
     """Runs everything; Matrix. `progress(done, all)` is told after each bug."""
     start = time.monotonic()
-    plain = Model(tools)
-    base = _run(_targets(sections, images, plain), slots, expectations)
-    sound = {r.target.point_id for r in base if r.verdict == PASS}
-    unsound = [r for r in base if r.verdict in BAD]
-    cases = {r.target.case_id: r.target.point.case for r in base if r.verdict == PASS}
-    bugs = [Bug(id_) for id_ in switches()]
-    for number, bug in enumerate(bugs):
-        bug.claimed = {name for name, case in cases.items() if bug.id in case.catches}
-        targets = _targets(
-            sections, images, _with_bug(tools, bug.id),
-            lambda t: t.point_id in sound and (not quick or t.case_id in bug.claimed))
-        for result in _run(targets, slots):
-            if result.verdict != PASS:
-                bug.caught.add(result.target.case_id)
-        progress(number + 1, len(bugs))
-    return Matrix(bugs, cases, sound, unsound, time.monotonic() - start)
+    matrix = Matrix([], {}, [])
+    every = switches()
+    for class_ in (Model, ModelSevEs):
+        ids = [id_ for id_ in every if _class_of(id_) is class_]
+        able = sections if class_ is Model else _claimants(sections, images, set(ids))
+        base = _run(_targets(able, images, class_(tools)), slots, expectations)
+        sound = {r.target.point_id for r in base if r.verdict == PASS}
+        cases = {r.target.case_id: r.target.point.case for r in base if r.verdict == PASS}
+        matrix.cases.update(cases)
+        matrix.unsound += [r for r in base if r.verdict in BAD]
+        for id_ in ids:
+            bug = Bug(id_, {name for name, case in cases.items() if id_ in case.catches})
+            wanted = _targets(
+                able, images, _with_bug(class_, tools, id_),
+                lambda t: t.point_id in sound and (not quick or t.case_id in bug.claimed))
+            bug.caught = {r.target.case_id for r in _run(wanted, slots) if r.verdict != PASS}
+            matrix.bugs.append(bug)
+            progress(len(matrix.bugs), len(every))
+    matrix.seconds = time.monotonic() - start
+    return matrix
 
 
 def _names(names, most=6):

@@ -33,7 +33,7 @@ bool breakpoints_hit(struct vcpu *v, uint64_t address, unsigned bytes, enum acce
 	uint64_t dr7 = v->vmcb.dr7;
 	bool any = false;
 
-	if (access == ACCESS_PORT ? bug(IO_BREAKPOINT_LOST) : bug(DATA_BREAKPOINT_LOST))
+	if (access == ACCESS_PORT ? bug(IO_BREAKPOINT_LOST) : bug(MMIO_BREAKPOINT_LOST))
 		return false;
 	for (unsigned n = 0; n < 4; n++) {
 		uint64_t control = dr7 >> (16 + 4 * n), length = length_of[control >> 2 & 3];

@@ -179,8 +179,6 @@ static void local_interrupt(struct vcpu *v, uint32_t lvt)
 /* SDM 3A, "Determining IPI Destination". */
 static bool addressed(const struct lapic *a, uint32_t command, uint32_t destination)
 {
-	if (bug(IPI_WRONG_TARGET))
-		return true;
 	switch (command & ICR_SHORTHAND) {
 	case ICR_SELF:
 	case ICR_ALL:
