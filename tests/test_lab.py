@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trapline.lab import bisect, cli, debian, image, loader, store, table
+from trapline.lab import bisect, cli, debian, image, store, table
 from trapline.lab import boot as lab_boot
 from trapline.lab.host import MAGIC, TROUBLE, Host, Launch, serial_socket
 
@@ -154,18 +154,6 @@ def test_cpio_is_read_by_cpio():
     archive = image.cpio({"init": b"#!", "lab/kvm.ko": b"abc"})
     assert archive.count(b"070701") == 8
     assert len(archive) % 4 == 0 and b"TRAILER!!!" in archive
-
-
-def test_loader_lays_memory_out():
-    memory = loader.memory(bzimage(), b"initrd", "console=ttyS0", 256)
-    params = memory[loader.PARAMS_AT]
-    assert params[0x202:0x206] == b"HdrS"
-    assert int.from_bytes(params[0x218:0x21c], "little") == loader.INITRD_AT
-    assert params[4096:].startswith(b"console=ttyS0\0")
-    assert sum(memory[loader.MP_TABLE_AT][:16]) % 256 == 0
-    assert sum(memory[loader.MP_TABLE_AT][16:]) % 256 == 0
-    rom = loader.rom(0x7000000)
-    assert len(rom) == 0x20000 and rom[-16] == 0xe9
 
 
 # -- Bisection. ----------------------------------------------------------------------------------------

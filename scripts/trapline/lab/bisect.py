@@ -132,7 +132,7 @@ def command(options, add):
                          "or give --debian SUITE,…")
     print(f"{len(candidates.versions)} kernels from {candidates.versions[0]} to "
           f"{candidates.versions[-1]}", flush=True)
-    suffix = ("-intel" if options.intel else "") + "".join(f"+{p}" for p in options.params)
+    suffix = "".join(f"+{p}" for p in options.params)
 
     def test(version):
         return run(f"lab-{candidates.name(version)}{suffix}", options.case)
@@ -154,7 +154,7 @@ def attempt(options, add_built):
     name = f"try-{os.getpid()}"
     try:
         add_built(name)
-        verdict, reason = run("lab-" + name + ("-intel" if options.intel else ""), options.case)
+        verdict, reason = run("lab-" + name, options.case)
     except UsageError as error:
         verdict, reason = CANNOT_TELL, str(error)
     finally:

@@ -12,7 +12,7 @@ from . import bisect, deb, debian, emulator, kmod, store, table
 
 _EPILOG = """\
 examples:
-  scripts/lab add 6.1 --debian bookworm         machines lab-6.1 and lab-6.1-intel
+  scripts/lab add 6.1 --debian bookworm         machine lab-6.1
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
   ./run_tests.sh --machine lab-6.1
   scripts/lab bisect int3/int3_overlap --from 6.12.40 --to 6.12 --debian bookworm-backports,trixie
@@ -71,7 +71,6 @@ def parser():
     search.add_argument("--debian", metavar="SUITE,…",
                         help="also every kernel of these suites, fetched when needed")
     search.add_argument("--flavour", default="cloud-amd64", metavar="F")
-    search.add_argument("--intel", action="store_true", help="kvm_intel instead of kvm_amd")
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules")
 
@@ -81,7 +80,6 @@ def parser():
     tables.add_argument("--cases", nargs="+", default=[], metavar="CASE",
                         help="more cases, for the table of differences")
     tables.add_argument("--kernels", metavar="NAME,…", help="default: all")
-    tables.add_argument("--intel", action="store_true", help="kvm_intel instead of kvm_amd")
     tables.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules")
     tables.add_argument("--write", metavar="F", help="put it into this file, between its marks")
@@ -91,7 +89,6 @@ def parser():
     attempt.add_argument("case", metavar="CASE")
     attempt.add_argument("--kernel", metavar="FILE", required=True)
     attempt.add_argument("--modules", metavar="DIR", required=True)
-    attempt.add_argument("--intel", action="store_true")
     return p
 
 
@@ -252,13 +249,12 @@ def _qemu(options):
 
 
 def _list(_options):
-    rows = [("kernel", "version", "machines", "kept", "from")]
+    rows = [("kernel", "version", "machine", "kept", "from")]
     for name in store.names():
         kernel = store.load(name)
         kept = sum(os.path.getsize(os.path.join(kernel.folder, f))
                    for f in os.listdir(kernel.folder))
-        machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules) + \
-            [f"lab-{name}-intel"] * ("kvm-intel" in kernel.modules)
+        machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules)
         rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
     if len(rows) == 1:
         print("no kernels yet: scripts/lab add 6.1 --debian bookworm")

@@ -97,7 +97,7 @@ def command(options):
     if not names:
         raise UsageError("no kernels yet: see scripts/lab add --help")
     kernels = [store.load(name) for name in names]
-    suffix = ("-intel" if options.intel else "") + "".join(f"+{p}" for p in options.params)
+    suffix = "".join(f"+{p}" for p in options.params)
     machines = [f"lab-{k.name}{suffix}" for k in kernels]
     catalogue = bugs_.load(os.path.join(_ROOT, "bugs.toml"))
     found = caught()
@@ -120,7 +120,7 @@ def command(options):
         rows.append([f"`{bug}`", *(word([by_point[p][m] for p in ids if p in by_point])
                                    for m in machines)])
     text = f"By bug of bugs.toml, {report['machines'][machines[0]]['version'].split(', in ')[-1]}"
-    text += f", `{'kvm_intel' if options.intel else 'kvm_amd'}"
+    text += ", `kvm_amd"
     text += "".join(f" {p}" for p in options.params) + "`:\n\n" + markdown(rows)
     rows = [["case", *heads], *differences(by_point, machines)]
     if len(rows) > 1:
