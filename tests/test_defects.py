@@ -71,7 +71,33 @@ DEFECTS = {
         "	learned.cr4 = read_cr4() ^ X86_CR4_DE;",
         ["first_exception:cpl0"],
     ),
+    "L2 gets L1's own IDT": (
+        "lib/x86/svm/svm.c",
+        ".base = tables->idtr.base};",
+        ".base = read_idtr().base};",
+        ["int3_cold_idt:svm-cpl0", "int3_cold_stack_ist:svm-reflect-cpl3"],
+    ),
+    "L1 gives INT3 back with the address of the instruction": (
+        "lib/x86/svm/reflect.c",
+        "		inject_trap(v, SVM_EXCEPTION | VECTOR_BP, (uint64_t)byte + 1);",
+        "		inject_trap(v, SVM_EXCEPTION | VECTOR_BP, (uint64_t)byte);",
+        ["int3_warm:svm-reflect-cpl0", "int3_cold_idt:svm-reflect-cpl3"],
+    ),
+    "L1 runs INT n again instead of injecting it again": (
+        "lib/x86/svm/reflect.c",
+        "	if (state[v->cpu->index].injected) {",
+        "	if (state[v->cpu->index].injected)\n		return;\n	if (0) {",
+        ["int_0x80_overlap:svm-reflect-cpl0", "int3_overlap:svm-reflect-compat"],
+    ),
 }
+
+
+def with_arguments(rom, words):
+    """The ROM with its argument block filled (docs/contract.md, section 3)."""
+    magic, data = b"TRAPLINE-ARGS-1\n", rom.read_bytes()
+    at = data.index(magic) + len(magic)
+    rom.write_bytes(data[:at] + words + b"\0" + data[at + len(words) + 1:])
+    return rom
 
 
 def passing(source):
@@ -82,7 +108,7 @@ def passing(source):
         cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=120,
     )
     run = subprocess.run(
-        [QEMU, *QEMU_OPTIONS, "-bios", build / "int3.rom"],
+        [QEMU, *QEMU_OPTIONS, "-bios", with_arguments(build / "int3.rom", b"layers=native,svm,svm-reflect")],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60,
     )
     text = run.stdout.decode("ascii", "replace")

@@ -31,7 +31,7 @@ struct layer {
 	bool (*take_l1_event)(struct percpu *cpu, const struct event *event);
 };
 
-extern const struct layer layer_native, layer_svm, layer_svm_nonpt;
+extern const struct layer layer_native, layer_svm, layer_svm_nonpt, layer_svm_reflect;
 
 /* The layer of the point that runs. */
 extern const struct layer *layer;
@@ -48,7 +48,7 @@ extern const struct layer *const guest_layers[];
 	(svm, "svm") do(svm_nonpt, "svm-nonpt")
 #define ALL_LAYERS(do) \
 	do             \
-	(native, "native") SVM_LAYERS(do)
+	(native, "native") SVM_LAYERS(do) do(svm_reflect, "svm-reflect")
 
 /* The table, and its names for the runner (docs/contract.md). */
 #define LAYER_ADDRESS(id, name) &layer_##id,

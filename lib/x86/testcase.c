@@ -317,7 +317,7 @@ typedef void do_point(const struct layer *l, const struct test_case *c, unsigned
 static bool layer_selected(const struct layer *l)
 {
 	if (!args.layers)
-		return args.points || l == guest_layers[0];
+		return args.points || args.cases || args.environment || l == guest_layers[0];
 	return list_has_name(args.layers, l->name ? l->name : "native", "");
 }
 

@@ -6,7 +6,8 @@
 
 #include "../../string.h"
 
-#define POOL_TABLES 16
+#define POOL_TABLES 40
+#define MAX_TAKEN 64
 #define DEVICES (3ul << 30) /* the last GiB, as in boot/start.S */
 #define NPT_UNCACHED 0x18
 
@@ -15,7 +16,11 @@ static uint64_t pdpt[512] __attribute__((section(".noinit"), aligned(4096)));
 static uint64_t pd[4 * 512] __attribute__((section(".noinit"), aligned(4096)));
 static uint64_t pool[POOL_TABLES][512] __attribute__((section(".noinit"), aligned(4096)));
 static unsigned pool_used;
-static bool built, bent;
+static bool built;
+
+/* Pages that were taken away since the last reset, as far as they fit. */
+static uint64_t taken[MAX_TAKEN];
+static unsigned taken_used;
 
 static void build(void)
 {
@@ -29,7 +34,7 @@ static void build(void)
 			(i * BLOCK_BYTES >= DEVICES ? NPT_UNCACHED : 0);
 	pool_used = 0;
 	built = true;
-	bent = false;
+	taken_used = 0;
 }
 
 uint64_t npt_root(void)
@@ -41,8 +46,10 @@ uint64_t npt_root(void)
 
 void npt_reset(void)
 {
-	if (bent)
+	if (taken_used > MAX_TAKEN)
 		build();
+	while (taken_used)
+		npt_map(taken[--taken_used]);
 }
 
 static uint64_t *split(uint64_t *pde)
@@ -66,7 +73,6 @@ static uint64_t *entry_of(uint64_t address)
 	npt_root();
 	if (address >> 32)
 		panic("%#lx is not in the nested page tables", address);
-	bent = true;
 	table = *pde & PTE_LARGE ? split(pde) : (uint64_t *)(*pde & PTE_ADDRESS);
 	return &table[address / PAGE_BYTES % 512];
 }
@@ -74,6 +80,10 @@ static uint64_t *entry_of(uint64_t address)
 void npt_unmap(uint64_t address)
 {
 	*entry_of(address) &= ~PTE_PRESENT;
+	if (taken_used < MAX_TAKEN)
+		taken[taken_used++] = address;
+	else
+		taken_used = MAX_TAKEN + 1;
 }
 
 void npt_map(uint64_t address)

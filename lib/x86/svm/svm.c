@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "svm.h"
 
+#include "l1.h"
+
 #include "../cpu.h"
 #include "../event.h"
 #include "../l1.h"
@@ -40,7 +42,7 @@ bool svm_has_next_rip(void)
 	return cpuid(CPUID_SVM, 0).d & SVM_FEATURE_NEXT_RIP;
 }
 
-static const char *obstacle(void)
+const char *svm_obstacle(void)
 {
 	if (cpuid(0x80000000, 0).a < CPUID_SVM || !(cpuid(CPUID_FEATURES, 0).c & FEATURE_SVM))
 		return "the CPU has no SVM";
@@ -49,9 +51,9 @@ static const char *obstacle(void)
 	return NULL;
 }
 
-static const char *obstacle_npt(void)
+const char *svm_obstacle_npt(void)
 {
-	const char *general = obstacle();
+	const char *general = svm_obstacle();
 
 	if (general)
 		return general;
@@ -407,7 +409,7 @@ static void enter_nonpt(struct entry *entry)
 	svm_enter(entry, false, NULL, NULL);
 }
 
-static void reset(void)
+void svm_reset(void)
 {
 	svm_setup = (struct svm_setup){0};
 	/* DR6 may show a match of a breakpoint that is not enabled (SDM 3B, Debug Status Register). */
@@ -421,16 +423,16 @@ static void reset(void)
 
 const struct layer layer_svm = {
 	.name = "svm",
-	.obstacle = obstacle_npt,
-	.reset = reset,
+	.obstacle = svm_obstacle_npt,
+	.reset = svm_reset,
 	.enter = enter_npt,
 	.take_l1_event = svm_take_l1_event,
 };
 
 const struct layer layer_svm_nonpt = {
 	.name = "svm-nonpt",
-	.obstacle = obstacle,
-	.reset = reset,
+	.obstacle = svm_obstacle,
+	.reset = svm_reset,
 	.enter = enter_nonpt,
 	.take_l1_event = svm_take_l1_event,
 };
