@@ -252,6 +252,22 @@ def test_5000_rows_open_within_two_seconds(opened, tmp_path):
     print(f"5,000 rows: {seconds:.2f} s, filter {took:.0f} ms")
 
 
+def test_layers_are_rows_and_filters_unfold(opened):
+    results = [result("int3/warm", e, verdict="fail" if e == "svm-cpl3" else "pass")
+               for e in ("cpl0", "cpl3", "svm-cpl0", "svm-cpl3", "svm-nonpt-cpl3")]
+    doc = document(results + [result("int3-svm/warm", "svm-cpl0")])
+    page = opened(doc)
+    assert shown_rows(page) == ["warm ", "warm svm", "warm svm-nonpt", "warm"] or \
+        shown_rows(page) == ["warm", "warm svm", "warm svm-nonpt", "warm"]
+    assert page.run("document.querySelectorAll('.envs th').length") == 2
+    page.click(cell(doc, "int3/warm:svm-cpl3@tcg"))
+    assert page.run("document.querySelector('aside h2').textContent") == "int3/warm:svm-cpl3"
+    page.click("#fold")
+    page.click("#filter")
+    page.type("svm-nonpt")
+    assert shown_rows(page) == ["warm svm-nonpt"]
+
+
 # -- Colours --------------------------------------------------------------------------------------
 
 # Viénot-style projections as published by Machado, Oliveira and Fernandes (2009), severity 1.

@@ -87,18 +87,17 @@ def _ordered(counts):
 
 
 def _columns(results, machines):
-    """(machine, environments that it has results in) in order."""
+    """(machine, environments that it has results in, whatever the layer) in order."""
     seen = {machine: set() for machine in machines}
     for result in results:
-        seen[result["machine"]].add(result["environment"])
+        seen[result["machine"]].add(_split(result["environment"])[1])
     order = {e: i for i, e in enumerate(ENVIRONMENTS)}
-    layers = {}
+    return [(m, sorted(seen[m], key=lambda e: (order.get(e, 99), e))) for m in machines if seen[m]]
 
-    def place(environment):             # "svm-cpl0": the layer first
-        layer, _, plain = environment.rpartition("-")
-        return layers.setdefault(layer, len(layers)) if layer else -1, order.get(plain, 99), plain
 
-    return [(m, sorted(seen[m], key=place)) for m in machines if seen[m]]
+def _split(environment):
+    """"svm-nonpt-cpl0" as its layer and the rest, ("svm-nonpt", "cpl0")."""
+    return environment.rpartition("-")[::2]
 
 
 def _machines(doc, machines, results):
@@ -115,17 +114,20 @@ def _guests(results, columns):
     guests = {}
     for number, result in enumerate(results):
         cases = guests.setdefault(result["guest"], {})
-        cell = cases.setdefault(result["case"], {"where": result["where"], "cells": {},
-                                                 "seconds": 0.0})
-        cell["cells"][result["machine"], result["environment"]] = (number, result["verdict"])
+        layer, environment = _split(result["environment"])
+        cell = cases.setdefault((result["case"], layer), {"where": result["where"], "cells": {},
+                                                          "seconds": 0.0})
+        cell["cells"][result["machine"], environment] = (number, result["verdict"])
         cell["seconds"] = max(cell["seconds"], result["seconds"])
     table = []
     for guest, cases in guests.items():
         rows = []
-        for case, row in cases.items():
+        layers = {layer for _, layer in cases}
+        for (case, layer), row in cases.items():
             cells = [(*row["cells"].get((m, e), (None, "")), i == 0)
                      for m, environments in columns for i, e in enumerate(environments)]
             rows.append({"name": case.partition("/")[2] or case, "cells": cells,
+                         "layer": layer if len(layers) > 1 else "",
                          "where": row["where"], "seconds": row["seconds"]})
         counts = Counter(v for row in rows for _, v, _ in row["cells"] if v)
         table.append({"name": guest, "rows": rows, "counts": _ordered(counts),

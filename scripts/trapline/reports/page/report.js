@@ -325,6 +325,10 @@ function page() {
 			}
 			g.part.hidden = !any;
 		}
+		// What was looked for is not hidden in a fold, as long as it is not half of the report.
+		if (!all && matching.size <= 2000)
+			for (const g of groups)
+				if (!g.part.hidden && folded(g)) fold(g, false);
 		$("shown").value = all ? `${results.length} points` : `${matching.size} of ${results.length} points`;
 		$("none").hidden = matching.size !== 0;
 		remember();
