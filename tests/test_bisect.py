@@ -262,3 +262,36 @@ def test_qemu_step_says_how_it_is_used():
     done = subprocess.run([ROOT / "scripts/bisect-qemu"], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 125 and "CASE[,CASE]" in done.stderr and "-C DIR" in done.stderr
+
+
+# -- The model, told to be wrong, as the hypervisor whose history is searched ------------------------
+
+def model(case, *words):
+    done = subprocess.run([ROOT / "run_tests.sh", "-q", "--machine", "model", *words, "--bisect",
+                           case], capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+def test_model_with_a_bug():
+    assert model("shadow/sti_plain:cpl0")[0] == 0
+    code, said = model("shadow/sti_plain:cpl0", "--bug", "model-shadow-late")
+    assert code == 1 and said.startswith("bisect: bad: shadow/sti_plain:cpl0@model: observed")
+
+
+@needs_git
+def test_git_bisect_finds_the_model_bug(tmp_path):
+    """Each commit says which bugs the model has; the seventh of twelve switches one on."""
+    tree = tmp_path / "hypervisor"
+    tree.mkdir()
+    git(tree, "init", "-q", "-b", "main")
+    for i in range(12):
+        (tree / "options").write_text("--bug model-shadow-late\n" if i >= 6 else "\n")
+        (tree / "number").write_text(f"{i}\n")
+        git(tree, "add", "-A")
+        git(tree, "commit", "-qm", f"commit {i}")
+        if i == 6:
+            culprit = git(tree, "rev-parse", "HEAD").strip()
+    git(tree, "bisect", "start", "main", "main~11")
+    git(tree, "bisect", "run", "sh", "-c",
+        f"exec {ROOT}/run_tests.sh -q --machine model $(cat options) --bisect shadow/sti_plain:cpl0")
+    assert git(tree, "rev-parse", "refs/bisect/bad").strip() == culprit
