@@ -5,6 +5,7 @@ Fenced blocks, by the words after the fence:
 
     sh              commands, run with `sh -e` in a copy of the tree
     sh ci           a command that CI itself runs, checked to be there
+    sh lab          commands that fetch kernels: only with TRAPLINE_LAB=1 in the environment
     sh qemu-tree    commands for a QEMU tree, run in a stand-in for one
     ... file=PATH   the text of a file, written to the copy
     ... append=PATH what is added to a file of the copy
@@ -35,8 +36,12 @@ def options(words):
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
+def is_run(words):
+    return words == ["sh"] or words == ["sh", "lab"] and "TRAPLINE_LAB" in os.environ
+
+
 def to_run(page):
-    return [b for b in blocks(page) if b[0] == ["sh"]]
+    return [b for b in blocks(page) if is_run(b[0])]
 
 
 def copy(tree):
@@ -68,7 +73,7 @@ def test_page(page, tmp_path):
         elif "append" in options(words):
             with open(tree / options(words)["append"], "a") as file:
                 file.write("\n" + text)
-        elif words == ["sh"]:
+        elif is_run(words):
             sh(text, tree)
 
 
