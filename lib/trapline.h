@@ -15,6 +15,7 @@
 #include "x86/paging.h"
 #include "x86/pending.h"
 #include "x86/percpu.h"
+#include "x86/sev/sev.h"
 #include "x86/smp.h"
 #include "x86/snippet.h"
 #include "x86/testcase.h"

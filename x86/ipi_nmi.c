@@ -106,6 +106,7 @@ static enum action nmi_in_nmi(const struct event *event, struct trap_frame *fram
 
 CASE_NEEDS("apic=1", blocked_until_iret, CPL0, RULE_BLOCKING, CATCHES("model-nmi-not-blocked"))
 {
+	need_iret_unblocks_nmi();
 	calls = 0;
 	setup.hook = nmi_in_nmi;
 	prepare(apic_id(), ICR_NMI);
@@ -152,6 +153,7 @@ static enum action leave_int_2_without_iret(const struct event *event, struct tr
 
 CASE_NEEDS("apic=1", int_2_blocks_nothing, CPL0, RULE_INT_2, CATCHES("model-int-2-as-nmi"))
 {
+	need_iret_unblocks_nmi();
 	setup.hook = leave_int_2_without_iret;
 	prepare(apic_id(), ICR_NMI);
 	expect("int 0x2@after_int, nmi@wait");
@@ -177,6 +179,7 @@ static enum action int_2_in_nmi(const struct event *event, struct trap_frame *fr
 CASE_NEEDS("apic=1", int_2_is_not_blocked, CPL0, RULE_INT_2,
 	   CATCHES("model-int-2-as-nmi model-nmi-not-blocked"))
 {
+	need_iret_unblocks_nmi();
 	calls = 0;
 	setup.hook = int_2_in_nmi;
 	prepare(apic_id(), ICR_NMI);

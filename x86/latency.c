@@ -169,6 +169,7 @@ CASE(self_ipi, CPL0, RULE, "")
 CASE(nmi, CPL0, RULE, "")
 {
 	apic_enable(0);
+	need_iret_unblocks_nmi();
 	gate_set_handler(VECTOR_NMI, latency_nmi);
 	to_self("nmi", apic_id(), ICR_NMI);
 }

@@ -197,11 +197,13 @@ static void try_nested(const uint8_t *function, const uint8_t *after, const char
 
 CASE(nested_int3, ALL_NATIVE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
 {
+	need_iret_unblocks_nmi();
 	try_nested(inside_int3, inside_int3_after, "nmi@wait, #BP@inside, nmi@inside");
 }
 
 CASE(nested_db, ALL_NATIVE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
 {
+	need_iret_unblocks_nmi();
 	breakpoint_set(0, (uint64_t)&watched, BREAK_WRITE, 4);
 	try_nested(inside_store, inside_store_after, "nmi@wait, #DB[B0]@inside, nmi@inside");
 }
@@ -230,6 +232,7 @@ static enum action spoil_iret(const struct event *event, struct trap_frame *fram
 CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
      CATCHES("kvm-svm-nmi-faulting-iret model-nmi-stays-blocked"))
 {
+	need_iret_unblocks_nmi();
 	prepare_self_nmi();
 	nmis = 0;
 	handler = spoil_iret;

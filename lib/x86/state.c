@@ -109,6 +109,9 @@ bool state_restore(void)
 		same = false;
 	}
 	same &= restore_apic();
+	/* An NMI that a case did not complete would block all later ones. */
+	while (sev_is_es() && sev_nmi_complete())
+		;
 	return same;
 }
 

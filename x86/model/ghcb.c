@@ -38,6 +38,7 @@
 #define MOST_MMIO_BYTES 8
 
 uint64_t ghcb_msr;
+unsigned ghcb_tsc_intercepts;
 
 /* One call: what was offered, and the answer. */
 struct known {
@@ -110,6 +111,8 @@ static void msr_protocol(void)
 	case GHCB_MSR_CPUID_REQUEST:
 		answer.code = GHCB_MSR_CPUID_RESPONSE;
 		answer.reg = m.reg;
+		if (bug(GHCB_MSR_CPUID_MIXED) && m.reg & 1)
+			m.reg ^= 2;
 		answer.value = cpuid_register(&m);
 		break;
 	case GHCB_MSR_AP_RESET_HOLD_REQUEST:
@@ -117,6 +120,8 @@ static void msr_protocol(void)
 		answer.code = GHCB_MSR_AP_RESET_HOLD_RESPONSE;
 		break;
 	case GHCB_MSR_FEATURES_REQUEST:
+		if (bug(GHCB_NO_FEATURES))
+			return;
 		answer.code = GHCB_MSR_FEATURES_RESPONSE;
 		answer.features = FEATURES;
 		break;
@@ -128,7 +133,9 @@ static void msr_protocol(void)
 		terminated(m.reason_set, m.reason);
 		return;
 	default:
-		return; /* left as it is */
+		if (!bug(GHCB_MSR_UNKNOWN))
+			return; /* left as it is */
+		answer.code = m.code | 1;
 	}
 	ghcb_msr = ghcb_msr_encode(&answer);
 }
@@ -154,6 +161,8 @@ static volatile uint8_t *scratch(struct known *k, uint64_t bytes)
 
 	if (ghcb_scratch_fits(k->gpa, at, bytes))
 		return (volatile uint8_t *)k->page + (at - k->gpa);
+	if (bug(GHCB_SCRATCH_IGNORED) && sev_shared(at, bytes))
+		return sev_shared(at, bytes);
 	malformed(k, GHCB_REASON_BAD_SCRATCH);
 	return NULL;
 }
@@ -177,7 +186,7 @@ static uint32_t port_in(unsigned port, unsigned bytes)
 static void port_out(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 {
 	if (!port_is_passed(port)) {
-		port_write(port, bytes, value);
+		port_write(port, bytes == 4 && bug(GHCB_OUT_NARROW) ? 2 : bytes, value);
 		v->vmcb.nested_cr3 = memory_root();
 		v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
 	} else if (bytes == 1) {
@@ -226,6 +235,8 @@ static void event_ioio(struct known *k)
 		return malformed(k, GHCB_REASON_BAD_INPUT);
 	if (k->info1 & IOIO_STRING)
 		return string_io(k, port, bytes);
+	if (!(k->info1 & IOIO_IN) && port == 0x80 && bug(GHCB_PLAIN_GP))
+		return raise_gp(k);
 	if (!(k->info1 & IOIO_IN))
 		return port_out(k->v, port, bytes, k->rax & mask);
 	/* What RAX held above the value is kept, as far as the guest has offered it. */
@@ -317,7 +328,9 @@ static void model_call(struct known *k)
 
 	switch (k->rax & 0xffffffff) {
 	case MODEL_CALL_INTERCEPT:
-		intercept(b, SVM_INTERCEPT_RDTSC, k->rbx & MODEL_INTERCEPT_RDTSC);
+		/* QEMU takes RDTSCP for RDTSC: sev.c tells them apart. */
+		ghcb_tsc_intercepts = k->rbx;
+		intercept(b, SVM_INTERCEPT_RDTSC, k->rbx);
 		intercept(b, SVM_INTERCEPT_RDTSCP, k->rbx & MODEL_INTERCEPT_RDTSCP);
 		break;
 	case MODEL_CALL_SPOIL:
@@ -382,7 +395,7 @@ static void event_jump_table(struct known *k)
 {
 	switch (k->info1) {
 	case 0:
-		jump_table = k->info2;
+		jump_table = bug(GHCB_JUMP_TABLE_LOST) ? 0 : k->info2;
 		return;
 	case 1:
 		k->result2 = jump_table;
@@ -400,6 +413,8 @@ static void event(struct known *k)
 	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_MONITOR:
 	case SVM_EXIT_MWAIT:
+		if (bug(GHCB_PLAIN_GP))
+			raise_gp(k);
 		return;
 	case SVM_EXIT_RDTSC:
 	case SVM_EXIT_RDTSCP:
@@ -425,6 +440,8 @@ static void event(struct known *k)
 	case GHCB_EVENT_AP_JUMP_TABLE:
 		return event_jump_table(k);
 	case GHCB_EVENT_HV_FEATURES:
+		if (bug(GHCB_NO_FEATURES))
+			break;
 		k->result2 = FEATURES;
 		return;
 	case GHCB_EVENT_TERMINATE:
@@ -491,6 +508,10 @@ static void answer(struct known *k)
 {
 	for (unsigned field = 0; field < GHCB_FIELDS; field++)
 		ghcb_set_valid(k->page, field, false);
+	if (bug(GHCB_LEAK)) {
+		k->rcx = k->rcx ? k->rcx : k->v->regs.rcx;
+		k->rdx = k->rdx ? k->rdx : k->v->regs.rdx;
+	}
 	ghcb_set(k->page, GHCB_RAX, k->rax);
 	ghcb_set(k->page, GHCB_RBX, k->rbx);
 	ghcb_set(k->page, GHCB_RCX, k->rcx);

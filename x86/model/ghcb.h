@@ -14,6 +14,9 @@
 /* L2's MSR C0010130. */
 extern uint64_t ghcb_msr;
 
+/* MODEL_INTERCEPT_… of calls.h that are on. */
+extern unsigned ghcb_tsc_intercepts;
+
 /* The value that a new vCPU finds there. */
 void ghcb_reset(void);
 

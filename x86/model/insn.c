@@ -9,7 +9,10 @@
 #include "string.h"
 #include "x86/cpu.h"
 #include "x86/paging.h"
+#include "x86/sev/alu.h"
 #include "x86/sev/insn_regs.h"
+
+#define VECTOR_PF 14
 
 static uint64_t linear_rip(const struct vcpu *v)
 {
@@ -210,7 +213,7 @@ static void finish(struct vcpu *v, const struct insn *insn, struct insn_regs *r)
 	vcpu_skip(v, length);
 }
 
-/* The forms that move data; of those that compute, AND, OR and XOR without their flags. */
+/* The forms that move data, and those that compute. */
 bool insn_mmio(struct vcpu *v)
 {
 	uint64_t value, old;
@@ -231,24 +234,18 @@ bool insn_mmio(struct vcpu *v)
 	case INSN_OP_MOVX:
 		value = insn_extend_value(&insn, value);
 		break;
-	case INSN_OP_AND:
-	case INSN_OP_OR:
-	case INSN_OP_XOR:
-		if (!read_operand(v, &insn, &insn.dst, &r, &old))
-			return false;
-		value = insn.op == INSN_OP_AND	? old & value
-			: insn.op == INSN_OP_OR ? old | value
-						: old ^ value;
-		break;
 	case INSN_OP_XCHG:
 		if (!read_operand(v, &insn, &insn.dst, &r, &old) ||
 		    !write_operand(v, &insn, &insn.src, &r, old))
 			return false;
 		break;
 	default:
-		return false;
+		if (insn.op > INSN_OP_DEC || !read_operand(v, &insn, &insn.dst, &r, &old))
+			return false;
+		value = alu(insn.op, insn.operand_size, old, value, &v->vmcb.rflags);
 	}
-	if (!write_operand(v, &insn, &insn.dst, &r, value))
+	if (insn.op != INSN_OP_CMP && insn.op != INSN_OP_TEST &&
+	    !write_operand(v, &insn, &insn.dst, &r, value))
 		return false;
 	finish(v, &insn, &r);
 	return true;
@@ -264,6 +261,17 @@ bool insn_string_io(struct vcpu *v, unsigned port)
 		return false;
 	load_regs(v, &r);
 	if (insn_count(&insn, &r)) {
+		const struct insn_operand *o = insn_memory_operand(&insn);
+		uint64_t linear = insn_linear(&insn, o, &r, segment_base, v), gpa;
+
+		/* Before the port is read. */
+		if (!memory_walk(v, linear, &gpa)) {
+			v->vmcb.cr2 = linear;
+			vcpu_raise(v, VECTOR_PF,
+				   (insn.op == INSN_OP_INS ? PF_WRITE : 0) |
+					   (v->vmcb.cpl == 3 ? PF_USER : 0));
+			return true;
+		}
 		if (insn.op == INSN_OP_INS) {
 			if (!write_operand(v, &insn, &insn.dst, &r, port_read(port, insn.dst.size)))
 				return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "memory.h"
 
+#include "bug.h"
 #include "vcpu.h"
 
 #include "string.h"
@@ -93,7 +94,7 @@ static void *shared_at(uint64_t gpa)
 
 void *memory_at(uint64_t gpa)
 {
-	if (c_bit && !(gpa & c_bit))
+	if (c_bit && !(gpa & c_bit) && !bug(C_BIT_IGNORED))
 		return shared_at(gpa);
 	gpa &= ~c_bit;
 	if (gpa < L2_RAM_BYTES)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sev.h"
 
+#include "bug.h"
+#include "calls.h"
 #include "events.h"
 #include "exits.h"
 #include "ghcb.h"
@@ -207,7 +209,8 @@ static void vmgexit_or_vc(struct vcpu *v)
 {
 	struct insn insn;
 
-	if (!insn_at_rip(v, &insn) || insn.op != INSN_OP_VMGEXIT) {
+	if (!insn_at_rip(v, &insn) || insn.op != INSN_OP_VMGEXIT ||
+	    (insn.rep == INSN_REPNE && bug(VMGEXIT_AS_VMMCALL))) {
 		l2_raise_vc(v, SVM_EXIT_VMMCALL);
 		return;
 	}
@@ -244,6 +247,35 @@ static unsigned code_of_hardware(const struct vcpu *v, unsigned code)
 	return code;
 }
 
+/* For a bug: #GP is intercepted, and what raised it was RDMSR or IN. */
+static bool vc_for_gp(struct vcpu *v)
+{
+	struct insn insn;
+
+	if (insn_at_rip(v, &insn) && insn.op == INSN_OP_RDMSR)
+		l2_raise_vc(v, SVM_EXIT_MSR);
+	else if (insn_at_rip(v, &insn) && insn.op == INSN_OP_IN)
+		l2_raise_vc(v, SVM_EXIT_IOIO);
+	else
+		vcpu_raise(v, VECTOR_GP, v->vmcb.exit_info1);
+	return true;
+}
+
+/* Not wanted, and only here because the emulator has one intercept for two instructions. */
+static bool tsc_exit(struct vcpu *v)
+{
+	uint64_t now = rdtsc();
+	struct insn insn;
+
+	if (!insn_at_rip(v, &insn) || insn.op != INSN_OP_RDTSC ||
+	    ghcb_tsc_intercepts & MODEL_INTERCEPT_RDTSC)
+		return false;
+	v->vmcb.rax = (uint32_t)now;
+	v->regs.rdx = now >> 32;
+	vcpu_skip(v, insn.length);
+	return true;
+}
+
 static bool es_exit(struct vcpu *v)
 {
 	uint64_t code = v->vmcb.exit_code;
@@ -257,7 +289,11 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT(INTN):
 	case SVM_EXIT_EXCEPTION + 3:
 	case SVM_EXIT_EXCEPTION + 4:
-	case SVM_EXIT_EXCEPTION + 11 ... SVM_EXIT_EXCEPTION + 14:
+	case SVM_EXIT_EXCEPTION + VECTOR_GP:
+		return bug(VC_BEFORE_GP) && vc_for_gp(v);
+	case SVM_EXIT_EXCEPTION + 11:
+	case SVM_EXIT_EXCEPTION + 12:
+	case SVM_EXIT_EXCEPTION + 14:
 	case SVM_EXIT_READ_CR0 + 8:
 	case SVM_EXIT_WRITE_CR0 + 8:
 	case SVM_EXIT_INVALID:
@@ -279,6 +315,8 @@ static bool es_exit(struct vcpu *v)
 			l2_raise_vc(v, SVM_EXIT_NPF);
 		return true;
 	}
+	if (code == SVM_EXIT(RDTSC) && tsc_exit(v))
+		return true;
 	l2_raise_vc(v, code_of_hardware(v, code));
 	return true;
 }
@@ -299,6 +337,8 @@ void sev_before_entry(struct vcpu *v)
 		return;
 	intercept_exception(&v->vmcb, 1, true);
 	intercept_exception(&v->vmcb, VECTOR_AC, true);
+	if (bug(VC_BEFORE_GP))
+		intercept_exception(&v->vmcb, VECTOR_GP, true);
 	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1)) {
 		v->event.what = 0;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);

@@ -37,6 +37,12 @@ static inline bool sev_is_es(void)
 /* "no SEV", "SEV", "SEV-ES", "SEV-SNP" */
 const char *sev_mode_name(void);
 
+/* For cases about what only SEV-ES has, and about what it has not. */
+#define need_es() \
+	need(sev_is_es(), "SEV-ES is what this is about; the guest runs under %s", sev_mode_name())
+#define need_iret_unblocks_nmi() \
+	need(!sev_is_es(), "under SEV-ES not IRET unblocks NMIs, but the call NMI complete")
+
 /* Gives the running CPU its GHCB; before its first instruction that can raise #VC. */
 void sev_init_cpu(unsigned index);
 
