@@ -510,15 +510,28 @@ static void try_mmio(const struct snippet *snippet, uint32_t before, uint32_t ec
 		try_mmio(&snippet, __VA_ARGS__);                \
 	}
 
-MMIO_CASE(mmio_load, load, BUGS_MMIO, 0x52, 0xffffffff, 0x52, 0x52)
-MMIO_CASE(mmio_store, store, BUGS_MMIO, 0x52, 0x34, 0x34, 0x34)
-MMIO_CASE(mmio_store_immediate, store_imm, BUGS_MMIO, 0x52, 1, 0x57, 1)
-MMIO_CASE(mmio_or, or_imm, BUGS_MMIO, 0x50, 1, 0x5f, 1)
-MMIO_CASE(mmio_and, and_reg, BUGS_MMIO, 0x5a, 0xf0, 0x50, 0xf0)
-MMIO_CASE(mmio_xchg, xchg_insn, BUGS_MMIO, 0x5a, 0x33, 0x33, 0x5a)
-MMIO_CASE(mmio_cmp, cmp_insn, BUGS_MMIO, 0x50, 0x300, 0x50, 0x301)
+MMIO_CASE(mmio_load, load, "", 0x52, 0xffffffff, 0x52, 0x52)
+MMIO_CASE(mmio_store, store, "", 0x52, 0x34, 0x34, 0x34)
+MMIO_CASE(mmio_store_immediate, store_imm, "", 0x52, 1, 0x57, 1)
+MMIO_CASE(mmio_or, or_imm, "", 0x50, 1, 0x5f, 1)
+MMIO_CASE(mmio_and, and_reg, "", 0x5a, 0xf0, 0x50, 0xf0)
+MMIO_CASE(mmio_xchg, xchg_insn, "", 0x5a, 0x33, 0x33, 0x5a)
+MMIO_CASE(mmio_cmp, cmp_insn, "", 0x50, 0x300, 0x50, 0x301)
 
-CASE_NEEDS("apic=1", mmio_stos, CPL0, RULE_MMIO, BUGS_MMIO)
+/* A register whose highest byte is not 0. */
+CASE_NEEDS("apic=1", mmio_load_high, ALL_NATIVE, RULE_MMIO, BUGS_MMIO)
+{
+	expect_vc(SVM_EXIT_NPF, "");
+	apic_write(APIC_LDR, 0x5a000000);
+	poison();
+	setup.regs.rbx = 0xfee00000 + APIC_LDR;
+	run(load);
+	apic_write(APIC_LDR, 0x01000000);
+	check((uint32_t)setup.result.rcx == 0x5a000000, "ECX is %#lx", setup.result.rcx);
+	check_others(RCX);
+}
+
+CASE_NEEDS("apic=1", mmio_stos, CPL0, RULE_MMIO, "")
 {
 	expect_vc(SVM_EXIT_NPF, "");
 	poison();
@@ -531,7 +544,7 @@ CASE_NEEDS("apic=1", mmio_stos, CPL0, RULE_MMIO, BUGS_MMIO)
 	apic_write(APIC_TPR, 0);
 }
 
-CASE_NEEDS("apic=1", mmio_movs, CPL0, RULE_MMIO, BUGS_MMIO)
+CASE_NEEDS("apic=1", mmio_movs, CPL0, RULE_MMIO, "")
 {
 	static uint32_t to;
 

@@ -23,6 +23,14 @@
 /* Application processors start in this page, which SIPI can name. */
 #define AP_START_PAGE 0x8000
 
+/* What a launch under SEV-SNP puts into memory, and how much of that it validates. */
+#define SNP_SECRETS_PAGE 0xd000
+#define SNP_CPUID_PAGE 0xe000
+#define SNP_RAM_END 0x4000000
+#define ASEV_VALIDATED 1
+#define ASEV_SECRETS 2
+#define ASEV_CPUID 3
+
 /* The stacks of all CPUs begin with the boot CPU's main stack (percpu.c). */
 #define STACK_BYTES 8192
 

@@ -36,6 +36,26 @@ reset32:
 	mov	$IMAGE_BASE, %eax
 	jmp	*%eax
 
+/* The code of ap.S is where the SIPI would have sent this CPU. */
+	.code16
+ap_reset16:
+	ljmp	$AP_START_PAGE >> 4, $0
+
+	.balign	16
+	.globl	asev, asev_end, ap_reset16
+asev:
+	.ascii	"ASEV"
+	.long	asev_end - asev
+	.long	1
+	.long	(asev_end - asev - 16) / 12
+	/* All memory but the two pages, so that nothing has to be validated by the guest. */
+	.long	0, SNP_SECRETS_PAGE, ASEV_VALIDATED
+	.long	SNP_SECRETS_PAGE, 0x1000, ASEV_SECRETS
+	.long	SNP_CPUID_PAGE, 0x1000, ASEV_CPUID
+	.long	SNP_CPUID_PAGE + 0x1000, 0xa0000 - SNP_CPUID_PAGE - 0x1000, ASEV_VALIDATED
+	.long	0x100000, SNP_RAM_END - 0x100000, ASEV_VALIDATED
+asev_end:
+
 	.balign	8
 rom_gdt:
 	.quad	0
@@ -45,6 +65,28 @@ rom_gdt:
 rom_gdt_pointer:
 	.word	rom_gdt_pointer - rom_gdt - 1
 	.long	rom_gdt
+
+/*
+ * Where QEMU looks for what a SEV guest's firmware must tell: a list of entries that ends 32 bytes before
+ * the end of the ROM and is read from there backwards; each is data, length (with itself and the name),
+ * GUID. Other machines see bytes that nothing jumps to.
+ */
+	.section .rom.table, "a"
+table:
+	/* Sections of memory that a launch prepares (SNP). */
+	.long	asev_distance
+	.word	4 + 2 + 16
+	.byte	0x66, 0x65, 0x88, 0xdc, 0x4a, 0x98, 0x98, 0x47
+	.byte	0xa7, 0x5e, 0x55, 0x85, 0xa7, 0xbf, 0x67, 0xcc
+	/* Where other CPUs start under SEV-ES: the registers are sealed, so not where the SIPI says. */
+	.long	ap_reset16
+	.word	4 + 2 + 16
+	.byte	0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f
+	.byte	0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e
+	.word	table_end - table
+	.byte	0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x45
+	.byte	0xba, 0xea, 0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d
+table_end:
 
 	.section .rom.vector, "ax"
 	.code16
