@@ -9,7 +9,7 @@ import importlib
 
 from ..errors import UsageError, unknown
 
-_MODULES = ("qemu", "bochs", "model", "lab", "ovmf")
+_MODULES = ("qemu", "sev", "bochs", "model", "lab", "ovmf")
 
 
 class _Registry:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machines of AMD's memory encryption: what can be said of them without such a host."""
+
+import json
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from trapline.machines import sev
+from trapline.machines.base import Tools
+
+QEMU = shutil.which("qemu-system-x86_64")
+CLASSES = [sev.Sev, sev.SevEs, sev.SevSnp]
+
+
+def qmp(*commands):
+    """What QEMU returns for each QMP command, `{"execute": …}`."""
+    text = "".join(json.dumps(c) + "\n" for c in
+                   ({"execute": "qmp_capabilities"}, *commands, {"execute": "quit"}))
+    done = subprocess.run([QEMU, "-nodefaults", "-display", "none", "-M", "none", "-qmp", "stdio"],
+                          input=text, capture_output=True, text=True, timeout=30, check=False)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    return [s["return"] for s in said if "return" in s][1:-1]
+
+
+def properties(kind):
+    """Names of an object type's properties, or None if this QEMU has no such type."""
+    found = qmp({"execute": "qom-list-properties", "arguments": {"typename": kind}})
+    return {p["name"] for p in found[0]} if found else None
+
+
+def words(text):
+    """("TYPE", {"id": "sev0", …}) of what -object or -M takes."""
+    kind, *rest = text.split(",")
+    return kind, dict(word.split("=", 1) for word in rest)
+
+
+@pytest.mark.skipif(not QEMU, reason="no QEMU")
+@pytest.mark.parametrize("class_", CLASSES, ids=lambda c: c.name)
+def test_command_line_is_one_that_qemu_takes(class_):
+    machine = class_(Tools(qemu=QEMU))
+    argv = machine._argv("guest.rom", 1, ())
+    for text in (argv[i + 1] for i, word in enumerate(argv) if word == "-object"):
+        kind, given = words(text)
+        known = properties(kind)
+        if known is None:
+            assert kind == "sev-snp-guest", f"this QEMU has no {kind}"
+            pytest.skip("this QEMU has no sev-snp-guest")
+        assert set(given) - {"id"} <= known, text
+    _, given = words(argv[argv.index("-M") + 1])
+    done = subprocess.run([QEMU, "-M", "q35,help"], capture_output=True, text=True, check=False)
+    known = set(re.findall(r"^\s+([\w-]+)=", done.stdout, re.M)) | {"kernel-irqchip"}
+    assert set(given) <= known
+    assert given["confidential-guest-support"] == "sev0"
+    assert given.get("smm", "off") == "off"
+
+
+def test_policies():
+    """The bits of AMD's API specifications: what each mode must and must not have."""
+    assert sev.Sev.policy & 0x4 == 0                # SEV-ES required: no
+    assert sev.SevEs.policy & 0x4
+    assert sev.SevSnp.policy & 1 << 17              # must be one
+    assert sev.SevSnp.policy & 0xffff == 0          # any version of the firmware's interface
+
+
+def fake_qemu(directory, answer):
+    """A QEMU that says `answer` to the question."""
+    path = directory / "qemu"
+    path.write_text("#!/bin/sh\ncat >/dev/null\ncat <<'END'\n" + "\n".join(
+        json.dumps(line) for line in ({"QMP": {}}, {"return": {}}, answer, {"return": {}})) +
+        "\nEND\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_c_bit_is_what_qemu_says(tmp_path):
+    qemu = fake_qemu(tmp_path, {"return": {"cbitpos": 47, "reduced-phys-bits": 5, "pdh": "x"}})
+    machine = sev.SevEs(Tools(qemu=qemu))
+    assert sev.capabilities(qemu) == (47, 5)
+    assert machine.object_words(*machine._capabilities()) == \
+        "sev-guest,id=sev0,cbitpos=47,reduced-phys-bits=5,policy=0x5"
+
+
+def test_refusal_is_one_line(tmp_path):
+    qemu = fake_qemu(tmp_path, {"error": {"class": "GenericError", "desc": "SEV: Failed to open"}})
+    assert sev.capabilities(qemu) == "QEMU: SEV: Failed to open"
+    assert "QEMU" in sev.capabilities(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("class_", CLASSES, ids=lambda c: c.name)
+def test_probe_names_what_is_missing(class_, monkeypatch, tmp_path):
+    machine = class_(Tools(qemu=QEMU or "qemu"))
+    monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm"})
+    assert f"no flag {class_.flag}" in machine.probe()
+    assert not machine.automatic()
+
+    monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm", class_.flag})
+    monkeypatch.setattr(sev.Kvm, "probe", lambda self: None)
+    monkeypatch.setattr(sev, "_PARAMETERS", str(tmp_path))
+    assert "not loaded" in machine.probe()
+    (tmp_path / class_.parameter).write_text("N\n")
+    assert f"{class_.parameter}=1" in machine.probe()
+    (tmp_path / class_.parameter).write_text("Y\n")
+    monkeypatch.setattr(sev, "_DEVICE", str(tmp_path / "device"))
+    assert "module ccp" in machine.probe()
+    (tmp_path / "device").write_text("")
+    monkeypatch.setattr(sev, "objects", lambda qemu: set())
+    if QEMU:
+        assert f"no object {class_.object_type}" in machine.probe()
+    monkeypatch.setattr(sev, "objects", lambda qemu: {class_.object_type})
+    monkeypatch.setattr(sev, "capabilities", lambda qemu: "QEMU: no")
+    assert machine.probe() == "QEMU: no"
+    machine = class_(Tools(qemu=QEMU or "qemu"))
+    monkeypatch.setattr(sev, "capabilities", lambda qemu: (51, 1))
+    assert machine.probe() is None
+    assert machine.automatic()
