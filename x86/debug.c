@@ -1013,30 +1013,32 @@ CASE(data_fault, ALL_NATIVE,
 	run(store);
 }
 
-#define IO_ROW(name, text, port, trace)                                                            \
-	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop");                      \
-	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES("kvm-io-breakpoint tcg-rep-io-breakpoint")) \
-	{                                                                                          \
-		uint64_t cr4 = read_cr4();                                                         \
-                                                                                                   \
-		step();                                                                            \
-		setup.rflags &= ~X86_EFLAGS_TF;                                                    \
-		setup.regs.rdx = SCRATCH_PORT;                                                     \
-		setup.regs.rsi = setup.regs.rdi = (uint64_t)watched;                               \
-		setup.regs.rcx = 2;                                                                \
-		write_cr4(cr4 | X86_CR4_DE);                                                       \
-		breakpoint_set(0, port, BREAK_IO, 1);                                              \
-		expect(trace);                                                                     \
-		run(io_##name##_snippet);                                                          \
-		breakpoints_clear();                                                               \
-		write_cr4(cr4);                                                                    \
+#define IO_ROW(name, text, port, trace, bugs)                                 \
+	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop"); \
+	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES(bugs))                 \
+	{                                                                     \
+		uint64_t cr4 = read_cr4();                                    \
+                                                                              \
+		step();                                                       \
+		setup.rflags &= ~X86_EFLAGS_TF;                               \
+		setup.regs.rdx = SCRATCH_PORT;                                \
+		setup.regs.rsi = setup.regs.rdi = (uint64_t)watched;          \
+		setup.regs.rcx = 2;                                           \
+		write_cr4(cr4 | X86_CR4_DE);                                  \
+		breakpoint_set(0, port, BREAK_IO, 1);                         \
+		expect(trace);                                                \
+		run(io_##name##_snippet);                                     \
+		breakpoints_clear();                                          \
+		write_cr4(cr4);                                               \
 	}
 
-IO_ROW(in, "in %dx, %al", SCRATCH_PORT, "#DB[B0]@after")
-IO_ROW(out, "out %al, %dx", SCRATCH_PORT, "#DB[B0]@after")
-IO_ROW(other_port, "in %dx, %al", SCRATCH_PORT - 1, "(none)")
-IO_ROW(insb, "insb", SCRATCH_PORT, "#DB[B0]@after")
-IO_ROW(rep_outsb, "rep outsb", SCRATCH_PORT, "#DB[B0]@insn{RF}, #DB[B0]@after")
+#define BUGS_IO "kvm-io-breakpoint"
+IO_ROW(in, "in %dx, %al", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
+IO_ROW(out, "out %al, %dx", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
+IO_ROW(other_port, "in %dx, %al", SCRATCH_PORT - 1, "(none)", "")
+IO_ROW(insb, "insb", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
+IO_ROW(rep_outsb, "rep outsb", SCRATCH_PORT, "#DB[B0]@insn{RF}, #DB[B0]@after",
+       BUGS_IO " tcg-rep-io-breakpoint")
 
 /* -- A breakpoint on MOV SS. ------------------------------------------------------------------------------------------ */
 

@@ -141,7 +141,7 @@ CASE(blocked_until_iret, ALL_NATIVE, RULE_BLOCKED,
 	try_blocked(1, "nmi@wait, nmi@wait");
 }
 
-CASE(one_is_kept, ALL_NATIVE, RULE_BLOCKED, CATCHES("model-nmi-twice model-nmi-unblocked-early"))
+CASE(one_is_kept, ALL_NATIVE, RULE_BLOCKED, CATCHES("model-nmi-unblocked-early"))
 {
 	try_blocked(5, "nmi@wait, nmi@wait");
 }
