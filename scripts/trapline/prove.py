@@ -91,8 +91,9 @@ def _run(targets, slots, expectations=()):
 
 
 def _class_of(bug_id):
-    """The machine that can have the bug: what concerns the GHCB needs a guest under SEV-ES."""
-    return ModelSevEs if "ghcb" in bug_id else Model
+    """The machine that can have the bug: what concerns encryption needs a guest under SEV-ES."""
+    words = set(bug_id.split("-"))
+    return ModelSevEs if words & {"ghcb", "vc", "vmgexit", "bit"} else Model
 
 
 def _with_bug(class_, tools, bug_id):
