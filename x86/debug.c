@@ -1019,6 +1019,7 @@ CASE(data_fault, ALL_NATIVE,
 	{                                                                     \
 		uint64_t cr4 = read_cr4();                                    \
                                                                               \
+		need_breakpoints();                                           \
 		step();                                                       \
 		setup.rflags &= ~X86_EFLAGS_TF;                               \
 		setup.regs.rdx = SCRATCH_PORT;                                \

@@ -7,13 +7,18 @@
 
 static uint64_t armed = DR7_CLEAR;
 
+void need_breakpoints(void)
+{
+	need(!sev_is_es() || sev_status & SEV_STATUS_DEBUG_SWAP,
+	     "SEV-ES without DebugSwap has no breakpoints");
+}
+
 void breakpoint_set(unsigned n, uint64_t address, enum breakpoint kind, unsigned bytes)
 {
 	static const uint8_t length_code[9] = {[1] = 0, [2] = 1, [4] = 3, [8] = 2};
 	uint64_t control = length_code[bytes] << 2 | kind;
 
-	need(!sev_is_es() || sev_status & SEV_STATUS_DEBUG_SWAP,
-	     "SEV-ES without DebugSwap has no breakpoints");
+	need_breakpoints();
 
 	switch (n) {
 	case 0:

@@ -300,8 +300,12 @@ static bool es_exit(struct vcpu *v)
 	case 0xffffffff:
 		return false;
 	case SVM_EXIT_EXCEPTION + 1:
-		if (!events_step_done(v))
-			l2_raise_vc(v, SVM_EXIT_EXCP_DB);
+		if (events_step_done(v))
+			return true;
+		/* Bochs forgets to write it; there are no breakpoints that it could be. */
+		if (!(v->vmcb.dr6 & (DR6_BD | DR6_BS | DR6_BT | 15)))
+			v->vmcb.dr6 |= DR6_BS;
+		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 		return true;
 	case SVM_EXIT(PAUSE):
 		return ghcb_pause(v);
