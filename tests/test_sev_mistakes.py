@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Guests that get memory encryption wrong fail in the model under SEV-ES, and only there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP / "scripts"))
+
+# What is forgotten: (file, text, what stands there instead).
+MISTAKES = {
+    "nothing": ("lib/x86/sev/sev.c", "", ""),
+    "the C-bit of the image's block": (
+        "lib/x86/boot/sev.S", "mov\t$boot_pd + 4, %edi\n\tmov\t$2 * 512, %ecx",
+        "mov\t$boot_pd + 4 + 8, %edi\n\tmov\t$2 * 512 - 1, %ecx"),
+    "to share the GHCB": (
+        "lib/x86/sev/sev.c", "*paging_pte((uint64_t)page) &= ~sev_c_bit;",
+        "(void)paging_pte((uint64_t)page);"),
+    "to put the C-bit into pages that are split": (
+        "lib/x86/paging.c", "table[i] = (base + i * PAGE_BYTES) | flags;",
+        "table[i] = (base + i * PAGE_BYTES) | (flags & ~sev_c_bit);"),
+}
+
+
+def verdicts(tree, machines):
+    """{machine: verdict} of the guest `dummy` in that tree."""
+    environment = os.environ | {"PYTHONPATH": str(tree / "scripts")}
+    done = subprocess.run([sys.executable, "-m", "trapline", "--machine", ",".join(machines),
+                           "--timeout", "5", "dummy"], cwd=tree, env=environment,
+                          capture_output=True, text=True, timeout=120, check=False)
+    found = {machine: verdict for verdict, machine in
+             re.findall(r"^(\w+) +dummy/nothing:cpl0@(\S+)", done.stdout, re.M)}
+    assert set(found) == set(machines), done.stdout + done.stderr
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_shows_under_sev_es_alone(mistake, tmp_path):
+    tree = tmp_path / "tree"
+    shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns(
+        ".git", "build*", "config.mak", "__pycache__", "*.png"))
+    file, text, instead = MISTAKES[mistake]
+    source = (tree / file).read_text()
+    assert text in source
+    (tree / file).write_text(source.replace(text, instead) if text else source)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = subprocess.run(["make", "-s", "-j2", "build/dummy.rom", "build/dummy.elf",
+                           "build/model.rom"], cwd=tree, env=environment, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = verdicts(tree, ["tcg", "model", "model-sev-es"])
+    assert found["tcg"] == found["model"] == "pass"
+    assert (found["model-sev-es"] == "pass") == (mistake == "nothing"), found
