@@ -119,6 +119,12 @@ class Kvm(_Qemu):
     what = "the host's KVM under QEMU"
     _machine = ",memory-backend=ram"
 
+    patience_reason = "this KVM has no hardware behind it and dies in many cases"
+
+    @property
+    def patience(self):
+        return None if self.automatic() else 24.0
+
     def automatic(self):
         """KVM without hardware behind it is an emulator that judges nobody's KVM."""
         return cpu_flags() & {"vmx", "svm"} != set()
