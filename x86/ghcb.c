@@ -271,7 +271,7 @@ CASE(mmio_length, CPL0, "GHCB 4.1, MMIO Access: in version 2, 1 to 8 bytes",
 }
 
 /* A page that is none: what stands in the real one does not change. */
-CASE(bad_address, CPL0, RULE_ALIVE, "")
+CASE(bad_address, CPL0, RULE_ALIVE, CATCHES("model-ghcb-any-address"))
 {
 	static const uint64_t addresses[] = {0, 0x7ffffffff000ul, 0xfffffffff000ul};
 
@@ -346,7 +346,7 @@ CASE(two_views, CPL0, RULE_VIEWS, CATCHES("model-c-bit-ignored"))
 
 /* -- The MSR protocol. ---------------------------------------------------------------------------------------- */
 
-CASE(msr_sev_info, CPL0, RULE_MSR, "")
+CASE(msr_sev_info, CPL0, RULE_MSR, CATCHES("model-ghcb-info-once"))
 {
 	struct ghcb_msr ask = {.code = GHCB_MSR_SEV_INFO_REQUEST}, m;
 	uint64_t request = ghcb_msr_encode(&ask);
@@ -405,7 +405,7 @@ static bool ask_model(unsigned call, uint64_t rbx, uint64_t rcx, uint64_t rdx)
 	return rax == MODEL_CALL_DONE;
 }
 
-CASE(hostile, CPL0, RULE_HOSTILE, "")
+CASE(hostile, CPL0, RULE_HOSTILE, CATCHES("model-ghcb-wrong-result"))
 {
 	static const struct {
 		unsigned how;
@@ -429,6 +429,8 @@ CASE(hostile, CPL0, RULE_HOSTILE, "")
 		{MODEL_SPOIL_REASON, 0x100, GHCB_BAD_REASON},
 	};
 
+	struct ghcb_call honest = {.request.exit_code = SVM_EXIT_MSR};
+
 	need_page();
 	need(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0),
 	     "needs a hypervisor that lies on demand: our model");
@@ -443,5 +445,10 @@ CASE(hostile, CPL0, RULE_HOSTILE, "")
 		      "row %u, value %#lx: taken for '%s', not '%s'", i, rows[i].value,
 		      ghcb_verdict_name(call.outcome.verdict), ghcb_verdict_name(rows[i].verdict));
 	}
+	ghcb_offer(&honest, GHCB_RCX, 0xc0011fff);
+	ghcb_call(&honest);
+	check(honest.outcome.verdict == GHCB_EXCEPTION,
+	      "an MSR that does not exist: taken for '%s', not an exception",
+	      ghcb_verdict_name(honest.outcome.verdict));
 	check_alive();
 }

@@ -833,7 +833,7 @@ static void try_vmgexit(const struct snippet *snippet)
 	      setup.result.rax);
 }
 
-CASE(vmgexit_f3, CPL0, RULE_VMGEXIT, "")
+CASE(vmgexit_f3, CPL0, RULE_VMGEXIT, CATCHES("model-ghcb-info-once"))
 {
 	try_vmgexit(&vmgexit_f3);
 }

@@ -52,6 +52,8 @@ struct known {
 };
 
 static uint64_t jump_table;
+/* Of the call before; nothing but a bug looks at it. */
+static volatile struct ghcb_page *last_page;
 static struct {
 	unsigned how, countdown;
 	uint64_t value;
@@ -106,6 +108,8 @@ static void msr_protocol(void)
 	ghcb_msr_decode(ghcb_msr, &m);
 	switch (m.code) {
 	case GHCB_MSR_SEV_INFO_REQUEST:
+		if (bug(GHCB_INFO_ONCE) && last_page)
+			return;
 		ghcb_msr = sev_information();
 		return;
 	case GHCB_MSR_CPUID_REQUEST:
@@ -547,8 +551,11 @@ static void page_protocol(struct vcpu *v)
 
 	/* KVM does not see such a call at all. */
 	k.page = ghcb_msr ? sev_shared(ghcb_msr, sizeof(*k.page)) : NULL;
+	if (!k.page && bug(GHCB_ANY_ADDRESS))
+		k.page = last_page;
 	if (!k.page)
 		return;
+	last_page = k.page;
 	ghcb_take_answer(k.page, &k.in);
 	k.code = offered(&k, GHCB_EXIT_CODE);
 	k.info1 = offered(&k, GHCB_EXIT_INFO_1);
