@@ -35,8 +35,11 @@ class Before:
     link: str = ""
     flaky: bool = False
 
-    def covers(self, point_id, machine, _number):
-        return point_id == self.point_id and machine == self.machine
+    def applies(self, machine, _number):
+        return machine == self.machine
+
+    def covers(self, point_id, machine, number):
+        return point_id == self.point_id and self.applies(machine, number)
 
 
 class Baseline:

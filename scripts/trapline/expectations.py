@@ -42,13 +42,17 @@ class Known:
     bug: str
     link: str
 
-    def covers(self, point_id, machine, number):
-        """Whether it speaks of this point on this machine of version `number`."""
-        if not any(fnmatchcase(point_id, c) for c in self.cases) or \
-                not any(fnmatchcase(machine, m) for m in self.machines):
+    def applies(self, machine, number):
+        """Whether it speaks of this machine of version `number` at all."""
+        if not any(fnmatchcase(machine, m) for m in self.machines):
             return False
         return self.version is None or bool(number) and \
             self.version.contains(number, prereleases=True)
+
+    def covers(self, point_id, machine, number):
+        """Whether it speaks of this point on this machine of version `number`."""
+        return any(fnmatchcase(point_id, c) for c in self.cases) and \
+            self.applies(machine, number)
 
 
 def load(directory, bugs, known_machine):

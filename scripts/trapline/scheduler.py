@@ -79,6 +79,7 @@ class Scheduler:
         self._on_result = on_result
         self._on_tick = on_tick or (lambda: None)
         self._expectations = expectations
+        self._applicable = {}           # machine: those that speak of it
         self._timeout = timeout
         self._queue = deque()
         self._running = {}              # Boot: _Running
@@ -307,7 +308,7 @@ class Scheduler:
             confirm(result, judge(target, said, seconds, **more))
             self._on_result(result)
             return
-        result = judge(target, said, seconds, expectations=self._expectations, **more)
+        result = judge(target, said, seconds, expectations=self._entries(target.machine), **more)
         below = target.machine.underneath
         if blocked and result.verdict in BAD:
             result.verdict = BLOCKED
@@ -319,6 +320,14 @@ class Scheduler:
                 return
             result.notes.append(f"not tried on {below.name} itself: {reason}")
         self._on_result(result)
+
+    def _entries(self, machine):
+        """The expectations that speak of this machine: most are of others."""
+        if machine not in self._applicable:
+            number = machine.number()
+            self._applicable[machine] = [e for e in self._expectations
+                                         if e.applies(machine.name, number)]
+        return self._applicable[machine]
 
     def _ask_underneath(self, targets):
         """After a boot: what failed in it runs on the machine that its machine stands on."""
