@@ -25,12 +25,12 @@ class Bug:
     link: str = ""
 
 
-def load(path):
+def load(path, cache_dir=None):
     """Bugs by id, from `path`. UsageError names the file and the entry."""
     import re
 
     bugs = {}
-    for id_, table in tables.load(path).items():
+    for id_, table in tables.load(path, cache_dir).items():
         where = f"{path}: [{id_}]"
         if not re.fullmatch(r"[a-z0-9]+(?:[-.][a-z0-9]+)*", id_):
             raise UsageError(f"{where}: an id is lower-case words joined by '-'")

@@ -181,9 +181,9 @@ def _main(argv):
     if options.machine == "list":
         _list_machines(tools)
         return 0
-    bugs = bugs_.load(_shown(options.bugs or os.path.join(root, "bugs.toml")))
+    bugs = bugs_.load(_shown(options.bugs or os.path.join(root, "bugs.toml")), cache)
     entries = expectations.load(
-        _shown(options.expectations or os.path.join(root, "expectations")), bugs, known)
+        _shown(options.expectations or os.path.join(root, "expectations")), bugs, known, cache)
     all_sections = config.load(_shown(config_path))
 
     def load(chosen):

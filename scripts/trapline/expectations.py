@@ -55,18 +55,18 @@ class Known:
             self.applies(machine, number)
 
 
-def load(directory, bugs, known_machine):
+def load(directory, bugs, known_machine, cache_dir=None):
     """Entries of all files in `directory`. UsageError names file and entry."""
     try:
         names = sorted(n for n in os.listdir(directory) if n.endswith(".toml"))
     except FileNotFoundError:
         return []
     return [entry for name in names
-            for entry in _load_file(os.path.join(directory, name), bugs, known_machine)]
+            for entry in _load_file(os.path.join(directory, name), bugs, known_machine, cache_dir)]
 
 
-def _load_file(path, bugs, known_machine):
-    data = tables.load(path)
+def _load_file(path, bugs, known_machine, cache_dir):
+    data = tables.load(path, cache_dir)
     tables.check_keys(data, {"machines": list}, {"known": list}, path)
     machines = tuple(data["machines"])
     if not machines:

@@ -7,8 +7,36 @@ import os
 from .errors import UsageError, nearest
 
 
-def load(path):
-    """The table in `path`. UsageError if it cannot be read or is not TOML."""
+def load(path, cache_dir=None):
+    """The table in `path`. UsageError if it cannot be read or is not TOML.
+
+    Python's TOML parser takes as long for our catalogue as a boot does, so what it read is kept as
+    JSON in `cache_dir` until size or time of the file change.
+    """
+    if cache_dir is None or not os.path.exists(path):
+        return _parse(path)
+    stat = os.stat(path)
+    key = [os.path.abspath(path), stat.st_size, stat.st_mtime_ns]
+    cache = os.path.join(cache_dir, os.path.basename(path) + ".json")
+    try:
+        with open(cache, encoding="utf-8") as file:
+            kept = json.load(file)
+        if kept["key"] == key:
+            return kept["table"]
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    table = _parse(path)
+    try:
+        os.makedirs(cache_dir, exist_ok=True)
+        with open(f"{cache}.{os.getpid()}", "w", encoding="utf-8") as file:
+            json.dump({"key": key, "table": table}, file)
+        os.replace(f"{cache}.{os.getpid()}", cache)
+    except (OSError, TypeError):
+        pass                            # no cache, or a table with dates in it
+    return table
+
+
+def _parse(path):
     try:
         if os.path.exists(path + ".json"):      # of the bundle, for Python before 3.11
             with open(path + ".json", encoding="utf-8") as file:
