@@ -91,9 +91,8 @@ static void step_from(const struct snippet *snippet, const char *mark, unsigned 
 	host_plan.sstep = sstep;
 	host_plan.steps = steps;
 	host_plan.stops = 0;
-	setup.regs.rsi = environment_is_user() ? USER_DS : KERNEL_DS;
-	if (environment_is_user())
-		setup.rflags |= X86_EFLAGS_IOPL;
+	setup.regs.rsi = stack_selector();
+	grant_iopl();
 	host_waits_here();
 	run_snippet(snippet);
 	host_is_done_here();
@@ -129,9 +128,9 @@ CASE(software_breakpoint, ALL_NATIVE, RULE_STEP, BUGS_STEP)
 	step_from(&plain, "second", SOFTWARE, IRQS_OFF, 2, "third, fourth");
 }
 
-#define STEP_ROW(name, environments)                                                         \
+#define STEP_ROW(name, environments, bugs)                                                   \
 	SNIPPET(over_##name, "mark insn\n" TEXT_##name "\nmark after; nop; mark next; nop"); \
-	CASE(name, environments, RULE_STEP, BUGS_STEP)                                       \
+	CASE(name, environments, RULE_STEP, bugs)                                            \
 	{                                                                                    \
 		exiting_prepare(&exiting_##name);                                            \
 		expect("(none)");                                                            \
@@ -139,14 +138,7 @@ CASE(software_breakpoint, ALL_NATIVE, RULE_STEP, BUGS_STEP)
 		exiting_judge(&exiting_##name);                                              \
 	}
 
-STEP_ROW(cpuid, ALL_NATIVE)
-STEP_ROW(in, ALL_NATIVE)
-STEP_ROW(out, ALL_NATIVE)
-STEP_ROW(rdmsr, CPL0)
-STEP_ROW(wrmsr, CPL0)
-STEP_ROW(mmio_read, ALL_NATIVE)
-STEP_ROW(mmio_write, ALL_NATIVE)
-STEP_ROW(cold_write, ALL_NATIVE)
+FOR_EACH_EXITING(STEP_ROW, BUGS_STEP, BUGS_STEP, BUGS_STEP)
 
 SNIPPET(flags, "mark insn; pushf; mark after; .byte 0x5b; mark next; nop");
 

@@ -74,9 +74,8 @@ static void prepare_self_nmi(void)
 	setup.regs.rdi = APIC_ICR_ADDRESS;
 	setup.regs.rax = ICR_NMI | ICR_ASSERT;
 	setup.regs.rcx = WAIT_LOOPS;
-	setup.regs.rsi = environment_is_user() ? USER_DS : KERNEL_DS;
-	if (environment_is_user())
-		setup.rflags |= X86_EFLAGS_IOPL;
+	setup.regs.rsi = stack_selector();
+	grant_iopl();
 }
 
 /* Time for an NMI that is on its way; none may come meanwhile. */
@@ -238,7 +237,7 @@ CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
 	handler = spoil_iret;
 	notation_name("iret", (uint64_t)event_iret, 1);
 	allow(RULE_FAULTING_IRET, "nmi@wait, nmi@handler[0xd], #GP(0x7ff8)@iret");
-	if (cpuid(0, 0).b != 0x756e6547)
+	if (!cpu_is_intel())
 		allow("APM 2, Nonmaskable Interrupt: masked until IRET; that one which faults counts is not said",
 		      "nmi@wait, #GP(0x7ff8)@iret, nmi@wait");
 	run(nmi);
@@ -358,7 +357,7 @@ static void prepare_mail(void)
 	mail.asked = mail.answered = mail.stop = 0;
 	percpu[0].apic_id = apic_id();
 	setup.regs.rdi = (uint64_t)&mail.asked;
-	setup.regs.rsi = environment_is_user() ? USER_DS : KERNEL_DS;
+	setup.regs.rsi = stack_selector();
 	setup.regs.rcx = 2000000000;
 	setup.leave_after = 1;
 	cpu_start_work(1, send_when_asked, NULL);

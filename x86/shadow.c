@@ -4,7 +4,7 @@
  *
  * The rule. STI that sets IF holds maskable interrupts back until the instruction after it is done;
  * so STI;HLT cannot lose a wake-up and STI;RET leaves the routine first. MOV SS and POP SS do the
- * same (and hold back more, see debug.c) so that SS and RSP can change together. Of several such
+ * same (and hold back more, see movss.c) so that SS and RSP can change together. Of several such
  * instructions in a row only the first is sure to count. POPF and IRET set IF without a shadow, and
  * STI makes none where IF was set already.
  *
@@ -27,7 +27,6 @@
  */
 #include "trapline.h"
 
-#define VECTOR_UD 6
 #define PENDING 0x31
 #define WATCHDOG 0x22 /* of lower priority than PENDING */
 
@@ -55,14 +54,6 @@ struct column {
 	void (*prepare)(void);
 	bool cold_code; /* what follows the mark `before` is on a cold page */
 };
-
-/* The handler steps over the UD2 and goes on. */
-static enum action skip_ud2(const struct event *event, struct trap_frame *frame)
-{
-	if (event->vector == VECTOR_UD)
-		frame->iret.rip += 2;
-	return RESUME;
-}
 
 static void prepare_fault(void)
 {
@@ -114,9 +105,9 @@ static void expect_cell(const struct column *column, enum when when)
 static void prepare_row(void)
 {
 	setup.shown_flags = X86_EFLAGS_IF;
-	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
+	grant_iopl();
 	setup.regs.rbp = X86_EFLAGS_FIXED | X86_EFLAGS_IF | setup.rflags;
-	setup.regs.rsi = environment_is_user() ? USER_DS : KERNEL_DS;
+	setup.regs.rsi = stack_selector();
 }
 
 static void try_cell(const struct snippet *snippet, const struct column *column, enum when when)

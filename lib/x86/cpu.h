@@ -33,6 +33,7 @@
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
+#define MSR_CSTAR 0xc0000083
 #define MSR_SFMASK 0xc0000084
 #define MSR_GS_BASE 0xc0000101
 
@@ -99,6 +100,13 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 		     : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
 		     : "a"(leaf), "c"(subleaf));
 	return r;
+}
+
+#define CPUID_0_B_INTEL 0x756e6547 /* "Genu" */
+
+static inline bool cpu_is_intel(void)
+{
+	return cpuid(0, 0).b == CPUID_0_B_INTEL;
 }
 
 static inline uint64_t rdmsr(uint32_t msr)

@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "sev/sev.h"
+#include "snippet.h"
 #include "testcase.h"
 
 static uint64_t armed = DR7_CLEAR;
@@ -47,4 +48,23 @@ void breakpoints_clear(void)
 	armed = DR7_CLEAR;
 	write_dr7(armed);
 	write_dr6(DR6_CLEAR);
+}
+
+void prepare_db(void)
+{
+	setup.shown_flags = X86_EFLAGS_TF | X86_EFLAGS_RF;
+	grant_iopl();
+	setup.regs.rsi = stack_selector();
+}
+
+void single_step(void)
+{
+	prepare_db();
+	setup.rflags |= X86_EFLAGS_TF;
+}
+
+void break_at(unsigned n, const struct snippet *snippet, const char *mark)
+{
+	prepare_db();
+	breakpoint_set(n, mark_address(snippet, mark), BREAK_CODE, 1);
 }

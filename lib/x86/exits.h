@@ -33,6 +33,22 @@ extern const struct exiting exiting_plain, exiting_cpuid, exiting_in, exiting_ou
 	exiting_wrmsr, exiting_cr8, exiting_mmio_read, exiting_mmio_write, exiting_cold_read,
 	exiting_cold_write;
 
+/*
+ * ROW(name, environments, bugs) for each but `plain`; the bugs are those of instructions that are skipped, of
+ * memory accesses that are emulated, and of those that are tried again.
+ */
+#define FOR_EACH_EXITING(ROW, skipped, emulated, tried_again) \
+	ROW(cpuid, ALL_NATIVE, skipped)                       \
+	ROW(in, ALL_NATIVE, skipped)                          \
+	ROW(out, ALL_NATIVE, skipped)                         \
+	ROW(rdmsr, CPL0, skipped)                             \
+	ROW(wrmsr, CPL0, skipped)                             \
+	ROW(cr8, CPL0, skipped)                               \
+	ROW(mmio_read, ALL_NATIVE, emulated)                  \
+	ROW(mmio_write, ALL_NATIVE, emulated)                 \
+	ROW(cold_read, ALL_NATIVE, tried_again)               \
+	ROW(cold_write, ALL_NATIVE, tried_again)
+
 /* COM1's scratch register: reads back what was written. */
 #define SCRATCH_PORT 0x3ff
 

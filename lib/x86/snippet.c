@@ -23,6 +23,24 @@ bool environment_is_user(void)
 	return setup.environment == CPL3 || setup.environment == COMPAT;
 }
 
+void grant_iopl(void)
+{
+	if (environment_is_user())
+		setup.rflags |= X86_EFLAGS_IOPL;
+}
+
+uint16_t stack_selector(void)
+{
+	return environment_is_user() ? USER_DS : KERNEL_DS;
+}
+
+void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask)
+{
+	wrmsr(MSR_LSTAR, mark_address(snippet, mark));
+	wrmsr(MSR_CSTAR, mark_address(snippet, mark));
+	wrmsr(MSR_SFMASK, mask);
+}
+
 uint64_t mark_offset(const struct snippet *snippet, const char *name)
 {
 	const struct code *code = snippet_code(snippet);

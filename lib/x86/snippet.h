@@ -167,4 +167,13 @@ uint64_t mark_address(const struct snippet *snippet, const char *mark);
 /* True in the environments that run at CPL3. */
 bool environment_is_user(void);
 
+/* Adds IOPL 3 at CPL3 to setup.rflags, so that STI, CLI, POPF and port I/O do there what they do at CPL0. */
+void grant_iopl(void);
+
+/* The selector that SS holds in the environment, to be loaded by MOV SS and POP SS. */
+uint16_t stack_selector(void);
+
+/* SYSCALL from either size of code goes to a mark of the snippet, at CPL0; FMASK as given. */
+void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask);
+
 #endif
