@@ -170,6 +170,12 @@ void events_before_entry(struct vcpu *v)
 		open_window(v, true);
 }
 
+bool events_due(const struct vcpu *v)
+{
+	return (v->nmi_pending && !v->nmi_blocked) || v->event.what & SVM_EVENT_VALID ||
+	       (v->vmcb.rflags & X86_EFLAGS_IF && lapic_deliverable(&v->apic) >= 0);
+}
+
 /* What KVM made of a software interrupt whose delivery was interrupted; false: the right thing. */
 static bool retries_soft_int(struct vcpu *v)
 {

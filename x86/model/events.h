@@ -8,6 +8,9 @@
 /* Before an entry: one event into EVENTINJ, or a window to get one in later. */
 void events_before_entry(struct vcpu *v);
 
+/* Whether something is to be delivered that ends HLT. */
+bool events_due(const struct vcpu *v);
+
 /* After an exit: an event whose delivery it interrupted is to be delivered again. */
 void events_after_exit(struct vcpu *v);
 

@@ -40,9 +40,9 @@ struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid r = cpuid(leaf, subleaf);
 
+	/* Its processor's number is that of the CPU of ours that runs it. */
 	if (leaf == 1) {
 		r.c |= 1u << 31 | 1u << 21;
-		r.b &= 0x00ffffff;
 	} else if (leaf == 0x40000000) {
 		r = (struct cpuid){0x40000000, 0x70617254, 0x656e696c, 0x6c646f4d};
 	} else if (leaf == 0x80000001) {
@@ -155,9 +155,7 @@ static void exit_io(struct vcpu *v)
 
 		v->vmcb.rax = kept | (port_read(port, bytes) & mask);
 	} else {
-		port_write(port, bytes, v->vmcb.rax & mask);
-		v->vmcb.nested_cr3 = memory_root();
-		v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+		port_write(v, port, bytes, v->vmcb.rax & mask);
 	}
 	vcpu_skip(v, insn.length);
 }
@@ -184,8 +182,9 @@ static void exit_soft_int(struct vcpu *v)
 	bool int_n;
 	int vector = insn_soft_int(v, &length, &int_n);
 
+	/* Another processor has overwritten it: what stands there now is run. */
 	if (vector < 0)
-		panic("model: no software interrupt at %#lx", v->vmcb.rip);
+		return;
 	events_soft_int(v, vector, length, int_n);
 }
 
@@ -211,6 +210,7 @@ static void exit_hlt(struct vcpu *v)
 {
 	v->halted = true;
 	vcpu_skip(v, 1);
+	v->overslept = events_due(v) && bug(HLT_SLEEPS);
 }
 
 /* A machine without a CPU that runs: as the real one, a reset, which ends QEMU under -no-reboot. */

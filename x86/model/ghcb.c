@@ -37,7 +37,6 @@
 #define VECTOR_GP 13
 #define MOST_MMIO_BYTES 8
 
-uint64_t ghcb_msr;
 unsigned ghcb_tsc_intercepts;
 
 /* One call: what was offered, and the answer. */
@@ -73,9 +72,9 @@ static uint64_t sev_information(void)
 	return ghcb_msr_encode(&m);
 }
 
-void ghcb_reset(void)
+void ghcb_reset(struct vcpu *v)
 {
-	ghcb_msr = sev_information();
+	v->ghcb_msr = sev_information();
 }
 
 /* -- The MSR protocol. ------------------------------------------------------------------------------ */
@@ -101,16 +100,16 @@ static void terminated(unsigned set, unsigned reason)
 	panic("model: the guest terminated itself, reason set %#x, reason %#x", set, reason);
 }
 
-static void msr_protocol(void)
+static void msr_protocol(struct vcpu *v)
 {
 	struct ghcb_msr m, answer = {0};
 
-	ghcb_msr_decode(ghcb_msr, &m);
+	ghcb_msr_decode(v->ghcb_msr, &m);
 	switch (m.code) {
 	case GHCB_MSR_SEV_INFO_REQUEST:
 		if (bug(GHCB_INFO_ONCE) && last_page)
 			return;
-		ghcb_msr = sev_information();
+		v->ghcb_msr = sev_information();
 		return;
 	case GHCB_MSR_CPUID_REQUEST:
 		answer.code = GHCB_MSR_CPUID_RESPONSE;
@@ -120,9 +119,8 @@ static void msr_protocol(void)
 		answer.value = cpuid_register(&m);
 		break;
 	case GHCB_MSR_AP_RESET_HOLD_REQUEST:
-		/* No CPU sends a SIPI. */
-		answer.code = GHCB_MSR_AP_RESET_HOLD_RESPONSE;
-		break;
+		ap_hold(v, NULL);
+		return;
 	case GHCB_MSR_FEATURES_REQUEST:
 		if (bug(GHCB_NO_FEATURES))
 			return;
@@ -132,7 +130,7 @@ static void msr_protocol(void)
 	case GHCB_MSR_PREFERRED_GPA_REQUEST:
 	case GHCB_MSR_REGISTER_GPA_REQUEST:
 	case GHCB_MSR_PAGE_STATE_REQUEST:
-		panic("model: a request of SNP's (%#lx) from a SEV-ES guest", ghcb_msr);
+		panic("model: a request of SNP's (%#lx) from a SEV-ES guest", v->ghcb_msr);
 	case GHCB_MSR_TERMINATE:
 		terminated(m.reason_set, m.reason);
 		return;
@@ -141,7 +139,17 @@ static void msr_protocol(void)
 			return; /* left as it is */
 		answer.code = m.code | 1;
 	}
-	ghcb_msr = ghcb_msr_encode(&answer);
+	v->ghcb_msr = ghcb_msr_encode(&answer);
+}
+
+void ghcb_end_hold(struct vcpu *v, volatile struct ghcb_page *page)
+{
+	struct ghcb_msr m = {.code = GHCB_MSR_AP_RESET_HOLD_RESPONSE, .sipi = 1};
+
+	if (page)
+		page->exit_info_2 = 1;
+	else
+		v->ghcb_msr = ghcb_msr_encode(&m);
 }
 
 /* -- Answers. ------------------------------------------------------------------------------------------- */
@@ -190,9 +198,7 @@ static uint32_t port_in(unsigned port, unsigned bytes)
 static void port_out(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 {
 	if (!port_is_passed(port)) {
-		port_write(port, bytes == 4 && bug(GHCB_OUT_NARROW) ? 2 : bytes, value);
-		v->vmcb.nested_cr3 = memory_root();
-		v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+		port_write(v, port, bytes == 4 && bug(GHCB_OUT_NARROW) ? 2 : bytes, value);
 	} else if (bytes == 1) {
 		outb(port, value);
 	} else if (bytes == 2) {
@@ -440,6 +446,7 @@ static void event(struct known *k)
 		k->v->nmi_blocked = bug(GHCB_NMI_COMPLETE_IGNORED);
 		return;
 	case GHCB_EVENT_AP_RESET_HOLD:
+		ap_hold(k->v, k->page);
 		return;
 	case GHCB_EVENT_AP_JUMP_TABLE:
 		return event_jump_table(k);
@@ -547,10 +554,10 @@ static void answer(struct known *k)
 
 static void page_protocol(struct vcpu *v)
 {
-	struct known k = {.v = v, .gpa = ghcb_msr};
+	struct known k = {.v = v, .gpa = v->ghcb_msr};
 
 	/* KVM does not see such a call at all. */
-	k.page = ghcb_msr ? sev_shared(ghcb_msr, sizeof(*k.page)) : NULL;
+	k.page = k.gpa ? sev_shared(k.gpa, sizeof(*k.page)) : NULL;
 	if (!k.page && bug(GHCB_ANY_ADDRESS))
 		k.page = last_page;
 	if (!k.page)
@@ -570,8 +577,8 @@ static void page_protocol(struct vcpu *v)
 
 void l2_vmgexit(struct vcpu *v)
 {
-	if (ghcb_msr & 0xfff)
-		msr_protocol();
+	if (v->ghcb_msr & 0xfff)
+		msr_protocol(v);
 	else
 		page_protocol(v);
 }

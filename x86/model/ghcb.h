@@ -11,14 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* L2's MSR C0010130. */
-extern uint64_t ghcb_msr;
-
 /* MODEL_INTERCEPT_… of calls.h that are on. */
 extern unsigned ghcb_tsc_intercepts;
 
-/* The value that a new vCPU finds there. */
-void ghcb_reset(void);
+/* The value that a new vCPU finds in its GHCB MSR. */
+void ghcb_reset(struct vcpu *v);
+
+/* A start-up IPI ends an AP reset hold; `page` is NULL for one by the MSR protocol. */
+void ghcb_end_hold(struct vcpu *v, volatile struct ghcb_page *page);
 
 /* A VMGEXIT; RIP is behind it already. */
 void l2_vmgexit(struct vcpu *v);

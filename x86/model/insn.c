@@ -278,7 +278,7 @@ bool insn_string_io(struct vcpu *v, unsigned port)
 		} else {
 			if (!read_operand(v, &insn, &insn.src, &r, &value))
 				return false;
-			port_write(port, insn.src.size, value);
+			port_write(v, port, insn.src.size, value);
 		}
 	}
 	finish(v, &insn, &r);

@@ -61,6 +61,19 @@ bool port_is_passed(unsigned port)
 	return (port >= 0x3f8 && port < 0x3ff) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
 }
 
+void intercepts_init_maps(void)
+{
+	memset(io_map, 0xff, sizeof(io_map));
+	for (unsigned port = 0; port < 0x10000; port++)
+		if (port_is_passed(port))
+			pass_port(port);
+	memset(msr_map, 0, sizeof(msr_map));
+	intercept_msr(MSR_APIC_BASE);
+	intercept_msr(MSR_EFER);
+	for (uint32_t msr = 0x800; msr < 0x900; msr++)
+		intercept_msr(msr);
+}
+
 void intercepts_init(struct vmcb *b)
 {
 	static const uint8_t wanted[] = {
@@ -82,15 +95,6 @@ void intercepts_init(struct vmcb *b)
 	}
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
-	memset(io_map, 0xff, sizeof(io_map));
-	for (unsigned port = 0; port < 0x10000; port++)
-		if (port_is_passed(port))
-			pass_port(port);
-	memset(msr_map, 0, sizeof(msr_map));
-	intercept_msr(MSR_APIC_BASE);
-	intercept_msr(MSR_EFER);
-	for (uint32_t msr = 0x800; msr < 0x900; msr++)
-		intercept_msr(msr);
 	b->iopm = (uint64_t)io_map;
 	b->msrpm = (uint64_t)msr_map;
 }

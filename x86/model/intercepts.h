@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+/* The bitmaps, which all CPUs share; then what each has of its own. */
+void intercepts_init_maps(void);
 void intercepts_init(struct vmcb *b);
 void intercept(struct vmcb *b, unsigned which, bool on);
 void intercept_msr(uint32_t msr);

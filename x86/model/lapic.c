@@ -2,6 +2,7 @@
 #include "lapic.h"
 
 #include "bug.h"
+#include "ipi.h"
 #include "vcpu.h"
 
 #include "string.h"
@@ -16,17 +17,40 @@
 
 #define ICR_VECTOR 0xffu
 #define ICR_MODE 0x700u
-#define ICR_SHORTHAND 0xc0000u
-#define SHORTHAND_NONE 0u
 
-void lapic_reset(struct lapic *a)
+/* SDM 3A, "Local APIC State After Power-Up or Reset". */
+static void reset_registers(struct lapic *a)
 {
+	struct lapic kept = *a;
+
 	memset(a, 0, sizeof(*a));
+	a->number = kept.number;
+	a->id = kept.id;
+	a->base = kept.base;
 	a->dfr = 0xffffffff;
 	a->spurious = 0xff;
 	for (unsigned i = 0; i < LVT_COUNT; i++)
 		a->lvt[i] = APIC_MASKED;
-	a->base = 0xfee00000 | APIC_BASE_BSP | APIC_BASE_ENABLE;
+}
+
+static uint32_t x2_ldr(const struct lapic *a)
+{
+	return (a->id >> 4) << 16 | 1u << (a->id & 15);
+}
+
+void lapic_reset(struct lapic *a, unsigned number)
+{
+	a->number = number;
+	a->id = number << 24;
+	a->base = 0xfee00000 | (number ? 0 : APIC_BASE_BSP) | APIC_BASE_ENABLE;
+	reset_registers(a);
+}
+
+void lapic_init(struct lapic *a)
+{
+	reset_registers(a);
+	if (lapic_is_x2(a))
+		a->ldr = x2_ldr(a);
 }
 
 bool lapic_is_x2(const struct lapic *a)
@@ -54,12 +78,15 @@ bool lapic_write_base(struct lapic *a, uint64_t value)
 
 		/* SDM 3A, "Local APIC Status and Location": what it holds is lost. */
 		memcpy(irr, a->irr, sizeof(irr));
-		lapic_reset(a);
+		reset_registers(a);
+		a->id = a->number << 24;
 		memcpy(a->irr, irr, sizeof(irr));
 	}
+	if (x2 && !lapic_is_x2(a)) {
+		a->id = a->number;
+		a->ldr = x2_ldr(a);
+	}
 	a->base = value;
-	if (x2)
-		a->ldr = (a->id >> 4) << 16 | 1u << (a->id & 15);
 	return true;
 }
 
@@ -137,9 +164,7 @@ static void end_of_interrupt(struct lapic *a)
 	}
 }
 
-static void request(struct vcpu *v, unsigned vector);
-
-static void collect_error(struct vcpu *v, uint32_t bit)
+void lapic_error(struct vcpu *v, uint32_t bit)
 {
 	struct lapic *a = &v->apic;
 	uint32_t lvt = a->lvt[LVT_ERROR];
@@ -151,15 +176,17 @@ static void collect_error(struct vcpu *v, uint32_t bit)
 		return;
 	/* An error about the error interrupt's own vector raises no further one. */
 	if (!(lvt & APIC_MASKED) && (lvt & ICR_VECTOR) >= 16)
-		request(v, lvt & ICR_VECTOR);
+		lapic_request(v, lvt & ICR_VECTOR);
 }
 
-static void request(struct vcpu *v, unsigned vector)
+void lapic_request(struct vcpu *v, unsigned vector)
 {
+	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE) && !bug(APIC_NEVER_OFF))
+		return;
 	if (vector < 16 && !delivers_illegal()) {
 		if (bug(KVM_ILLEGAL_VECTOR))
 			put(v->apic.irr, vector, true);
-		collect_error(v, ESR_RECEIVE_ILLEGAL);
+		lapic_error(v, ESR_RECEIVE_ILLEGAL);
 		return;
 	}
 	put(v->apic.irr, vector, true);
@@ -173,51 +200,7 @@ static void local_interrupt(struct vcpu *v, uint32_t lvt)
 	if ((lvt & ICR_MODE) == ICR_NMI)
 		v->nmi_pending = true;
 	else
-		request(v, lvt & ICR_VECTOR);
-}
-
-/* SDM 3A, "Determining IPI Destination". */
-static bool addressed(const struct lapic *a, uint32_t command, uint32_t destination)
-{
-	switch (command & ICR_SHORTHAND) {
-	case ICR_SELF:
-	case ICR_ALL:
-		return true;
-	case ICR_OTHERS:
-		return false;
-	}
-	if (lapic_is_x2(a)) {
-		if (destination == 0xffffffff)
-			return true;
-		if (!(command & ICR_LOGICAL))
-			return destination == a->id;
-		return destination >> 16 == a->ldr >> 16 && destination & a->ldr & 0xffff;
-	}
-	destination >>= 24;
-	if (!(command & ICR_LOGICAL))
-		return destination == 0xff || destination == a->id >> 24;
-	if (destination == 0xff)
-		return true;
-	if (a->dfr >> 28 == 0xf)
-		return destination & a->ldr >> 24;
-	return (destination >> 4 == a->ldr >> 28 || destination >> 4 == 15) &&
-	       destination & a->ldr >> 24 & 15;
-}
-
-static void send(struct vcpu *v, uint32_t command, uint32_t destination)
-{
-	unsigned vector = command & ICR_VECTOR, mode = command & ICR_MODE;
-
-	if (mode == ICR_FIXED && vector < 16)
-		collect_error(v, ESR_SEND_ILLEGAL);
-	if (bug(ESR_ALWAYS_SET))
-		v->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
-	if (!addressed(&v->apic, command, destination))
-		return;
-	if (mode == ICR_NMI)
-		v->nmi_pending = !bug(NMI_LOST);
-	else if (mode <= 0x100)
-		request(v, vector);
+		lapic_request(v, lvt & ICR_VECTOR);
 }
 
 static uint32_t divisor(const struct lapic *a)
@@ -319,7 +302,7 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 		return true;
 	}
 	*value = 0;
-	collect_error(v, ESR_ILLEGAL_REGISTER);
+	lapic_error(v, ESR_ILLEGAL_REGISTER);
 	return !lapic_is_x2(a);
 }
 
@@ -331,7 +314,7 @@ static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t v
 	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE))
 		*lvt |= APIC_MASKED;
 	if ((value & ICR_VECTOR) < 16 && (value & ICR_MODE) == ICR_FIXED)
-		collect_error(v, ESR_RECEIVE_ILLEGAL);
+		lapic_error(v, ESR_RECEIVE_ILLEGAL);
 }
 
 static void write_spurious(struct lapic *a, uint32_t value)
@@ -379,7 +362,7 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 		a->icr_low = value & ~(uint32_t)ICR_PENDING;
 		if (lapic_is_x2(a))
 			a->icr_high = high;
-		send(v, value, a->icr_high);
+		ipi_send(v, value, a->icr_high);
 		return true;
 	case APIC_ICR_HIGH:
 		a->icr_high = value;
@@ -394,9 +377,9 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 	case X2APIC_SELF_IPI:
 		if (!lapic_is_x2(a))
 			break;
-		send(v, ICR_SELF | (value & ICR_VECTOR), 0);
+		ipi_send(v, ICR_SELF | (value & ICR_VECTOR), 0);
 		return true;
 	}
-	collect_error(v, ESR_ILLEGAL_REGISTER);
+	lapic_error(v, ESR_ILLEGAL_REGISTER);
 	return !lapic_is_x2(a);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct lapic {
+	unsigned number; /* the id that it has after power-up */
 	uint32_t id, tpr, ldr, dfr, spurious, icr_low, icr_high;
 	uint32_t esr, esr_collected;
 	uint32_t isr[8], tmr[8], irr[8];
@@ -18,7 +19,9 @@ struct lapic {
 
 struct vcpu;
 
-void lapic_reset(struct lapic *a);
+/* After power-up, with `number` for an id; after INIT, which keeps the id and the mode. */
+void lapic_reset(struct lapic *a, unsigned number);
+void lapic_init(struct lapic *a);
 
 /* Register `offset` (xAPIC offsets); false: the register does not exist (x2APIC: #GP). */
 bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value);
@@ -31,6 +34,12 @@ bool lapic_is_on(const struct lapic *a);
 
 /* The vector to deliver next at the current priority, or -1. */
 int lapic_deliverable(const struct lapic *a);
+
+/* An interrupt arrives: into IRR, or it is an error. */
+void lapic_request(struct vcpu *v, unsigned vector);
+
+/* An error, an ESR_ bit: for the ESR, and the error interrupt. */
+void lapic_error(struct vcpu *v, uint32_t bit);
 
 /* The CPU takes the vector: IRR to ISR. */
 void lapic_accept(struct lapic *a, unsigned vector);

@@ -8,12 +8,12 @@
  *
  * What it models is docs/model.md's business; what it can be told to do wrong is bug.h's.
  */
+#include "ap.h"
 #include "bug.h"
-#include "events.h"
-#include "exits.h"
+#include "intercepts.h"
 #include "memory.h"
 #include "sev.h"
-#include "vcpu.h"
+#include "smp.h"
 
 #include "report.h"
 #include "string.h"
@@ -29,7 +29,6 @@ const struct layer *const guest_layers[] = {NULL};
 
 #define PAYLOAD_COPY 0x2000000ul
 #define PAYLOAD_MOST (8ul << 20)
-#define MSR_VM_HSAVE_PA 0xc0010117
 
 static volatile struct {
 	char magic[16];
@@ -37,8 +36,6 @@ static volatile struct {
 } block __attribute__((section(".data"), aligned(16))) = {"TRAPLINE-MODEL-1", ""};
 
 static const struct report_machine machine = {console_write, machine_end};
-static struct vcpu vcpu __attribute__((aligned(4096)));
-static uint8_t host_save[4096] __attribute__((aligned(4096)));
 
 static uint64_t number(const char *word, const char *text)
 {
@@ -49,8 +46,8 @@ static uint64_t number(const char *word, const char *text)
 	return value;
 }
 
-/* Words: rom=BYTES (of this ROM), payload=BYTES, bug=ID[,ID], mode=sev or mode=sev-es. */
-static void parse(uint64_t *own, uint64_t *payload)
+/* Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev or mode=sev-es. */
+static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 {
 	const char *word = (const char *)block.text;
 
@@ -61,6 +58,8 @@ static void parse(uint64_t *own, uint64_t *payload)
 			*own = number(word, word + 4);
 		else if (starts_with(word, "payload="))
 			*payload = number(word, word + 8);
+		else if (starts_with(word, "cpus="))
+			*cpus = number(word, word + 5);
 		else if (starts_with(word, "bug="))
 			unknown = bugs_switch_on(word + 4);
 		else if (starts_with(word, "mode="))
@@ -82,36 +81,24 @@ static void need_svm(void)
 		panic("model: this CPU has no SVM");
 	if (!(cpuid(0x8000000a, 0).d & 1))
 		panic("model: this CPU's SVM has no nested paging");
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save);
 }
 
-static void load_payload(void)
+/* Returns how many CPUs the payload is to have. */
+static unsigned load_payload(void)
 {
-	uint64_t own = 0, payload = 0;
+	uint64_t own = 0, payload = 0, cpus = 1;
 
-	parse(&own, &payload);
+	parse(&own, &payload, &cpus);
 	if (!own || !payload || payload > PAYLOAD_MOST)
 		panic("model: no payload");
+	if (!cpus || cpus > MOST_VCPUS)
+		panic("model: %lu CPUs are more than there are stacks for", cpus);
 	memcpy((void *)PAYLOAD_COPY, (void *)((1ul << 32) - own - payload), payload);
 	memory_init((void *)PAYLOAD_COPY, payload);
+	ap_read_rom((void *)PAYLOAD_COPY, payload);
+	intercepts_init_maps();
 	sev_init();
-}
-
-/* Until something wakes it; nothing of what the payload does while it waits can be seen from outside. */
-static void wait_halted(struct vcpu *v)
-{
-	if (v->halted && bug(HLT_SLEEPS) &&
-	    (lapic_deliverable(&v->apic) >= 0 || v->event.what & SVM_EVENT_VALID))
-		panic("model: HLT sleeps on, as told");
-	while (v->halted) {
-		lapic_tick(v);
-		if ((v->nmi_pending && !v->nmi_blocked) || v->event.what & SVM_EVENT_VALID)
-			v->halted = false;
-		if (v->vmcb.rflags & X86_EFLAGS_IF && lapic_deliverable(&v->apic) >= 0)
-			v->halted = false;
-		cpu_relax();
-	}
+	return cpus;
 }
 
 void guest_main(unsigned long start_info) __attribute__((noreturn));
@@ -123,15 +110,5 @@ void guest_main(unsigned long start_info)
 	report_attach(&machine);
 	percpu_init(0);
 	need_svm();
-	load_payload();
-	vcpu_reset(&vcpu);
-	for (;;) {
-		lapic_tick(&vcpu);
-		wait_halted(&vcpu);
-		sev_before_entry(&vcpu);
-		events_before_entry(&vcpu);
-		vcpu_enter(&vcpu);
-		events_after_exit(&vcpu);
-		exit_handle(&vcpu);
-	}
+	smp_run(load_payload());
 }

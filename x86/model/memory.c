@@ -32,7 +32,6 @@ static uint64_t *new_table(void)
 
 /* SEV's C-bit, or 0; the view of an L2 with paging off is a root of its own, with the private tables. */
 static uint64_t c_bit;
-static bool unpaged;
 
 #define ROOT TABLES
 #define ROOT_UNPAGED (TABLES + PAGE_BYTES)
@@ -61,9 +60,9 @@ void memory_init(const void *bytes, uint64_t size)
 	memory_drop_all();
 }
 
-uint64_t memory_root(void)
+uint64_t memory_root(bool paged)
 {
-	return c_bit && unpaged ? ROOT_UNPAGED : ROOT;
+	return c_bit && !paged ? ROOT_UNPAGED : ROOT;
 }
 
 /* What nobody has written through the shared view reads as this: on hardware, as ciphertext. */
@@ -138,13 +137,7 @@ bool memory_map_private(uint64_t gpa)
 void memory_set_c_bit(uint64_t bit)
 {
 	c_bit = bit;
-	unpaged = true;
 	memory_drop_all();
-}
-
-void memory_set_paged(bool paged)
-{
-	unpaged = !paged;
 }
 
 void memory_unmap(uint64_t gpa)

@@ -17,8 +17,11 @@
 /* Takes over the payload's bytes as the ROM; they must stay where they are. */
 void memory_init(const void *rom, uint64_t rom_bytes);
 
-/* Root of the nested page tables. */
-uint64_t memory_root(void);
+/*
+ * Root of the nested page tables: of a CPU with paging on, or of one without, where all that it touches is
+ * private. Neither ever changes.
+ */
+uint64_t memory_root(bool paged);
 
 /* Maps the page of a guest-physical address; false if there is neither RAM nor ROM. */
 bool memory_map(uint64_t gpa);
@@ -31,9 +34,6 @@ void memory_set_c_bit(uint64_t bit);
 
 /* Maps what lies at the private address, executable, where L2 looks for it without the bit. */
 bool memory_map_private(uint64_t gpa);
-
-/* While L2 has paging off, all that it touches is private. */
-void memory_set_paged(bool paged);
 
 /* Forgets the mapping of one page: the next access to it exits. */
 void memory_unmap(uint64_t gpa);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ports.h"
 
-#include "memory.h"
+#include "smp.h"
 
 #include "x86/cpu.h"
 
@@ -45,7 +45,7 @@ uint32_t port_read(unsigned port, unsigned bytes)
 	return value;
 }
 
-void port_write(unsigned port, unsigned bytes, uint32_t value)
+void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 {
 	unsigned reg = (address & 0xfc) + port - CONFIG_DATA;
 
@@ -60,6 +60,6 @@ void port_write(unsigned port, unsigned bytes, uint32_t value)
 		    pam[reg - PAM_FIRST] == (uint8_t)(value >> 8 * i))
 			continue;
 		pam[reg - PAM_FIRST] = value >> 8 * i;
-		memory_drop_all();
+		smp_drop_mappings(v);
 	}
 }

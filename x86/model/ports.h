@@ -9,6 +9,8 @@
 uint32_t port_read(unsigned port, unsigned bytes);
 
 /* Returns with all of L2's memory cold if the host bridge's memory map was changed. */
-void port_write(unsigned port, unsigned bytes, uint32_t value);
+struct vcpu;
+
+void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value);
 
 #endif

@@ -62,6 +62,20 @@ unsigned sev_c_bit_position(void)
 	return c_bit;
 }
 
+/* KVM's own choice (docs/sev.md). */
+static void init_es_maps(void)
+{
+	static const uint32_t free_msrs[] = {
+		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0x174,
+		0xc0000100, 0xc0000101, 0xc0000102, 0x277,
+	};
+
+	intercept_all_ports();
+	intercept_all_msrs();
+	for (unsigned i = 0; i < sizeof(free_msrs) / sizeof(free_msrs[0]); i++)
+		pass_msr(free_msrs[i]);
+}
+
 void sev_init(void)
 {
 	unsigned bits = cpuid(CPUID_ADDRESS_BITS, 0).a & 0xff;
@@ -70,6 +84,10 @@ void sev_init(void)
 		return;
 	c_bit = bits - 1 < MOST_C_BIT ? bits - 1 : MOST_C_BIT;
 	memory_set_c_bit(1ul << c_bit);
+	if (l2_is_es())
+		init_es_maps();
+	intercept_msr(MSR_SEV_STATUS);
+	intercept_msr(MSR_GHCB);
 }
 
 void sev_cpuid(uint32_t leaf, struct cpuid *r)
@@ -82,11 +100,10 @@ void sev_cpuid(uint32_t leaf, struct cpuid *r)
 
 bool sev_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-	(void)v;
 	if (msr == MSR_SEV_STATUS)
 		*value = mode == SEV_ES ? 3 : 1;
 	else if (msr == MSR_GHCB && l2_is_es())
-		*value = ghcb_msr;
+		*value = v->ghcb_msr;
 	else
 		return false;
 	return true;
@@ -94,10 +111,9 @@ bool sev_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 bool sev_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	(void)v;
 	if (msr != MSR_GHCB || !l2_is_es())
 		return false;
-	ghcb_msr = value;
+	v->ghcb_msr = value;
 	return true;
 }
 
@@ -111,18 +127,10 @@ static void init_es(struct vmcb *b)
 		SVM_INTERCEPT_RSM,     SVM_INTERCEPT_WBINVD, SVM_INTERCEPT_INVLPGA,
 		SVM_INTERCEPT_MONITOR, SVM_INTERCEPT_MWAIT,
 	};
-	static const uint32_t free_msrs[] = {
-		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0x174,
-		0xc0000100, 0xc0000101, 0xc0000102, 0x277,
-	};
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
 	b->intercept_dr_read = b->intercept_dr_write = 1u << 7;
-	intercept_all_ports();
-	intercept_all_msrs();
-	for (unsigned i = 0; i < sizeof(free_msrs) / sizeof(free_msrs[0]); i++)
-		pass_msr(free_msrs[i]);
 }
 
 void sev_init_intercepts(struct vcpu *v)
@@ -131,12 +139,8 @@ void sev_init_intercepts(struct vcpu *v)
 		return;
 	/* Paging on or off decides which view L2 has. */
 	v->vmcb.intercept_cr_write |= 1u << 0;
-	intercept_msr(MSR_SEV_STATUS);
-	intercept_msr(MSR_GHCB);
-	if (!l2_is_es())
-		return;
-	init_es(&v->vmcb);
-	ghcb_reset();
+	if (l2_is_es())
+		init_es(&v->vmcb);
 }
 
 /* -- Memory. ------------------------------------------------------------------------------------------- */
@@ -148,8 +152,7 @@ static bool is_paged(const struct vmcb *b)
 
 static void choose_view(struct vcpu *v)
 {
-	memory_set_paged(is_paged(&v->vmcb));
-	v->vmcb.nested_cr3 = memory_root();
+	v->vmcb.nested_cr3 = memory_root(is_paged(&v->vmcb));
 	v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
 }
 

@@ -22,7 +22,7 @@ bool sev_switch_on(const char *mode);
 bool l2_is_sev(void);
 bool l2_is_es(void);
 
-/* After memory_init, before the CPU's reset. */
+/* After memory_init and intercepts_init_maps, before the first CPU. */
 void sev_init(void);
 
 /* What L2 is allowed to do without an exit, after intercepts_init. */

@@ -2,6 +2,7 @@
 #include "vcpu.h"
 
 #include "bug.h"
+#include "ghcb.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "sev.h"
@@ -14,8 +15,6 @@
 #define CODE_LONG (1u << 9)
 #define CODE_DEFAULT_32 (1u << 10)
 #define SVM_V_PRIORITY_MASK (15u << 16)
-
-static struct vmcb host_state;
 
 static struct svm_segment segment(uint16_t selector, uint64_t base, uint16_t attributes)
 {
@@ -34,18 +33,20 @@ asm("	.pushsection .text\n"
     "	.popsection");
 extern const uint8_t trap_of_l2[];
 
-void vcpu_reset(struct vcpu *v)
+void vcpu_init(struct vcpu *v)
 {
 	struct vmcb *b = &v->vmcb;
 	struct svm_segment data = segment(0, 0, 0x93);
 
-	gate_set_handler(1, trap_of_l2);
-	memset(v, 0, sizeof(*v));
-	lapic_reset(&v->apic);
+	memset(b, 0, sizeof(*b));
+	memset(&v->regs, 0, sizeof(v->regs));
+	v->event.what = v->again.what = 0;
+	v->nmi_blocked = v->iret_in_step = v->stepping = v->late = v->trap_due = false;
 	b->asid = 1;
+	b->tlb_control = SVM_TLB_FLUSH_ALL;
 	b->int_control = SVM_V_INTR_MASKING;
 	b->nested_control = SVM_NESTED_PAGING;
-	b->nested_cr3 = memory_root();
+	b->nested_cr3 = memory_root(false);
 	b->cs = segment(0xf000, 0xffff0000, 0x9b);
 	b->ds = b->es = b->ss = b->fs = b->gs = data;
 	b->gdtr = b->idtr = segment(0, 0, 0);
@@ -62,10 +63,21 @@ void vcpu_reset(struct vcpu *v)
 	sev_init_intercepts(v);
 }
 
+void vcpu_power_up(struct vcpu *v, unsigned number)
+{
+	gate_set_handler(1, trap_of_l2);
+	memset(v, 0, sizeof(*v));
+	v->number = number;
+	v->ap.waits_for_sipi = number != 0;
+	lapic_reset(&v->apic, number);
+	ghcb_reset(v);
+	vcpu_init(v);
+}
+
 /* FS, GS, TR, LDTR and the SYSCALL MSRs are not VMRUN's business but VMLOAD's and VMSAVE's. */
 void vcpu_enter(struct vcpu *v)
 {
-	uint64_t ours = (uint64_t)&host_state, theirs = (uint64_t)&v->vmcb;
+	uint64_t ours = (uint64_t)&v->ours, theirs = (uint64_t)&v->vmcb;
 
 	asm volatile("clgi; vmsave %%rax" : : "a"(ours) : "memory");
 	asm volatile("vmload %%rax" : : "a"(theirs) : "memory");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The virtual CPU: its state, its way in and out. */
+/* A virtual CPU: its state, its way in and out. Each has a CPU of ours to itself (smp.h). */
 #ifndef MODEL_VCPU_H
 #define MODEL_VCPU_H
 
+#include "ap.h"
 #include "lapic.h"
 
 #include "x86/frame.h"
@@ -13,8 +14,16 @@
 
 struct vcpu {
 	struct vmcb vmcb;
+	struct vmcb ours; /* what VMSAVE keeps of our own state while L2 runs */
 	struct regs regs; /* all but RAX and RSP, which are the VMCB's */
 	struct lapic apic;
+	unsigned number;
+
+	/* In L2 or on the way there, or asleep: what it is to notice needs a kick. */
+	volatile bool inside, asleep;
+	bool forget_exit; /* INIT has come meanwhile */
+	struct ap_state ap;
+	uint64_t ghcb_msr; /* under SEV-ES */
 
 	/* To be delivered at the next entry; from EXITINTINFO or from an exit's handler. */
 	struct svm_event event;
@@ -34,11 +43,15 @@ struct vcpu {
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
 	bool halted;
-	uint64_t efer; /* as L2 sees it: without SVME */
+	bool overslept; /* a bug: HLT although something was due */
+	uint64_t efer;	/* as L2 sees it: without SVME */
 };
 
-/* The state after a reset (SDM 3A, "Processor State After Reset"). */
-void vcpu_reset(struct vcpu *v);
+/* The state after power-up (SDM 3A, "Processor State After Reset"), as the machine's CPU `number`. */
+void vcpu_power_up(struct vcpu *v, unsigned number);
+
+/* The same for what INIT resets (SDM 3A, "INIT Reset"), the local APIC's part apart. */
+void vcpu_init(struct vcpu *v);
 
 /* One entry and exit. */
 void vcpu_enter(struct vcpu *v);

@@ -32,12 +32,12 @@ def switches():
 
 
 class Model(Machine):
-    """One virtual CPU, a local APIC, a host bridge with PAM registers, COM1."""
+    """Virtual CPUs with local APICs, a host bridge with PAM registers, COM1."""
 
     name = accel = "model"
     what = "our model hypervisor, with --bug a wrong one"
     nests = True
-    max_cpus = 1
+    max_cpus = 4
     mode = ""               # what the guest runs under: "", "sev" or "sev-es"
 
     def __init__(self, tools, inside=None):
@@ -63,10 +63,10 @@ class Model(Machine):
 
     def command(self, order):
         return self.inside.command(
-            Order(self._compose(order.rom), 1, order.qemu_params, memory=MEMORY))
+            Order(self._compose(order.rom, order.cpus), order.cpus, order.qemu_params, memory=MEMORY))
 
     def shown(self, rom, cpus, qemu_params=()):
-        return self.inside.shown(f"{rom}+{self._image()}", 1, qemu_params)
+        return self.inside.shown(f"{rom}+{self._image()}", cpus, qemu_params)
 
     def program(self):
         return self.inside.program()
@@ -82,14 +82,14 @@ class Model(Machine):
     def _image(self):
         return os.path.join(self.tools.build, "model.rom")
 
-    def _compose(self, payload):
+    def _compose(self, payload, cpus):
         try:
             with open(self._image(), "rb") as file:
                 model = file.read()
         except OSError as error:
             raise UsageError(f"{self._image()}: {error.strerror}") from None
         payload = payload.rjust(-(-len(payload) // BLOCK) * BLOCK, b"\xff")
-        words = " ".join([f"rom={len(model)}", f"payload={len(payload)}", *self.words()]).encode()
+        words = " ".join([f"rom={len(model)}", f"payload={len(payload)}", f"cpus={cpus}", *self.words()]).encode()
         at = model.find(MAGIC)
         if at < 0 or len(words) >= WORDS_SIZE:
             raise UsageError(f"{self._image()}: has no argument block for '{words.decode()}'")

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "smp.h"
+
+#include "bug.h"
+#include "events.h"
+#include "exits.h"
+#include "memory.h"
+#include "sev.h"
+
+#include "x86/apic.h"
+#include "x86/cpu.h"
+#include "x86/desc.h"
+#include "x86/layer.h"
+#include "x86/panic.h"
+#include "x86/smp.h"
+
+#define MSR_VM_HSAVE_PA 0xc0010117
+
+/* Takes a CPU of ours out of L2, or out of HLT. */
+#define KICK_VECTOR 0xf0
+
+static struct vcpu vcpus[MOST_VCPUS] __attribute__((section(".noinit"), aligned(4096)));
+static uint8_t host_save[MOST_VCPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
+static unsigned count;
+static bool locked;
+
+unsigned smp_count(void)
+{
+	return count;
+}
+
+struct vcpu *smp_vcpu(unsigned number)
+{
+	return &vcpus[number];
+}
+
+static void lock(void)
+{
+	while (__atomic_test_and_set(&locked, __ATOMIC_ACQUIRE))
+		cpu_relax();
+}
+
+static void unlock(void)
+{
+	__atomic_clear(&locked, __ATOMIC_RELEASE);
+}
+
+/* A kick has done its work when it arrives. */
+asm("	.pushsection .text\n"
+    "kicked:\n"
+    "	push	%rax\n"
+    "	mov	$0xfee000b0, %eax\n"
+    "	movl	$0, (%rax)\n"
+    "	pop	%rax\n"
+    "	iretq\n"
+    "	.popsection");
+extern const uint8_t kicked[];
+
+static void take_kicks(void)
+{
+	asm volatile("sti; nop; cli" : : : "memory");
+}
+
+void smp_kick(struct vcpu *v)
+{
+	if (v->inside || v->asleep)
+		apic_icr(percpu[v->number].apic_id, ICR_FIXED | ICR_ASSERT | KICK_VECTOR);
+}
+
+static void take_out(struct vcpu *v)
+{
+	smp_kick(v);
+	while (v->inside)
+		cpu_relax();
+}
+
+void smp_stop(struct vcpu *v)
+{
+	v->forget_exit = v->inside;
+	take_out(v);
+}
+
+void smp_drop_mappings(struct vcpu *self)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (&vcpus[i] != self)
+			take_out(&vcpus[i]);
+	}
+	memory_drop_all();
+	for (unsigned i = 0; i < count; i++)
+		vcpus[i].vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+}
+
+/* -- Sleep. ---------------------------------------------------------------------------------------- */
+
+static bool may_run(struct vcpu *v)
+{
+	if (!ap_runs(v))
+		return false;
+	if (v->halted && events_due(v) && !v->overslept)
+		v->halted = false;
+	return !v->halted;
+}
+
+/* Nothing of what L2 does then could be seen from outside, and it would do it for ever. */
+static void panic_if_all_sleep(struct vcpu *self)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct vcpu *v = &vcpus[i];
+
+		if ((v != self && !v->asleep) || may_run(v) || lapic_tick(v))
+			return;
+	}
+	panic("model: every CPU of the guest sleeps, and nothing is there to wake one");
+}
+
+/* Until it may run. The timer is ours to look at. */
+static void wait(struct vcpu *v)
+{
+	while (!may_run(v)) {
+		bool timer = lapic_tick(v);
+
+		if (may_run(v))
+			return;
+		panic_if_all_sleep(v);
+		v->asleep = true;
+		unlock();
+		if (timer)
+			take_kicks();
+		else
+			asm volatile("sti; hlt; cli" : : : "memory");
+		lock();
+		v->asleep = false;
+	}
+}
+
+/* -- The loop. --------------------------------------------------------------------------------------- */
+
+static void enter(struct vcpu *v)
+{
+	v->inside = true;
+	unlock();
+	vcpu_enter(v);
+	v->inside = false;
+	if (v->vmcb.exit_code == SVM_EXIT(INTR))
+		take_kicks();
+	lock();
+}
+
+static void run(void *vcpu)
+{
+	struct vcpu *v = vcpu;
+
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save[v->number]);
+	lock();
+	for (;;) {
+		lapic_tick(v);
+		wait(v);
+		sev_before_entry(v);
+		events_before_entry(v);
+		enter(v);
+		if (v->forget_exit) {
+			v->forget_exit = false;
+			continue;
+		}
+		events_after_exit(v);
+		exit_handle(v);
+	}
+}
+
+void smp_run(unsigned wanted)
+{
+	count = wanted;
+	if (!cpus_start(count))
+		panic("model: CPU %u of ours did not start", cpus_started());
+	gate_set_handler(KICK_VECTOR, kicked);
+	for (unsigned i = 0; i < count; i++)
+		vcpu_power_up(&vcpus[i], i);
+	for (unsigned i = 1; i < count; i++)
+		cpu_start_work(i, run, &vcpus[i]);
+	run(&vcpus[0]);
+	__builtin_unreachable();
+}
