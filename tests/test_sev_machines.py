@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from trapline.machines import sev
+from trapline.machines import qemu, sev
 from trapline.machines.base import Tools
 
 QEMU = shutil.which("qemu-system-x86_64")
@@ -88,6 +88,13 @@ def test_refusal_is_one_line(tmp_path):
     qemu = fake_qemu(tmp_path, {"error": {"class": "GenericError", "desc": "SEV: Failed to open"}})
     assert sev.capabilities(qemu) == "QEMU: SEV: Failed to open"
     assert "QEMU" in sev.capabilities(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("flags, usual", [(set(), ("dummy", "int3")), ({"vmx"}, ()), ({"svm"}, ())])
+def test_kvm_without_hardware_runs_a_few(flags, usual, monkeypatch):
+    monkeypatch.setattr(qemu, "cpu_flags", lambda: flags)
+    assert qemu.Kvm(Tools()).usual == usual
+    assert qemu.Kvm(Tools()).automatic() == bool(flags)
 
 
 @pytest.mark.parametrize("class_", CLASSES, ids=lambda c: c.name)

@@ -37,6 +37,7 @@ class Plan:
     expectations: list
     baseline: object = None     # baseline.Baseline
     repeat: int = 1
+    unnamed: bool = False       # each machine ran what it runs if none is named
 
 
 class _Parser(argparse.ArgumentParser):
@@ -224,7 +225,8 @@ def _main(argv):
         _check_writable(path)
     plan = Plan(root, config_path, targets, machines,
                 options.jobs or len(os.sched_getaffinity(0)),
-                options.timeout, [] if options.strict else entries, before, options.repeat)
+                options.timeout, [] if options.strict else entries, before, options.repeat,
+                not options.guests and options.expression is None)
     plan.expectations += before.entries() if before else []
     return _run(plan, options, bugs)
 

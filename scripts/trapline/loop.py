@@ -28,7 +28,7 @@ class Loop:
         self._targets = targets
         self._reports = reports
         self._on_result = on_result or (lambda result: None)
-        self.summary = Summary(total=len(targets))
+        self.summary = Summary(total=len(targets), unnamed=plan.unnamed)
         self.error = self.stopped = None
 
     def run(self):

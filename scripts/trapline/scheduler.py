@@ -21,7 +21,6 @@ from .verdicts import BAD, BLOCKED, SKIP, Result, confirm, judge
 ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
 ARGS_SIZE = 4096
 TIMEOUT = 10.0          # seconds without a result
-LEAST_TIMEOUT = 3.0     # where a machine's patience is over
 HANGS = 3               # after so many, a guest gets a quarter of its time
 MAX_BOOTS_A_LOOP = 4    # started before results are read again
 BREATH = 0.0005         # seconds; QEMU writes byte by byte, and waking up for each is a waste
@@ -134,24 +133,8 @@ class Scheduler:
                 for target in job:
                     self._on_result(Result(target, SKIP, reason))
                 continue
-            if self._patience_left(job) <= 0:
-                self._give_up(job)
-                continue
             self._boot(selector, job)
             started += 1
-
-    def _patience_left(self, job):
-        """Seconds that the job's machine still gets."""
-        machine = job.targets[0].machine
-        start = self._spans.get(machine.name, [time.monotonic()])[0]
-        return (machine.patience or float("inf")) - (time.monotonic() - start)
-
-    def _give_up(self, job):
-        machine = job.targets[0].machine
-        for target in job.targets:
-            self._on_result(Result(
-                target, SKIP, f"not tried: {machine.patience_reason}, and its "
-                f"{machine.patience:g} s are over; run {target.section.name} alone"))
 
     def _boot(self, selector, job):
         first = job.targets[0]
@@ -171,7 +154,6 @@ class Scheduler:
             timeout = (section.timeout or TIMEOUT) * machine.slowness
         if self._hangs.get((section.name, machine.name), 0) >= HANGS:
             timeout /= 4
-        timeout = min(timeout, max(LEAST_TIMEOUT, self._patience_left(job)))
         now = time.monotonic()
         span = self._spans.setdefault(machine.name, [now, now])
         self.boots += 1

@@ -63,12 +63,11 @@ class Machine:
     qemu_params = False     # takes unittests.cfg's qemu_params
     nests = False           # takes `inside`
     variants = False        # takes `variant`, the part of its name behind a "+"
-    patience = None         # seconds of a run after which nothing more is booted, if not all
-    patience_reason = ""    # why it has so little, half a sentence
     max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
     usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all
+    usual_reason = ""       # why not all, half a sentence
     slowness = 1.0          # factor on every timeout
 
     def __init__(self, tools):

@@ -23,6 +23,7 @@ class Ovmf(Tcg):
     name = "ovmf"
     what = "UEFI firmware in QEMU's emulation, a few cases"
     slowness = 6.0
+    usual_reason = "every boot goes through the firmware, which takes seconds"
     usual = ("dummy", "int3/int3_warm", "int3/int3_cold_idt", "int3/int3_replaced_by_other_cpu",
              "int3/int3_code_breakpoint")
 

@@ -119,15 +119,14 @@ class Kvm(_Qemu):
     what = "the host's KVM under QEMU"
     _machine = ",memory-backend=ram"
 
-    patience_reason = "this KVM has no hardware behind it and dies in many cases"
+    usual_reason = "this KVM has no hardware behind it, dies in many cases and judges nobody's KVM"
 
     @property
-    def patience(self):
-        return None if self.automatic() else 24.0
+    def usual(self):
+        return () if _hardware() else ("dummy", "int3")
 
     def automatic(self):
-        """KVM without hardware behind it is an emulator that judges nobody's KVM."""
-        return cpu_flags() & {"vmx", "svm"} != set()
+        return _hardware()
 
     def probe(self):
         return super().probe() or kvm_missing()
@@ -139,7 +138,7 @@ class Kvm(_Qemu):
         return re.match(r"[\d.]*", os.uname().release)[0].rstrip(".")
 
     def cannot_step(self):
-        if not cpu_flags() & {"vmx", "svm"}:
+        if not _hardware():
             return "this host's KVM has no hardware behind it"
         return super().cannot_step()
 
@@ -176,6 +175,11 @@ def kvm_missing():
         return f"/dev/kvm: {error.strerror}"
     finally:
         os.close(fd)
+
+
+def _hardware():
+    """Whether this host's KVM has VMX or SVM behind it; else it is an emulator itself."""
+    return bool(cpu_flags() & {"vmx", "svm"})
 
 
 def cpu_flags():

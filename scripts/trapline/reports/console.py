@@ -56,6 +56,8 @@ class Console:
             points = f"{len(results)} point{'s' * (len(results) != 1)}"
             self._print(f"{machine.name}: {points}{time}: {tally(results) or 'none'}"
                         f"  [{machine.version()}]")
+            if summary.unnamed and machine.usual:
+                self._print(f"  not all, for no guest was named: {machine.usual_reason}")
         bad = [r.target for r in summary.results if r.verdict in BAD and not r.target.missing]
         for target in bad[:_SHOWN]:
             self._print(f"  again: {again(target)}")
