@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 QEMU = shutil.which("qemu-system-x86_64")
 PATH = "/usr/sbin:/sbin:" + os.environ["PATH"]
 SLURM = all(shutil.which(p, path=PATH) for p in ("slurmctld", "slurmd", "sbatch", "squeue"))
-needs_slurm = pytest.mark.skipif(not SLURM or os.geteuid() != 0 or not QEMU,
-                                 reason="no Slurm, no QEMU or not root")
+needs_slurm = pytest.mark.skipif(
+    not SLURM or os.geteuid() != 0 or not QEMU or not os.path.ismount("/sys/fs/cgroup"),
+    reason="no Slurm, no QEMU, not root or no cgroups, without which Slurm does not start")
 TASKS = 3
 CONFIG = """\
 ClusterName=trapline
@@ -74,7 +75,9 @@ def slurm(tmp_path_factory):
                               capture_output=True, text=True, timeout=60, check=False)
 
     try:
-        for _ in range(100):
+        deadline = time.monotonic() + 60
+        while (all(daemon.poll() is None for daemon in daemons)
+               and time.monotonic() < deadline):
             if "idle" in command("sinfo", "-h", "-o", "%t").stdout:
                 break
             time.sleep(0.2)
