@@ -36,7 +36,7 @@ DEFECTS = {
         ["held_by_tpr:cpl0", "held_by_cr8:cpl3"],
     ),
     "IF does not hold interrupts back": (
-        "ipi", "x86/ipi.c",
+        "ipi", "x86/round.h",
         '"area off; mov $64', '"area off; sti; mov $64',
         ["self_by_id:cpl0", "self_by_logical_id:cpl3"],
     ),
@@ -46,16 +46,16 @@ DEFECTS = {
         ["held_by_service:cpl0", "held_by_own_class:cpl3"],
     ),
     "one vector gets lost on its way to others": (
-        "ipi", "x86/ipi.c",
-        "		send_fixed(destination, command | v);",
-        "		if (v != 0x1d)\n			send_fixed(destination, command | v);",
+        "ipi", "x86/round.h",
+        "		send(destination, command | v);",
+        "		if (v != 0x1d)\n			send(destination, command | v);",
         ["other_by_id:cpl0", "all_by_shorthand:cpl0", "other_in_cluster:cpl0"],
     ),
     "a CPU gets what is not for it": (
-        "ipi", "x86/ipi.c",
-        "		send_fixed(destination, command | v);",
-        "		send_fixed(v == 0x1d ? percpu[1].apic_id : destination,\n"
-        "			   v == 0x1d ? v : command | v);",
+        "ipi", "x86/round.h",
+        "		send(destination, command | v);",
+        "		send(v == 0x1d ? percpu[1].apic_id : destination,\n"
+        "		     v == 0x1d ? v : command | v);",
         ["nobody_by_id:cpl0", "nobody_in_cluster:cpl0", "self_by_shorthand_alone:cpl0"],
     ),
     "INT 14 writes CR2": (

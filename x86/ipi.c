@@ -22,13 +22,11 @@
  * A buggy hypervisor shows `intr v(0x0)@wait` or an exception's name in the place of `intr v`; (none)
  * where a CPU was left out; a `cpu2:` that nobody named; `irr=0x0` where the interrupt should be held.
  *
- * Where several CPUs take part, CPU 0 sends all vectors while the receivers keep IF clear, then each
- * takes what it has, highest first, one run for each vector. A later IPI, 0x31, to every CPU by itself
- * then shows that a CPU which got nothing could have.
+ * How several CPUs take part is in round.h.
  *
  * This file is also the guest ipi_x2apic, where every case runs in x2APIC mode.
  */
-#include "trapline.h"
+#include "round.h"
 
 #ifndef MODE_NEEDS
 #define MODE_NEEDS "apic=1"
@@ -53,48 +51,11 @@
 #define BUGS_DELIVERY CATCHES("model-ipi-error-code model-ipi-no-isr model-ipi-ignores-if")
 #define BUGS_OTHERS CATCHES("kvm-avic-bad-target model-ipi-error-code model-ipi-lost")
 
-#define FIRST 0x10
-#define LAST 0xff
 #define ABSENCE_TICKS (1ul << 15)
-
-/* Entered with interrupts off; what is pending is delivered at `wait` and not before. */
-SNIPPET(held, "area off; mov $64, %eax; 1: dec %eax; jnz 1b; sti; nop; " WAIT);
-
-static void send_fixed(uint32_t destination, uint32_t command)
-{
-	apic_icr(destination, ICR_FIXED | ICR_ASSERT | command);
-}
 
 static void send_self(unsigned v)
 {
 	send_fixed(0, ICR_SELF | v);
-}
-
-/* The snippet does STI, at CPL 3 too. */
-static void let_sti(void)
-{
-	setup.rflags = X86_EFLAGS_IOPL;
-}
-
-/* Its destination register, as one that a logical destination of ours can be made from. */
-static uint32_t logical_id(unsigned cpu)
-{
-	if (apic_is_x2())
-		return (percpu[cpu].apic_id >> 4) << 16 | 1u << (percpu[cpu].apic_id & 15);
-	return 1u << cpu;
-}
-
-/*
- * A vector under test, and those that go with it, are not the APIC's spurious vector, which has a case of
- * its own.
- */
-static void begin(unsigned v)
-{
-	if (v == 0xe0 || v == LAST)
-		apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | 0x40);
-	else if (v == FIRST || v == 0xdf)
-		apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | APIC_SPURIOUS_VECTOR);
-	subject_begin(v);
 }
 
 /* -- To itself. ----------------------------------------------------------------------------------- */
@@ -106,12 +67,12 @@ static void by_id(unsigned v)
 
 static void by_logical_id(unsigned v)
 {
-	send_fixed(logical_id(0), ICR_LOGICAL | v);
+	send_fixed(apic_logical_id(0), ICR_LOGICAL | v);
 }
 
 static void try_self(void (*send)(unsigned v))
 {
-	let_sti();
+	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
 	for (unsigned v = FIRST; v <= LAST; v++) {
 		begin(v);
@@ -159,7 +120,7 @@ CASE_NEEDS(
 {
 	unsigned v = APIC_SPURIOUS_VECTOR;
 
-	let_sti();
+	grant_iopl();
 	expect("[0xff] irr=0x1, intr v@wait, isr=0x0");
 	subject_begin(v);
 	send_self(v);
@@ -179,7 +140,7 @@ static void write_tpr(unsigned value)
 /* A higher class comes through, which shows that nothing else holds the vector back. */
 static void try_priority(void (*set)(unsigned value))
 {
-	let_sti();
+	grant_iopl();
 	expect("[0x10-0xef] intr v+0x10@wait, irr=0x1, intr v@wait; [0xf0-0xff] irr=0x1, intr v@wait");
 	for (unsigned v = FIRST; v <= LAST; v++) {
 		begin(v);
@@ -220,7 +181,7 @@ CASE_NEEDS(MODE_NEEDS, held_by_cr8, ALL_NATIVE,
 CASE_NEEDS(MODE_NEEDS, held_by_service, CPL0 | CPL3, RULE_SERVICE,
 	   CATCHES("model-ipi-no-isr model-eoi-wrong-vector"))
 {
-	let_sti();
+	grant_iopl();
 	setup.hold_eoi = true;
 	expect("[0x10-0xef] intr v@wait, intr v+0x10@wait, irr=0x1, isr=0x1, irr=0x1, intr v@wait; "
 	       "[0xf0-0xff] intr v@wait, irr=0x1, isr=0x1, irr=0x1, intr v@wait");
@@ -256,7 +217,7 @@ CASE_NEEDS(MODE_NEEDS, held_by_service, CPL0 | CPL3, RULE_SERVICE,
 CASE_NEEDS(MODE_NEEDS, held_by_own_class, CPL0 | CPL3, RULE_SERVICE,
 	   CATCHES("model-ipi-no-isr model-tpr-class-1"))
 {
-	let_sti();
+	grant_iopl();
 	setup.hold_eoi = true;
 	expect("[0x10-0x1e] intr v@wait, irr=0x1, intr v+0x1@wait");
 	for (unsigned v = 0x10; v < 0x1f; v++) {
@@ -276,7 +237,7 @@ CASE_NEEDS(MODE_NEEDS, held_by_own_class, CPL0 | CPL3, RULE_SERVICE,
 /* Takes one event in each run, highest first, of all that are pending. */
 CASE_NEEDS(MODE_NEEDS, order, ALL_NATIVE, RULE_ORDER, CATCHES("model-ipi-order"))
 {
-	let_sti();
+	grant_iopl();
 	setup.leave_after = 1;
 	expect("[0x10-0xff] intr v@wait");
 	for (unsigned v = FIRST; v <= LAST; v++)
@@ -295,7 +256,7 @@ SNIPPET(open_and_int, "sti; nop; " WAIT "; mark insn; int $0x80; mark after_int;
 
 CASE_NEEDS(MODE_NEEDS, int_n_while_pending, ALL_NATIVE, RULE_BOTH, CATCHES("model-ipi-as-int-n"))
 {
-	let_sti();
+	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, int v@after_int, intr v@wait");
 	for (unsigned v = FIRST; v <= LAST; v++) {
 		snippet_patch(&held_and_int, "insn", 1, v);
@@ -310,7 +271,7 @@ CASE_NEEDS(MODE_NEEDS, int_n_while_pending, ALL_NATIVE, RULE_BOTH, CATCHES("mode
 CASE_NEEDS(MODE_NEEDS, int_n_while_in_service, ALL_NATIVE, RULE_BOTH,
 	   CATCHES("model-ipi-as-int-n model-int-n-masked"))
 {
-	let_sti();
+	grant_iopl();
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] intr v@wait, int v@after_int, isr=0x1");
 	for (unsigned v = FIRST; v <= LAST; v++) {
@@ -384,7 +345,7 @@ CASE_NEEDS(
 {
 	need(cpuid(0, 0).a >= 7 && cpuid(7, 0).d & CPUID_7_D_IBT,
 	     "no indirect branch tracking (CET)");
-	let_sti();
+	grant_iopl();
 	setup.hook = stop_branch_tracking;
 	expect("[0x15] irr=0x1, #CP(0x3)@landed, int v@after_int, intr v@wait");
 	write_cr4(read_cr4() | X86_CR4_CET);
@@ -400,153 +361,14 @@ CASE_NEEDS(
 
 /* -- To other CPUs. ------------------------------------------------------------------------------- */
 
-#define LATER 0x31
-#define GRACE_TICKS (1ul << 24)
-
-/* One round: CPU 0 sends, all of them take what they got. */
-static struct {
-	uint32_t targets; /* CPUs that must get every vector */
-	volatile bool sent, later_sent;
-	volatile unsigned ready, done;
-	const char *volatile in_vain[MAX_CPUS]; /* what a CPU waited for until its deadline */
-} round;
-
-static void count(volatile unsigned *counter)
-{
-	__atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
-}
-
-static bool everything_pending(void)
-{
-	for (unsigned word = 0; word < 8; word++)
-		if (apic_read(APIC_IRR + 16 * word) != (word ? 0xffffffff : 0xffff0000))
-			return false;
-	return true;
-}
-
-static void take_pending(bool is_target)
-{
-	uint64_t end = rdtsc() + GRACE_TICKS;
-
-	/* A message may be on its way still. */
-	while (is_target && !everything_pending() && rdtsc() < end)
-		cpu_relax();
-	for (unsigned word = 8; word--;) {
-		uint32_t pending = apic_read(APIC_IRR + 16 * word);
-
-		for (unsigned v = 32 * word + 31; pending | (is_target && v >= FIRST); v--) {
-			uint32_t bit = 1u << v % 32;
-
-			if (!(pending & bit) && !is_target)
-				continue;
-			begin(v);
-			if (pending & bit)
-				run_until(held, 1);
-			subject_end();
-			pending &= ~bit;
-			if (v % 32 == 0)
-				break;
-		}
-	}
-}
-
-static void wait_for(bool held, const char *what)
-{
-	if (!held && !round.in_vain[this_cpu()->index])
-		round.in_vain[this_cpu()->index] = what;
-}
-
-static void take_round(void)
-{
-	bool is_target = round.targets >> this_cpu()->index & 1;
-
-	take_pending(is_target);
-	count(&round.done);
-	wait_for(wait_until(round.later_sent), "all CPUs to take what was sent to them");
-	wait_for(wait_until(apic_bit(APIC_IRR, LATER)), "the later IPI");
-	run_until(held, 1);
-	take_pending(false);
-	/* What came too late must not hit this CPU while it is parked. */
-	if (round.in_vain[this_cpu()->index])
-		interrupts_drain();
-}
-
-static void receive(void *argument)
-{
-	(void)argument;
-	count(&round.ready);
-	wait_for(wait_until(round.sent), "CPU 0 to send");
-	take_round();
-}
-
-static unsigned cpus;
-
-static void expect_round(void)
-{
-	char buffer[400];
-	struct text text;
-
-	text_init(&text, buffer, sizeof(buffer));
-	for (unsigned i = 0; i < cpus; i++) {
-		if (i)
-			text_append(&text, " | cpu%u: ", i);
-		if (round.targets >> i & 1)
-			text_append(&text, "[0x10-0xff] intr v@wait; ");
-		text_append(&text, "intr 0x31@wait");
-	}
-	expect("%s", buffer);
-}
-
-static void use_cpus(void)
-{
-	cpus = cpus_present() < 4 ? cpus_present() : 4;
-	need(cpus_start(cpus), "CPU %u did not answer INIT and SIPI", cpus_started());
-	/* Those that start in this case follow CPU 0 into its mode. */
-}
-
-#define ALL_CPUS ((1u << cpus) - 1)
-
 static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
 {
-	memset(&round, 0, sizeof(round));
-	round.targets = targets & ALL_CPUS;
-	let_sti();
-	setup.leave_after = 1;
-	expect_round();
-	for (unsigned i = 1; i < cpus; i++)
-		cpu_start_work(i, receive, NULL);
-	wait_for(wait_until(round.ready == cpus - 1), "the other CPUs to get ready");
-	for (unsigned v = FIRST; v <= LAST; v++)
-		send_fixed(destination, command | v);
-	round.sent = true;
-	take_pending(round.targets & 1);
-	count(&round.done);
-	wait_for(wait_until(round.done == cpus), "the other CPUs to take what was sent");
-	for (unsigned i = 0; i < cpus; i++)
-		send_fixed(percpu[i].apic_id, LATER);
-	round.later_sent = true;
-	run_until(held, 1);
-	take_pending(false);
-	for (unsigned i = 1; i < cpus; i++)
-		check(cpu_wait(i), "CPU %u did not finish its round", i);
-	for (unsigned i = 0; i < cpus; i++)
-		check(!round.in_vain[i], "CPU %u waited in vain for %s", i, round.in_vain[i]);
+	try_round_by(send_fixed, "intr v", targets, destination, command);
 }
 
-#define ROUND(name, rule, bugs) ROUND_IN(name, CPL0, rule, bugs)
+#define ROUND(name, rule, bugs) ROUND_IN(name, CPL0, MODE_NEEDS, rule, bugs)
 
-#define ROUND_IN(name, environments, rule, bugs)                         \
-	static void round_##name(void);                                  \
-	CASE_NEEDS("cpus=2 " MODE_NEEDS, name, environments, rule, bugs) \
-	{                                                                \
-		use_cpus();                                              \
-		round_##name();                                          \
-	}                                                                \
-	static void round_##name(void)
-
-#define EVERYBODY (apic_is_x2() ? 0xffffffff : 0xff)
-
-ROUND_IN(other_by_id, ALL_NATIVE, RULE_PHYSICAL, BUGS_OTHERS)
+ROUND_IN(other_by_id, ALL_NATIVE, MODE_NEEDS, RULE_PHYSICAL, BUGS_OTHERS)
 {
 	try_round(1 << 1, percpu[1].apic_id, 0);
 }
@@ -563,7 +385,7 @@ ROUND(nobody_by_id, RULE_PHYSICAL, CATCHES("model-ipi-wrong-target"))
 
 ROUND(all_by_id, RULE_PHYSICAL, BUGS_OTHERS)
 {
-	try_round(ALL_CPUS, EVERYBODY, 0);
+	try_round(ALL_CPUS, apic_everybody(), 0);
 }
 
 ROUND(all_by_shorthand, RULE_SHORTHAND, BUGS_OTHERS)
@@ -583,22 +405,22 @@ ROUND(self_by_shorthand_alone, RULE_SHORTHAND, CATCHES("model-ipi-wrong-target")
 
 ROUND(other_by_logical_id, RULE_LOGICAL, BUGS_OTHERS)
 {
-	try_round(1 << 1, logical_id(1), ICR_LOGICAL);
+	try_round(1 << 1, apic_logical_id(1), ICR_LOGICAL);
 }
 
 ROUND(pair_by_logical_id, RULE_LOGICAL, BUGS_OTHERS)
 {
-	try_round(1 << 0 | 1 << 1, logical_id(0) | logical_id(1), ICR_LOGICAL);
+	try_round(1 << 0 | 1 << 1, apic_logical_id(0) | apic_logical_id(1), ICR_LOGICAL);
 }
 
 ROUND(nobody_by_logical_id, RULE_LOGICAL, CATCHES("model-ipi-wrong-target"))
 {
-	try_round(0, logical_id(0) << 7, ICR_LOGICAL);
+	try_round(0, apic_logical_id(0) << 7, ICR_LOGICAL);
 }
 
 ROUND(all_by_logical_id, RULE_LOGICAL, BUGS_OTHERS)
 {
-	try_round(ALL_CPUS, EVERYBODY, ICR_LOGICAL);
+	try_round(ALL_CPUS, apic_everybody(), ICR_LOGICAL);
 }
 
 #ifndef X2APIC

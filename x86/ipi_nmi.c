@@ -17,9 +17,15 @@
  * A buggy hypervisor shows `nmi@inside` (blocking forgotten), a third `nmi` (not collapsed), none where
  * INT 2 came before (INT 2 taken for an NMI), `irr=0x0` after the APIC was off.
  *
+ * This file is also the guest ipi_nmi_x2apic.
+ *
  * https://github.com/microsoft/openvmm/commit/f32f5a767, https://git.kernel.org/torvalds/c/5b84b0291702
  */
 #include "trapline.h"
+
+#ifndef MODE_NEEDS
+#define MODE_NEEDS "apic=1"
+#endif
 
 #define RULE_NMI \
 	"SDM 3A, Nonmaskable Interrupt (NMI): delivered whatever IF and TPR say; the IPI's vector is ignored"
@@ -38,22 +44,36 @@
 	"SDM 3A, Local APIC ID: software may change it; an IPI goes to every CPU with that id"
 
 #define LATER 0x31
+/*
+ * EBX: the command. EBP: in xAPIC mode the ICR, whose other half is written before; in x2APIC mode the
+ * destination. Only CPL 0 may write the x2APIC's ICR.
+ */
+#ifdef X2APIC
+#define SENDERS CPL0
+#define SEND                                                                               \
+	"mark send; .byte 0x51; mov $0x830, %ecx; mov %ebx, %eax; mov %ebp, %edx; wrmsr; " \
+	"area wait; .byte 0x59; "
+#else
+#define SENDERS ALL_NATIVE
 #define ICR_ADDRESS 0xfee00300
-
-/* EBX: the command; EBP: the ICR. The other half of the ICR is written before. */
 #define SEND "mark send; mov %ebx, (%ebp); area wait; "
+#endif
 
 SNIPPET(nmi_to_itself, SEND WAIT);
 
-/* The destination's half first; then the snippet sends when it is in its place. */
+/* The snippet sends when it is in its place. */
 static void prepare(uint32_t destination, uint32_t command)
 {
-	apic_write(APIC_ICR_HIGH, destination << 24);
 	setup.regs.rbx = command | ICR_ASSERT;
+#ifdef X2APIC
+	setup.regs.rbp = destination;
+#else
+	apic_write(APIC_ICR_HIGH, destination << 24);
 	setup.regs.rbp = ICR_ADDRESS;
+#endif
 }
 
-CASE_NEEDS("apic=1", self, ALL_NATIVE, RULE_NMI, CATCHES("model-nmi-masked model-nmi-vector"))
+CASE_NEEDS(MODE_NEEDS, self, SENDERS, RULE_NMI, CATCHES("model-nmi-masked model-nmi-vector"))
 {
 	apic_write(APIC_TPR, 0xff);
 	expect("[0x0-0xff] nmi@wait");
@@ -104,7 +124,7 @@ static enum action nmi_in_nmi(const struct event *event, struct trap_frame *fram
 	go_on_without_iret(frame, mark_address(&nmi_then_iret, "inside"));
 }
 
-CASE_NEEDS("apic=1", blocked_until_iret, CPL0, RULE_BLOCKING, CATCHES("model-nmi-not-blocked"))
+CASE_NEEDS(MODE_NEEDS, blocked_until_iret, CPL0, RULE_BLOCKING, CATCHES("model-nmi-not-blocked"))
 {
 	need_iret_unblocks_nmi();
 	calls = 0;
@@ -124,7 +144,7 @@ static enum action three_nmis_in_nmi(const struct event *event, struct trap_fram
 	return BY_RULE;
 }
 
-CASE_NEEDS("apic=1", collapse, ALL_NATIVE, RULE_BLOCKING,
+CASE_NEEDS(MODE_NEEDS, collapse, SENDERS, RULE_BLOCKING,
 	   CATCHES("model-nmi-not-collapsed model-nmi-not-blocked"))
 {
 	calls = 0;
@@ -151,7 +171,7 @@ static enum action leave_int_2_without_iret(const struct event *event, struct tr
 	return BY_RULE;
 }
 
-CASE_NEEDS("apic=1", int_2_blocks_nothing, CPL0, RULE_INT_2, CATCHES("model-int-2-as-nmi"))
+CASE_NEEDS(MODE_NEEDS, int_2_blocks_nothing, CPL0, RULE_INT_2, CATCHES("model-int-2-as-nmi"))
 {
 	need_iret_unblocks_nmi();
 	setup.hook = leave_int_2_without_iret;
@@ -176,7 +196,7 @@ static enum action int_2_in_nmi(const struct event *event, struct trap_frame *fr
 }
 
 /* The IRET of INT 2's handler ends the blocking, as any IRET does. */
-CASE_NEEDS("apic=1", int_2_is_not_blocked, CPL0, RULE_INT_2,
+CASE_NEEDS(MODE_NEEDS, int_2_is_not_blocked, CPL0, RULE_INT_2,
 	   CATCHES("model-int-2-as-nmi model-nmi-not-blocked"))
 {
 	need_iret_unblocks_nmi();
@@ -191,6 +211,7 @@ CASE_NEEDS("apic=1", int_2_is_not_blocked, CPL0, RULE_INT_2,
 
 /* EBX: a counter of CPUs that are in their place. */
 SNIPPET(wait_for_nmi, "lock incl (%ebx); area wait; sti; nop; " WAIT);
+SNIPPET(open, "sti; nop; " WAIT);
 SNIPPET(send_and_wait, SEND "sti; nop; " WAIT);
 
 static struct {
@@ -202,8 +223,16 @@ static unsigned cpus;
 
 static void be_ready(void *argument)
 {
+	unsigned due = round.targets >> this_cpu()->index & 1 ? 2 : 1;
+
 	(void)argument;
-	run_until(wait_for_nmi, round.targets >> this_cpu()->index & 1 ? 2 : 1);
+	if (run_until(wait_for_nmi, due) == due)
+		return;
+	/* What comes too late must not hit this CPU while it is parked. */
+	await(round.sent, "CPU 0 to send the later IPI");
+	if (apic_bit(APIC_IRR, LATER))
+		run_until(open, 1);
+	interrupts_drain();
 }
 
 static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
@@ -219,12 +248,12 @@ static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
 		cpu_start_work(i, be_ready, NULL);
 	check(wait_until(round.ready == cpus - 1), "%u of %u CPUs got ready", round.ready,
 	      cpus - 1);
-	prepare(destination, command);
 	apic_icr(apic_id(), ICR_FIXED | ICR_ASSERT | LATER);
-	apic_write(APIC_ICR_HIGH, destination << 24);
+	prepare(destination, command);
 	run_until(send_and_wait, targets & 1 ? 2 : 1);
 	for (unsigned i = 1; i < cpus; i++)
 		apic_icr(percpu[i].apic_id, ICR_FIXED | ICR_ASSERT | LATER);
+	round.sent = true;
 	for (unsigned i = 1; i < cpus; i++)
 		check(cpu_wait(i), "CPU %u did not come back", i);
 	text_init(&text, buffer, sizeof(buffer));
@@ -243,20 +272,23 @@ static void use_cpus(void)
 	need(cpus_start(cpus), "CPU %u did not answer INIT and SIPI", cpus_started());
 }
 
-#define ROUND(name, targets, destination, command)                   \
-	CASE_NEEDS("cpus=2", name, CPL0, RULE_IPI,                   \
-		   CATCHES("model-nmi-lost model-nmi-wrong-target")) \
-	{                                                            \
-		use_cpus();                                          \
-		try_round(targets, destination, command);            \
+#define ROUND(name, targets, destination, command, bugs)                  \
+	CASE_NEEDS("cpus=2 " MODE_NEEDS, name, CPL0, RULE_IPI,            \
+		   CATCHES("model-nmi-lost model-nmi-wrong-target" bugs)) \
+	{                                                                 \
+		use_cpus();                                               \
+		try_round(targets, destination, command);                 \
 	}
 
-ROUND(other, 1 << 1, percpu[1].apic_id, ICR_NMI)
-ROUND(others, ~1u, 0, ICR_NMI | ICR_OTHERS)
-ROUND(all_by_id, ~0u, 0xff, ICR_NMI)
-ROUND(pair_by_logical_id, 3, 3, ICR_NMI | ICR_LOGICAL)
-ROUND(nobody_by_id, 0, 0x5a, ICR_NMI)
-ROUND(nobody_by_logical_id, 0, 0x80, ICR_NMI | ICR_LOGICAL)
+ROUND(other, 1 << 1, percpu[1].apic_id, ICR_NMI, "")
+ROUND(others, ~1u, 0, ICR_NMI | ICR_OTHERS, "")
+ROUND(all_by_id, ~0u, apic_everybody(), ICR_NMI, "")
+ROUND(other_by_logical_id, 2, apic_logical_id(1), ICR_NMI | ICR_LOGICAL, " bochs-x2apic-ldr")
+ROUND(pair_by_logical_id, 3, apic_logical_id(0) | apic_logical_id(1), ICR_NMI | ICR_LOGICAL,
+      " bochs-x2apic-ldr")
+ROUND(all_by_logical_id, ~0u, apic_everybody(), ICR_NMI | ICR_LOGICAL, "")
+ROUND(nobody_by_id, 0, 0x5a, ICR_NMI, "")
+ROUND(nobody_by_logical_id, 0, apic_logical_id(0) << 7, ICR_NMI | ICR_LOGICAL, "")
 
 /* CPU 1 is in its NMI handler while CPU 0 sends three more. */
 static enum action wait_in_handler(const struct event *event, struct trap_frame *frame)
@@ -265,7 +297,7 @@ static enum action wait_in_handler(const struct event *event, struct trap_frame 
 	(void)frame;
 	if (this_cpu()->index == 1 && !calls++) {
 		round.ready++;
-		wait_until(round.sent);
+		await(round.sent, "CPU 0 to send more NMIs");
 	}
 	return BY_RULE;
 }
@@ -276,7 +308,7 @@ static void take_two(void *argument)
 	run_until(wait_for_nmi, 3);
 }
 
-CASE_NEEDS("cpus=2", collapse_from_other, CPL0, RULE_BLOCKING,
+CASE_NEEDS("cpus=2 " MODE_NEEDS, collapse_from_other, CPL0, RULE_BLOCKING,
 	   CATCHES("model-nmi-not-collapsed model-nmi-lost"))
 {
 	calls = 0;
@@ -297,15 +329,13 @@ CASE_NEEDS("cpus=2", collapse_from_other, CPL0, RULE_BLOCKING,
 
 /* -- The APIC off and on. ------------------------------------------------------------------------- */
 
-SNIPPET(open, "sti; nop; " WAIT);
-
 /* Another spurious vector than the one under test. */
 static void software_enable(bool on, unsigned v)
 {
 	apic_write(APIC_SPURIOUS, (on ? APIC_SOFTWARE_ENABLE : 0) | (v < 0xe0 ? 0xff : 0x40));
 }
 
-CASE_NEEDS("apic=1", pending_while_off, CPL0, RULE_DISABLED, CATCHES("openvmm-apic-toggle"))
+CASE_NEEDS(MODE_NEEDS, pending_while_off, CPL0, RULE_DISABLED, CATCHES("openvmm-apic-toggle"))
 {
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
 	for (unsigned v = 0x10; v < 0x100; v++) {
@@ -320,7 +350,7 @@ CASE_NEEDS("apic=1", pending_while_off, CPL0, RULE_DISABLED, CATCHES("openvmm-ap
 	apic_enable(0);
 }
 
-CASE_NEEDS("apic=1", nmi_while_off, ALL_NATIVE, RULE_DISABLED, CATCHES("model-nmi-masked"))
+CASE_NEEDS(MODE_NEEDS, nmi_while_off, SENDERS, RULE_DISABLED, CATCHES("model-nmi-masked"))
 {
 	software_enable(false, LATER);
 	prepare(apic_id(), ICR_NMI);
@@ -337,7 +367,7 @@ static void stay_disabled(void *argument)
 	(void)argument;
 	software_enable(false, LATER);
 	round.ready = 1;
-	wait_until(round.sent);
+	await(round.sent, "CPU 0 to send");
 	irr = apic_read(APIC_IRR);
 	apic_enable(this_cpu()->index);
 	for (unsigned v = 0x1f; v >= 0x10; v--) {
@@ -348,11 +378,11 @@ static void stay_disabled(void *argument)
 		subject_end();
 	}
 	round.ready = 2;
-	wait_until(apic_bit(APIC_IRR, LATER));
+	await(apic_bit(APIC_IRR, LATER), "the later IPI");
 	run_until(open, 1);
 }
 
-CASE_NEEDS("cpus=2", refused_while_off, CPL0, RULE_DISABLED,
+CASE_NEEDS("cpus=2 " MODE_NEEDS, refused_while_off, CPL0, RULE_DISABLED,
 	   CATCHES("tcg-irr-while-off model-apic-never-off"))
 {
 	memset((void *)&round, 0, sizeof(round));
@@ -375,13 +405,13 @@ static void let_all_pend(void *argument)
 	(void)argument;
 	apic_write(APIC_TPR, 0x20);
 	round.ready = 1;
-	wait_until(round.sent);
+	await(round.sent, "CPU 0 to send");
 	round.ready = apic_read(APIC_IRR + 0x70) == 0xffffffff ? 2 : 3;
-	/* INIT comes here. */
+	/* INIT comes here; where it does not, cpu_restart says so. */
 	wait_until(false);
 }
 
-CASE_NEEDS("cpus=2", init_forgets, CPL0, RULE_INIT, CATCHES("model-init-keeps-apic"))
+CASE_NEEDS("cpus=2 " MODE_NEEDS, init_forgets, CPL0, RULE_INIT, CATCHES("model-init-keeps-apic"))
 {
 	const struct apic_state *state = &percpu[1].apic_at_start;
 
@@ -395,7 +425,7 @@ CASE_NEEDS("cpus=2", init_forgets, CPL0, RULE_INIT, CATCHES("model-init-keeps-ap
 	for (unsigned v = 0x10; v < 0x100; v++)
 		apic_icr(percpu[1].apic_id, ICR_FIXED | ICR_ASSERT | v);
 	round.sent = true;
-	wait_until(round.ready >= 2);
+	await(round.ready >= 2, "CPU 1 to read its IRR");
 	witness(round.ready == 2, "the interrupts are not pending");
 	check(cpu_restart(1), "CPU 1 did not answer INIT and SIPI");
 	observe("irr", state->irr);
@@ -410,7 +440,8 @@ static void just_answer(void *argument)
 	*(volatile bool *)argument = true;
 }
 
-CASE_NEEDS("cpus=2", start_up_is_ignored, CPL0, RULE_SIPI, CATCHES("model-sipi-restarts"))
+CASE_NEEDS("cpus=2 " MODE_NEEDS, start_up_is_ignored, CPL0, RULE_SIPI,
+	   CATCHES("model-sipi-restarts"))
 {
 	unsigned before = percpu[1].starts;
 	volatile bool answered = false;
@@ -423,6 +454,7 @@ CASE_NEEDS("cpus=2", start_up_is_ignored, CPL0, RULE_SIPI, CATCHES("model-sipi-r
 	observe("answers", answered);
 }
 
+#ifndef X2APIC /* whose ids cannot be changed */
 /* -- One id for two. ------------------------------------------------------------------------------ */
 
 static void take_class_1(void)
@@ -445,13 +477,13 @@ static void take_id_of_cpu_0(void *argument)
 	round.targets = apic_read(APIC_ID) >> 24 == percpu[0].apic_id;
 	round.ready = 1;
 	if (round.targets) {
-		wait_until(round.sent);
+		await(round.sent, "CPU 0 to send");
 		take_class_1();
 	}
 	apic_write(APIC_ID, mine);
 }
 
-CASE_NEEDS("cpus=2", one_id_for_two, CPL0, RULE_ID,
+CASE_NEEDS("cpus=2 " MODE_NEEDS, one_id_for_two, CPL0, RULE_ID,
 	   CATCHES("kvm-aliased-apic-id tcg-aliased-apic-id"))
 {
 	memset((void *)&round, 0, sizeof(round));
@@ -469,3 +501,4 @@ CASE_NEEDS("cpus=2", one_id_for_two, CPL0, RULE_ID,
 	/* By memory: no id is sure to be the other's alone. */
 	check(wait_until(!percpu[1].work), "CPU 1 did not come back");
 }
+#endif

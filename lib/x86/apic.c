@@ -2,8 +2,10 @@
 #include "apic.h"
 
 #include "cpu.h"
+#include "panic.h"
 #include "percpu.h"
 #include "sev/sev.h"
+#include "smp.h"
 
 #define XAPIC_PAGE 0xfee00000
 #define X2APIC_MSR 0x800
@@ -22,6 +24,9 @@ bool apic_is_x2(void)
 
 void apic_use_x2(void)
 {
+	/* The mode gives the CPU another logical id; this one must not pass for it. */
+	if (!apic_is_x2())
+		apic_write(APIC_LDR, 0);
 	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE | APIC_BASE_X2);
 	this_cpu()->x2apic = true;
 	this_cpu()->apic_id = apic_id();
@@ -51,6 +56,18 @@ uint32_t apic_id(void)
 	return apic_is_x2() ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
+uint32_t apic_logical_id(unsigned cpu)
+{
+	uint32_t id = percpu[cpu].apic_id;
+
+	return apic_is_x2() ? (id >> 4) << 16 | 1u << (id & 15) : 1u << cpu;
+}
+
+uint32_t apic_everybody(void)
+{
+	return apic_is_x2() ? 0xffffffff : 0xff;
+}
+
 void apic_icr(uint32_t destination, uint32_t command)
 {
 	if (apic_is_x2()) {
@@ -59,8 +76,8 @@ void apic_icr(uint32_t destination, uint32_t command)
 	}
 	apic_write(APIC_ICR_HIGH, destination << 24);
 	apic_write(APIC_ICR, command);
-	while (apic_read(APIC_ICR) & ICR_PENDING)
-		cpu_relax();
+	if (apic_read(APIC_ICR) & ICR_PENDING && !wait_until(!(apic_read(APIC_ICR) & ICR_PENDING)))
+		panic("the ICR says that %#x was not sent", command);
 }
 
 bool apic_bit(unsigned reg, unsigned vector)
@@ -71,6 +88,12 @@ bool apic_bit(unsigned reg, unsigned vector)
 void apic_eoi(void)
 {
 	apic_write(APIC_EOI, 0);
+}
+
+void apic_keep_spurious_off(unsigned vector)
+{
+	apic_write(APIC_SPURIOUS,
+		   APIC_SOFTWARE_ENABLE | (vector < 0xe0 ? APIC_SPURIOUS_VECTOR : 0x40));
 }
 
 uint32_t apic_esr(void)

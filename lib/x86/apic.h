@@ -67,6 +67,12 @@ void apic_write(unsigned reg, uint32_t value);
 /* This CPU's APIC id. */
 uint32_t apic_id(void);
 
+/* A CPU's logical id as the ICR's destination field wants it: a bit of the flat model, or its cluster and bit. */
+uint32_t apic_logical_id(unsigned cpu);
+
+/* The destination field that means every CPU, in this CPU's mode. */
+uint32_t apic_everybody(void);
+
 /* Writes the interrupt command register; in xAPIC mode waits until it was sent. */
 void apic_icr(uint32_t destination, uint32_t command);
 
@@ -74,6 +80,9 @@ void apic_icr(uint32_t destination, uint32_t command);
 bool apic_bit(unsigned reg, unsigned vector);
 
 void apic_eoi(void);
+
+/* Software-enables this CPU's APIC with a spurious vector that is not `vector`, nor one 16 below or above. */
+void apic_keep_spurious_off(unsigned vector);
 
 /* True if this CPU's APIC is in x2APIC mode. */
 bool apic_is_x2(void);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ioapic.h"
 
+#include "apic.h"
 #include "cpu.h"
+#include "pending.h"
+#include "testcase.h"
 
 #define IOAPIC_PAGE 0xfec00000ul
 #define INDEX 0x00
 #define DATA 0x10
+#define EOI 0x40
 #define VERSION 1
+#define VERSION_WITH_EOI 0x20
 #define REDIRECTION(pin) (0x10 + 2 * (pin))
 
 #define PORT 0x3f8
@@ -56,6 +61,16 @@ bool ioapic_remote_irr(unsigned pin)
 	return ioapic_read(REDIRECTION(pin)) & IOAPIC_REMOTE_IRR;
 }
 
+bool ioapic_has_eoi(void)
+{
+	return (ioapic_read(VERSION) & 0xff) >= VERSION_WITH_EOI;
+}
+
+void ioapic_eoi(uint8_t vector)
+{
+	*reg(EOI) = vector;
+}
+
 void line_raise(void)
 {
 	outb(0x21, 0xff);
@@ -67,4 +82,21 @@ void line_raise(void)
 void line_lower(void)
 {
 	outb(PORT_IER, 0);
+}
+
+#define TRIAL_VECTOR 0x31
+
+void need_line(void)
+{
+	bool wired;
+
+	need(ioapic_present(), "no I/O APIC");
+	line_lower();
+	ioapic_route(LINE_PIN, TRIAL_VECTOR, apic_id());
+	line_raise();
+	wired = interrupt_comes(TRIAL_VECTOR);
+	line_lower();
+	ioapic_mask(LINE_PIN);
+	interrupts_drain();
+	need(wired, "no witness: the serial port's line does not reach pin %u", LINE_PIN);
 }

@@ -18,6 +18,10 @@ void ioapic_route(unsigned pin, uint32_t low, uint8_t destination);
 void ioapic_mask(unsigned pin);
 bool ioapic_remote_irr(unsigned pin);
 
+/* An I/O APIC of version 0x20 and later has an EOI register: ends the vector's level interrupts here alone. */
+bool ioapic_has_eoi(void);
+void ioapic_eoi(uint8_t vector);
+
 /*
  * The first serial port's interrupt line: up while the port, which has nothing to send, is asked to say
  * so. The console does not use it. Both 8259s are masked on the way.
@@ -25,5 +29,8 @@ bool ioapic_remote_irr(unsigned pin);
 #define LINE_PIN 4
 void line_raise(void);
 void line_lower(void);
+
+/* Skips the case unless an edge of the line reaches this CPU through LINE_PIN, with IF clear. */
+void need_line(void);
 
 #endif

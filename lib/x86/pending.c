@@ -2,6 +2,7 @@
 #include "pending.h"
 
 #include "apic.h"
+#include "cpu.h"
 #include "percpu.h"
 #include "snippet.h"
 #include "testcase.h"
@@ -15,6 +16,23 @@ void interrupt_pending(unsigned vector)
 	apic_enable(0);
 	apic_icr(apic_id(), ICR_SELF | ICR_FIXED | ICR_ASSERT | vector);
 	witness(apic_bit(APIC_IRR, vector), "vector %#x is not in IRR after a self-IPI", vector);
+}
+
+#define PATIENT_TICKS (1ul << 32)
+#define PATIENT_LOOKS (1ul << 22)
+
+bool interrupt_comes(unsigned vector)
+{
+	static bool in_vain;
+	unsigned hurry = in_vain ? 12 : 0;
+	uint64_t deadline = rdtsc() + (PATIENT_TICKS >> hurry), looks = PATIENT_LOOKS >> hurry;
+
+	while (!apic_bit(APIC_IRR, vector))
+		if (rdtsc() > deadline || !looks--) {
+			in_vain = true;
+			return false;
+		}
+	return true;
 }
 
 void nmi_to_self(void)

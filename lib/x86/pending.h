@@ -3,6 +3,7 @@
 #ifndef LIB_X86_PENDING_H
 #define LIB_X86_PENDING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -10,6 +11,12 @@
  * Software-enables the APIC.
  */
 void interrupt_pending(unsigned vector);
+
+/*
+ * Waits until a vector is in this CPU's IRR, with IF clear; false after a few seconds, and sooner once that
+ * was in vain on this machine.
+ */
+bool interrupt_comes(unsigned vector);
 
 /* Sends this CPU an NMI; also from a handler. */
 void nmi_to_self(void);

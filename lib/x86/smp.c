@@ -154,6 +154,14 @@ bool cpu_wait(unsigned index)
 	return wait_until(!percpu[index].work);
 }
 
+void wait_was_in_vain(const char *what)
+{
+	struct percpu *cpu = this_cpu();
+
+	if (!cpu->in_vain)
+		cpu->in_vain = what;
+}
+
 bool smp_wake_event(struct percpu *cpu, const struct event *event)
 {
 	if (!cpu->index || cpu->run.code || event->vector != WAKE_VECTOR)

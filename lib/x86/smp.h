@@ -52,6 +52,19 @@ bool cpu_wait(unsigned index);
 		held_;                                                                        \
 	})
 
+/*
+ * wait_until for a case: where it was in vain, the case fails with what this CPU waited for, a string
+ * that stays. Later waits of this CPU are short then.
+ */
+#define await(condition, what)                                                          \
+	({                                                                              \
+		bool came_ = this_cpu()->in_vain ? (condition) : wait_until(condition); \
+		if (!came_)                                                             \
+			wait_was_in_vain(what);                                         \
+		came_;                                                                  \
+	})
+void wait_was_in_vain(const char *what);
+
 /* For the recorder: true if the event only woke this CPU. */
 bool smp_wake_event(struct percpu *cpu, const struct event *event);
 

@@ -39,6 +39,7 @@ void state_reset(void)
 			trace_reset(percpu[i].trace);
 			percpu[i].subject = NULL;
 			percpu[i].impatient = false;
+			percpu[i].in_vain = NULL;
 			percpu[i].run.deadline = 0;
 		}
 	notation_forget_names();

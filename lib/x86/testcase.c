@@ -294,6 +294,13 @@ static void run_body(const struct test_case *c)
 		c->body();
 }
 
+static void judge_waits(void)
+{
+	for (unsigned i = 0; i < MAX_CPUS; i++)
+		if (percpu[i].in_vain)
+			check(false, "CPU %u waited in vain for %s", i, percpu[i].in_vain);
+}
+
 static void run_point(const struct layer *l, const struct test_case *c, unsigned environment)
 {
 	char point[128];
@@ -307,6 +314,7 @@ static void run_point(const struct layer *l, const struct test_case *c, unsigned
 	setup.environment = environments[environment].bit;
 	run_body(c);
 	witness(cold_was_used(), "a cold page was not touched");
+	judge_waits();
 	if (!state_restore())
 		now.failed = true;
 	judge();

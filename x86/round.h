@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A round: CPU 0 sends every vector from 16 to 255 to some CPUs, by whatever means, and each CPU takes what
+ * it got.
+ *
+ * The receivers keep IF clear while CPU 0 sends; then each takes what it has, highest first, one run for
+ * each vector. A later IPI, 0x31, to every CPU by itself then shows that a CPU which got nothing could
+ * have.
+ */
+#ifndef X86_ROUND_H
+#define X86_ROUND_H
+
+#include "trapline.h"
+
+#define FIRST 0x10
+#define LAST 0xff
+#define LATER 0x31
+#define GRACE_TICKS (1ul << 24)
+
+/* Entered with interrupts off; what is pending is delivered at `wait` and not before. */
+SNIPPET(held, "area off; mov $64, %eax; 1: dec %eax; jnz 1b; sti; nop; " WAIT);
+
+/* Sends `command`, its low byte the vector, to `destination`: both in the form that the means takes. */
+typedef void send_vector(uint32_t destination, uint32_t command);
+
+static struct {
+	uint32_t targets; /* CPUs that must get every vector */
+	volatile bool sent, later_sent;
+	volatile unsigned ready, done;
+} round;
+
+static unsigned cpus;
+
+#define ALL_CPUS ((1u << cpus) - 1)
+
+static inline void send_fixed(uint32_t destination, uint32_t command)
+{
+	apic_icr(destination, ICR_FIXED | ICR_ASSERT | command);
+}
+
+/* A vector under test is not the APIC's spurious vector, which has a case of its own. */
+static inline void begin(unsigned v)
+{
+	apic_keep_spurious_off(v);
+	subject_begin(v);
+}
+
+static inline void end(void)
+{
+	subject_end();
+}
+
+static bool everything_pending(void)
+{
+	for (unsigned word = 0; word < 8; word++)
+		if (apic_read(APIC_IRR + 16 * word) != (word ? 0xffffffff : 0xffff0000))
+			return false;
+	return true;
+}
+
+/* What was sent to this CPU: where it is a target, a vector that did not come is a run without events. */
+static void take_pending(bool is_target)
+{
+	uint64_t deadline = rdtsc() + GRACE_TICKS;
+
+	/* A message may be on its way still. */
+	while (is_target && !everything_pending() && rdtsc() < deadline)
+		cpu_relax();
+	for (unsigned word = 8; word--;) {
+		uint32_t pending = apic_read(APIC_IRR + 16 * word);
+
+		for (unsigned v = 32 * word + 31; pending | (is_target && v >= FIRST); v--) {
+			uint32_t bit = 1u << v % 32;
+
+			if (!(pending & bit) && !is_target)
+				continue;
+			begin(v);
+			if (pending & bit)
+				run_until(held, 1);
+			end();
+			pending &= ~bit;
+			if (v % 32 == 0)
+				break;
+		}
+	}
+	apic_keep_spurious_off(FIRST);
+}
+
+static void count(volatile unsigned *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+}
+
+static void receive(void *argument)
+{
+	(void)argument;
+	count(&round.ready);
+	await(round.sent, "CPU 0 to send");
+	take_pending(round.targets >> this_cpu()->index & 1);
+	count(&round.done);
+	await(round.later_sent, "all CPUs to take what was sent to them");
+	await(apic_bit(APIC_IRR, LATER), "the later IPI");
+	run_until(held, 1);
+	take_pending(false);
+	/* What came too late must not hit this CPU while it is parked. */
+	if (this_cpu()->in_vain)
+		interrupts_drain();
+}
+
+static void expect_round(const char *event)
+{
+	char buffer[400];
+	struct text text;
+
+	text_init(&text, buffer, sizeof(buffer));
+	for (unsigned i = 0; i < cpus; i++) {
+		if (i)
+			text_append(&text, " | cpu%u: ", i);
+		if (round.targets >> i & 1)
+			text_append(&text, "[0x10-0xff] %s@wait; ", event);
+		text_append(&text, "intr 0x31@wait");
+	}
+	expect("%s", buffer);
+}
+
+/* Starts the CPUs that take part: four, or what the machine has. Those that start now follow CPU 0's mode. */
+static void use_cpus(void)
+{
+	cpus = cpus_present() < 4 ? cpus_present() : 4;
+	need(cpus_start(cpus), "CPU %u did not answer INIT and SIPI", cpus_started());
+}
+
+/*
+ * `targets` (a bit for each CPU) must get `event` ("intr v") for every vector that `send` is given with
+ * `destination` and `command`; all others must not.
+ */
+static void try_round_by(send_vector *send, const char *event, uint32_t targets,
+			 uint32_t destination, uint32_t command)
+{
+	memset(&round, 0, sizeof(round));
+	round.targets = targets & ALL_CPUS;
+	grant_iopl();
+	setup.leave_after = 1;
+	expect_round(event);
+	for (unsigned i = 1; i < cpus; i++)
+		cpu_start_work(i, receive, NULL);
+	await(round.ready == cpus - 1, "the other CPUs to get ready");
+	for (unsigned v = FIRST; v <= LAST; v++)
+		send(destination, command | v);
+	round.sent = true;
+	take_pending(round.targets & 1);
+	count(&round.done);
+	await(round.done == cpus, "the other CPUs to take what was sent");
+	for (unsigned i = 0; i < cpus; i++)
+		send_fixed(percpu[i].apic_id, LATER);
+	round.later_sent = true;
+	run_until(held, 1);
+	take_pending(false);
+	for (unsigned i = 1; i < cpus; i++)
+		check(cpu_wait(i), "CPU %u did not finish its round", i);
+}
+
+#define ROUND_IN(name, environments, needs, rule, bugs)             \
+	static void round_##name(void);                             \
+	CASE_NEEDS("cpus=2 " needs, name, environments, rule, bugs) \
+	{                                                           \
+		use_cpus();                                         \
+		round_##name();                                     \
+	}                                                           \
+	static void round_##name(void)
+
+#endif
