@@ -21,7 +21,7 @@
  */
 #include "trapline.h"
 
-#include "model/calls.h"
+#include "ask_model.h"
 #include "x86/sev/ghcb_msr.h"
 #include "x86/sev/ioio.h"
 
@@ -165,7 +165,7 @@ CASE(jump_table, CPL0, RULE_TABLE, CATCHES("model-ghcb-jump-table-lost"))
 	struct request none = {.code = GHCB_EVENT_AP_JUMP_TABLE, .info1 = 7};
 
 	need_page();
-	need(!(sev_status & SEV_STATUS_SNP), "SNP has it in the secrets page");
+	need(!sev_is_snp(), "SNP has it in the secrets page");
 	send(&set);
 	check(RESULT == GHCB_RESULT_DONE, "set: result %u", RESULT);
 	send(&get);
@@ -276,7 +276,6 @@ CASE(bad_address, CPL0, RULE_ALIVE, CATCHES("model-ghcb-any-address"))
 	static const uint64_t addresses[] = {0, 0x7ffffffff000ul, 0xfffffffff000ul};
 
 	need_page();
-	need(!(sev_status & SEV_STATUS_SNP), "KVM ends a guest of SNP there");
 	for (unsigned i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
 		struct ghcb_use use;
 		volatile struct ghcb_page *page = ghcb_open(&use);
@@ -394,16 +393,6 @@ CASE(msr_unknown, CPL0, RULE_MSR, CATCHES("model-ghcb-msr-unknown"))
 }
 
 /* -- A hypervisor that is not to be trusted. ----------------------------------------------------------------- */
-
-static bool ask_model(unsigned call, uint64_t rbx, uint64_t rcx, uint64_t rdx)
-{
-	uint64_t rax = MODEL_CALL | call;
-
-	if (!sev_is_es() || cpuid(0x40000000, 0).b != 0x70617254)
-		return false;
-	asm volatile("vmmcall" : "+a"(rax) : "b"(rbx), "c"(rcx), "d"(rdx) : "memory");
-	return rax == MODEL_CALL_DONE;
-}
 
 CASE(hostile, CPL0, RULE_HOSTILE, CATCHES("model-ghcb-wrong-result"))
 {

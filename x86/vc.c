@@ -23,7 +23,7 @@
  */
 #include "trapline.h"
 
-#include "model/calls.h"
+#include "ask_model.h"
 #include "x86/sev/ghcb_msr.h"
 
 #define GUEST_NEEDS_NATIVE "the hypervisor of L2 is our own, and offers no SEV"
@@ -635,16 +635,6 @@ CASE(monitor_mwait, CPL0, "GHCB 4.1, MONITOR and MWAIT: no output", CATCHES("mod
 	check_others(0);
 	run(mwait_insn);
 	check_others(0);
-}
-
-static bool ask_model(unsigned call, uint64_t rbx, uint64_t rcx, uint64_t rdx)
-{
-	uint64_t rax = MODEL_CALL | call;
-
-	if (!sev_is_es() || cpuid(0x40000000, 0).b != 0x70617254)
-		return false;
-	asm volatile("vmmcall" : "+a"(rax) : "b"(rbx), "c"(rcx), "d"(rdx) : "memory");
-	return rax == MODEL_CALL_DONE;
 }
 
 static void try_tsc(const struct snippet *snippet, unsigned code, unsigned intercept, uint32_t more)

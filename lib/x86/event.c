@@ -6,6 +6,7 @@
 #include "layer.h"
 #include "panic.h"
 #include "percpu.h"
+#include "sev/exit_code.h"
 #include "sev/sev.h"
 #include "smp.h"
 #include "snippet.h"
@@ -299,11 +300,9 @@ static void record_in_l1(struct percpu *cpu, struct event *event, struct trap_fr
 	frame->iret.rflags &= ~X86_EFLAGS_TF;
 }
 
-static void record(struct trap_frame *frame)
+struct event event_of(const struct trap_frame *frame)
 {
-	struct percpu *cpu = this_cpu();
-	struct run *run = &cpu->run;
-	struct event event = {
+	return (struct event){
 		.rip = frame->iret.rip,
 		.rflags = frame->iret.rflags,
 		.rsp = frame->iret.rsp,
@@ -314,6 +313,19 @@ static void record(struct trap_frame *frame)
 		.vector = frame->vector,
 		.has_error = frame->vector & FRAME_HAS_ERROR,
 	};
+}
+
+bool event_has_cr2(const struct event *event)
+{
+	return event->vector == VECTOR_PF || (event->vector == VECTOR_VC && event->has_error &&
+					      event->error == SVM_EXIT_PAGE_NOT_VALIDATED);
+}
+
+static void record(struct trap_frame *frame)
+{
+	struct percpu *cpu = this_cpu();
+	struct run *run = &cpu->run;
+	struct event event = event_of(frame);
 	enum action action = BY_RULE;
 	unsigned events;
 
@@ -326,7 +338,7 @@ static void record(struct trap_frame *frame)
 		leave_snippet(cpu, frame);
 		return;
 	}
-	if (event.vector == VECTOR_PF)
+	if (event_has_cr2(&event))
 		event.cr2 = read_cr2();
 	if (event.vector == VECTOR_DB) {
 		event.dr6 = read_dr6();

@@ -28,7 +28,7 @@ enum relation { UNDECIDED, SAME, BY_1, BY_8, BY_16 };
 
 struct event {
 	uint64_t rip, rflags, rsp, frame; /* frame: address of the pushed RIP */
-	uint64_t cr2;			  /* vector 14 only */
+	uint64_t cr2;			  /* where event_has_cr2() */
 	uint32_t error, dr6;		  /* dr6: vector 1 only */
 	uint16_t cs, ss;
 	uint8_t vector, origin;
@@ -44,6 +44,12 @@ struct event {
 	const char *exit_name;		     /* or NULL */
 	uint32_t vectoring, vectoring_error; /* EXITINTINFO, IDT-vectoring information */
 };
+
+/* An event as its frame shows it; what else is known of it is added by whoever knows. */
+struct event event_of(const struct trap_frame *frame);
+
+/* #PF, and #VC for a page that was not validated (APM 2, "RMP and VMPL Access Checks"). */
+bool event_has_cr2(const struct event *event);
 
 /* In `vectoring`, the same for both vendors. */
 #define VECTORING_VALID (1u << 31)

@@ -160,7 +160,7 @@ static void reading(struct text *out, const struct event *e, const struct group 
 
 void notation_what(struct text *out, const struct event *e, const struct group *group)
 {
-	bool page_fault = e->origin == FROM_EXCEPTION && e->vector == 14;
+	bool has_cr2 = e->origin == FROM_EXCEPTION && event_has_cr2(e);
 
 	switch (e->origin) {
 	case FROM_APIC:
@@ -182,14 +182,14 @@ void notation_what(struct text *out, const struct event *e, const struct group *
 		if (e->vector == 1)
 			dr6_bits(out, e->dr6);
 	}
-	if (!e->has_error && !page_fault)
+	if (!e->has_error && !has_cr2)
 		return;
 	text_append(out, "(");
 	if (e->has_error)
 		error_code(out, e, group);
 	else
 		text_append(out, "no error code");
-	if (page_fault) {
+	if (has_cr2) {
 		text_append(out, ",cr2=");
 		address(out, group, e->cr2);
 	}

@@ -4,8 +4,8 @@
  * whatever it is: nothing, SEV, SEV-ES or SEV-SNP. The same code runs in every guest.
  *
  * Under SEV-ES the first CPUID already raises #VC, and there is no GHCB yet. So a small IDT has one gate
- * for vector 29 that serves CPUID by the GHCB MSR protocol, and one for #GP, which the read of
- * SEV_STATUS raises where a CPU lies about SEV. Whatever does not fit together ends in a request to
+ * for vector 29 that serves CPUID by the GHCB MSR protocol, under SEV-SNP from the CPUID page that the
+ * launch has filled; and one for #GP, which the read of SEV_STATUS raises where a CPU lies about SEV. Whatever does not fit together ends in a request to
  * terminate: nothing could be printed.
  *
  * Sources: GHCB specification, "Boot-Time Detection", "GHCB MSR Protocol"; APM 2, "Determining Support
@@ -21,6 +21,11 @@
 #define SEV_INFO_REQUEST 2
 #define SEV_INFO 1
 #define TERMINATE 0x100
+#define STATUS_SNP 4
+#define CPUID_PAGE_ENTRIES 16
+#define CPUID_PAGE_MOST 64
+#define CPUID_ENTRY_BYTES 48
+#define CPUID_ENTRY_RESULT 24
 #define SVM_EXIT_CPUID 0x72
 #define CPUID_SEV 0x8000001f
 #define VECTOR_GP 13
@@ -155,8 +160,12 @@ early_vc:
 	push	%ebp
 	sub	$16, %esp
 	mov	%eax, %ebp		/* the leaf */
-	xor	%edi, %edi		/* the register */
 	mov	$REASON_EARLY_CPUID, %esi
+	mov	$MSR_SEV_STATUS, %ecx	/* is there: this is a #VC */
+	rdmsr
+	test	$STATUS_SNP, %al
+	jnz	cpuid_page
+	xor	%edi, %edi		/* the register */
 1:	mov	%edi, %eax
 	shl	$30, %eax
 	or	$CPUID_REQUEST, %eax
@@ -173,6 +182,7 @@ early_vc:
 	inc	%edi
 	cmp	$4, %edi
 	jb	1b
+served:
 	pop	%eax
 	pop	%ebx
 	pop	%ecx
@@ -183,6 +193,25 @@ early_vc:
 	add	$4, %esp
 	addl	$2, (%esp)
 	iret
+
+/* The leaf in EBP, into the four words at ESP; the leaves of the boot code have no sub-leaves. */
+cpuid_page:
+	mov	$SNP_CPUID_PAGE, %edi
+	mov	(%edi), %ecx
+	lea	-1(%ecx), %eax
+	cmp	$CPUID_PAGE_MOST, %eax
+	jae	terminate
+	add	$CPUID_PAGE_ENTRIES, %edi
+1:	cmp	%ebp, (%edi)
+	je	2f
+	add	$CPUID_ENTRY_BYTES, %edi
+	loop	1b
+	jmp	terminate
+2:	lea	CPUID_ENTRY_RESULT(%edi), %esi
+	mov	%esp, %edi
+	mov	$4, %ecx
+	rep movsl
+	jmp	served
 
 /* A CPU that says SEV and has no SEV_STATUS has no SEV. */
 early_gp:

@@ -8,6 +8,7 @@
 #include "../percpu.h"
 #include "ghcb_msr.h"
 #include "ioio.h"
+#include "snp.h"
 
 #include "../../string.h"
 
@@ -28,7 +29,7 @@ _Static_assert(offsetof(struct percpu, descriptors.tss.ist[VC_IST]) == PERCPU_VC
 
 const char *sev_mode_name(void)
 {
-	if (sev_status & SEV_STATUS_SNP)
+	if (sev_is_snp())
 		return "SEV-SNP";
 	if (sev_is_es())
 		return "SEV-ES";
@@ -86,8 +87,7 @@ static void negotiate(void)
 	if (ghcb_msr_check(request, msr_exit(request), &info) != GHCB_MSR_OK ||
 	    1ul << info.c_bit != sev_c_bit)
 		sev_terminate(REASON_INFO);
-	version = ghcb_negotiate(&info, sev_status & SEV_STATUS_SNP ? 2 : LEAST_VERSION,
-				 MOST_VERSION);
+	version = ghcb_negotiate(&info, sev_is_snp() ? 2 : LEAST_VERSION, MOST_VERSION);
 	if (!version) {
 		struct ghcb_msr end = {.code = GHCB_MSR_TERMINATE,
 				       .reason_set = REASON_SET_GHCB,
@@ -98,52 +98,19 @@ static void negotiate(void)
 	}
 }
 
-/* -- SNP: a page is the guest's until it says otherwise, to the CPU and to the hypervisor. ------------ */
-
-#define PVALIDATE_DONE 0
-
-static bool pvalidate(uint64_t address, bool valid)
-{
-	uint32_t result;
-	bool unchanged;
-
-	asm volatile(".byte 0xf2, 0x0f, 0x01, 0xff"
-		     : "=a"(result), "=@ccc"(unchanged)
-		     : "a"(address), "c"(0), "d"(valid)
-		     : "memory");
-	return result == PVALIDATE_DONE && !unchanged;
-}
-
-static void ask_or_end(const struct ghcb_msr *request, unsigned reason)
-{
-	uint64_t value = ghcb_msr_encode(request);
-	struct ghcb_msr answer;
-
-	if (ghcb_msr_check(value, msr_exit(value), &answer) != GHCB_MSR_OK)
-		sev_terminate(reason);
-}
-
-static void give_away(uint64_t address)
-{
-	struct ghcb_msr state = {.code = GHCB_MSR_PAGE_STATE_REQUEST,
-				 .gfn = address / PAGE_BYTES,
-				 .operation = GHCB_PAGE_SHARED};
-	struct ghcb_msr ghcb = {.code = GHCB_MSR_REGISTER_GPA_REQUEST, .gfn = address / PAGE_BYTES};
-
-	if (!pvalidate(address, false))
-		sev_terminate(REASON_PAGE_STATE);
-	ask_or_end(&state, REASON_PAGE_STATE);
-	ask_or_end(&ghcb, REASON_REGISTER);
-}
-
 static void share(volatile struct ghcb_page *page)
 {
 	volatile uint64_t *word = (volatile uint64_t *)page;
+	uint64_t address = (uint64_t)page;
 
-	if (sev_status & SEV_STATUS_SNP)
-		give_away((uint64_t)page);
-	*paging_pte((uint64_t)page) &= ~sev_c_bit;
-	invlpg((uint64_t)page);
+	if (sev_is_snp()) {
+		if (!snp_share(address))
+			sev_terminate(REASON_PAGE_STATE);
+		if (!snp_register_ghcb(address))
+			sev_terminate(REASON_REGISTER);
+	}
+	*paging_pte(address) &= ~sev_c_bit;
+	invlpg(address);
 	for (unsigned i = 0; i < sizeof(*page) / 8; i++)
 		word[i] = 0;
 }

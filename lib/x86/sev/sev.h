@@ -34,12 +34,21 @@ static inline bool sev_is_es(void)
 	return sev_status & SEV_STATUS_ES;
 }
 
+/* Each page has an owner, and only what the guest has validated is its own (snp.h). */
+static inline bool sev_is_snp(void)
+{
+	return sev_status & SEV_STATUS_SNP;
+}
+
 /* "no SEV", "SEV", "SEV-ES", "SEV-SNP" */
 const char *sev_mode_name(void);
 
 /* For cases about what only SEV-ES has, and about what it has not. */
 #define need_es() \
 	need(sev_is_es(), "SEV-ES is what this is about; the guest runs under %s", sev_mode_name())
+#define need_snp()                                                                   \
+	need(sev_is_snp(), "SEV-SNP is what this is about; the guest runs under %s", \
+	     sev_mode_name())
 #define need_iret_unblocks_nmi() \
 	need(!sev_is_es(), "under SEV-ES not IRET unblocks NMIs, but the call NMI complete")
 

@@ -19,6 +19,7 @@
 #include "alu.h"
 #include "insn_regs.h"
 #include "ioio.h"
+#include "snp_cpuid.h"
 #include "vc_mem.h"
 
 #include "../../string.h"
@@ -140,22 +141,58 @@ static uint64_t read_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static enum result serve_cpuid(struct vc *vc)
+static enum result ask_cpuid(struct vc *vc, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
 	struct ghcb_call call = {.request.exit_code = SVM_EXIT_CPUID};
 	enum result result;
 
-	ghcb_offer(&call, GHCB_RAX, (uint32_t)*reg(vc, INSN_RAX));
-	ghcb_offer(&call, GHCB_RCX, (uint32_t)*reg(vc, INSN_RCX));
-	if ((uint32_t)*reg(vc, INSN_RAX) == CPUID_XSTATE)
+	ghcb_offer(&call, GHCB_RAX, leaf);
+	ghcb_offer(&call, GHCB_RCX, subleaf);
+	if (leaf == CPUID_XSTATE)
 		ghcb_offer(&call, GHCB_XCR0, read_xcr0());
 	result = ask(vc, &call);
 	if (result != NEXT)
 		return result;
-	set32(vc, INSN_RAX, answer(&call, GHCB_RAX));
-	set32(vc, INSN_RBX, answer(&call, GHCB_RBX));
-	set32(vc, INSN_RCX, answer(&call, GHCB_RCX));
-	set32(vc, INSN_RDX, answer(&call, GHCB_RDX));
+	r[0] = answer(&call, GHCB_RAX);
+	r[1] = answer(&call, GHCB_RBX);
+	r[2] = answer(&call, GHCB_RCX);
+	r[3] = answer(&call, GHCB_RDX);
+	return NEXT;
+}
+
+/* Under SEV-SNP the hypervisor is asked only for what it alone can know. */
+static enum result look_up_cpuid(struct vc *vc, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+{
+	const struct snp_cpuid_page *page = (const struct snp_cpuid_page *)SNP_CPUID_PAGE;
+	struct snp_cpuid_state state = {.cr4 = read_cr4(), .xcr0 = read_xcr0()};
+	enum result result;
+
+	if (snp_cpuid_asks_hypervisor(page, leaf)) {
+		result = ask_cpuid(vc, leaf, subleaf, r);
+		if (result != NEXT)
+			return result;
+		state.a = r[0];
+		state.b = r[1];
+		state.c = r[2];
+		state.d = r[3];
+	}
+	if (!snp_cpuid(page, leaf, subleaf, &state, r))
+		panic("the CPUID page has %u entries", page->count);
+	return NEXT;
+}
+
+static enum result serve_cpuid(struct vc *vc)
+{
+	uint32_t leaf = *reg(vc, INSN_RAX), subleaf = *reg(vc, INSN_RCX), r[4];
+	enum result result = sev_is_snp() ? look_up_cpuid(vc, leaf, subleaf, r)
+					  : ask_cpuid(vc, leaf, subleaf, r);
+
+	if (result != NEXT)
+		return result;
+	set32(vc, INSN_RAX, r[0]);
+	set32(vc, INSN_RBX, r[1]);
+	set32(vc, INSN_RCX, r[2]);
+	set32(vc, INSN_RDX, r[3]);
 	return NEXT;
 }
 
@@ -627,17 +664,7 @@ static void move_on(struct vc *vc, enum result result)
 static void show(const struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
-	struct event event = {
-		.rip = frame->iret.rip,
-		.rflags = frame->iret.rflags,
-		.rsp = frame->iret.rsp,
-		.frame = (uint64_t)&frame->iret,
-		.error = frame->error,
-		.cs = frame->iret.cs,
-		.ss = frame->iret.ss,
-		.vector = VECTOR_VC,
-		.has_error = true,
-	};
+	struct event event = event_of(frame);
 
 	if (setup.show_vc && cpu->run.code &&
 	    frame->iret.rip - cpu->run.base < (uint64_t)(cpu->run.code->end - cpu->run.code->start))
