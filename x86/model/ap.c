@@ -3,49 +3,18 @@
 
 #include "bug.h"
 #include "ghcb.h"
+#include "rom_table.h"
 #include "sev.h"
 #include "smp.h"
 
-#include "string.h"
-
-/* The table of GUIDs at the end of a ROM (rom.S), read backwards. */
-#define TABLE_END 32
-#define GUID_BYTES 16
-
-struct table_entry {
-	uint16_t bytes; /* data, this and the GUID */
-	uint8_t guid[GUID_BYTES];
-} __attribute__((packed));
-
-static const uint8_t table_guid[GUID_BYTES] = {0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x45,
-					       0xba, 0xea, 0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d};
-static const uint8_t reset_guid[GUID_BYTES] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
-					       0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e};
+static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
+				     0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e};
 
 static uint32_t reset_block; /* 0: the ROM has none */
 
-static bool guid_is(const struct table_entry *e, const uint8_t *guid)
-{
-	return memcmp(e->guid, guid, GUID_BYTES) == 0;
-}
-
 void ap_read_rom(const void *rom, uint64_t bytes)
 {
-	const uint8_t *at = (const uint8_t *)rom + bytes - TABLE_END, *begin;
-	const struct table_entry *e = (const struct table_entry *)at - 1;
-
-	if (!guid_is(e, table_guid) || e->bytes > bytes - TABLE_END)
-		return;
-	begin = at - e->bytes;
-	at = (const uint8_t *)e;
-	while (at - begin >= (long)sizeof(*e)) {
-		e = (const struct table_entry *)at - 1;
-		if (e->bytes < sizeof(*e) || at - begin < e->bytes)
-			return;
-		at -= e->bytes;
-		if (guid_is(e, reset_guid))
-			memcpy(&reset_block, at, sizeof(reset_block));
-	}
+	reset_block = rom_table_word(rom, bytes, reset_guid);
 }
 
 static void start_at(struct vcpu *v, uint16_t selector, uint64_t base, uint16_t ip)

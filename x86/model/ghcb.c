@@ -11,6 +11,7 @@
 #include "bug.h"
 #include "calls.h"
 #include "exits.h"
+#include "ghcb_snp.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -130,7 +131,9 @@ static void msr_protocol(struct vcpu *v)
 	case GHCB_MSR_PREFERRED_GPA_REQUEST:
 	case GHCB_MSR_REGISTER_GPA_REQUEST:
 	case GHCB_MSR_PAGE_STATE_REQUEST:
-		panic("model: a request of SNP's (%#lx) from a SEV-ES guest", v->ghcb_msr);
+		if (!l2_is_snp() || !ghcb_snp_msr(v, &m, &answer))
+			panic("model: a request of SNP's (%#lx) from a SEV-ES guest", v->ghcb_msr);
+		break;
 	case GHCB_MSR_TERMINATE:
 		terminated(m.reason_set, m.reason);
 		return;
@@ -414,6 +417,24 @@ static void event_jump_table(struct known *k)
 	malformed(k, GHCB_REASON_BAD_INPUT);
 }
 
+static void event_page_states(struct known *k)
+{
+	volatile uint8_t *buffer = scratch(k, GHCB_SHARED_BUFFER_SIZE);
+
+	if (buffer)
+		k->result2 = ghcb_snp_page_states(k->v, buffer);
+}
+
+static void event_guest_request(struct known *k)
+{
+	uint64_t info2;
+
+	if (ghcb_snp_guest_request(k->info1, k->info2, &info2))
+		k->result2 = info2;
+	else
+		malformed(k, GHCB_REASON_BAD_INPUT);
+}
+
 static void event(struct known *k)
 {
 	switch (k->code) {
@@ -455,6 +476,14 @@ static void event(struct known *k)
 			break;
 		k->result2 = FEATURES;
 		return;
+	case GHCB_EVENT_PAGE_STATE_CHANGE:
+		if (l2_is_snp())
+			return event_page_states(k);
+		break;
+	case GHCB_EVENT_GUEST_REQUEST:
+		if (l2_is_snp())
+			return event_guest_request(k);
+		break;
 	case GHCB_EVENT_TERMINATE:
 		terminated(k->info1 & 15, k->info1 >> 4 & 0xff);
 		return;
@@ -476,6 +505,8 @@ static void judge(struct known *k)
 	uint32_t general =
 		GHCB_BIT(GHCB_EXIT_CODE) | GHCB_BIT(GHCB_EXIT_INFO_1) | GHCB_BIT(GHCB_EXIT_INFO_2);
 
+	if (l2_is_snp() && !ghcb_snp_is_registered(k->v, k->gpa))
+		return malformed(k, GHCB_REASON_NOT_REGISTERED);
 	if (k->page->usage != GHCB_USAGE_STANDARD && !bug(GHCB_USAGE_IGNORED))
 		return malformed(k, GHCB_REASON_BAD_USAGE);
 	if (general & ~k->in.valid && !bug(GHCB_VALID_IGNORED))

@@ -86,10 +86,10 @@ int insn_mov_cr(const struct vcpu *v, unsigned *length)
 	return (bytes[at + 2] & 7) | (rex & 1) << 3;
 }
 
-static void load_regs(struct vcpu *v, struct insn_regs *r)
+static void load_regs(const struct vcpu *v, struct insn_regs *r)
 {
 	for (unsigned i = 0; i < 16; i++)
-		r->gpr[i] = *vcpu_reg(v, i);
+		r->gpr[i] = *vcpu_reg((struct vcpu *)v, i);
 	r->rip = v->vmcb.rip;
 }
 
@@ -127,6 +127,21 @@ static uint64_t segment_base(void *context, unsigned segment)
 	const struct svm_segment *const table[] = {&b->es, &b->cs, &b->ss, &b->ds, &b->fs, &b->gs};
 
 	return table[segment]->base;
+}
+
+bool insn_operand_address(const struct vcpu *v, unsigned n, uint64_t *linear)
+{
+	const struct insn_operand *operands[2];
+	struct insn_regs r;
+	struct insn insn;
+
+	if (n > 1 || !insn_at_rip(v, &insn))
+		return false;
+	load_regs(v, &r);
+	operands[0] = &insn.dst;
+	operands[1] = &insn.src;
+	*linear = insn_linear(&insn, operands[n], &r, segment_base, (void *)v);
+	return true;
 }
 
 /* Where an operand lies; an access to it may hit a breakpoint. */

@@ -25,6 +25,9 @@ int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n);
  */
 int insn_mov_cr(const struct vcpu *v, unsigned *length);
 
+/* Linear address of memory operand number n (0, 1) of the instruction at RIP; false if it has none. */
+bool insn_operand_address(const struct vcpu *v, unsigned n, uint64_t *linear);
+
 /* A load or store that hit a device; false if it cannot be emulated. */
 bool insn_mmio(struct vcpu *v);
 

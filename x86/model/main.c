@@ -28,7 +28,6 @@ const char guest_name[] = "model";
 const struct layer *const guest_layers[] = {NULL};
 
 #define PAYLOAD_COPY 0x2000000ul
-#define PAYLOAD_MOST (8ul << 20)
 
 static volatile struct {
 	char magic[16];
@@ -46,7 +45,7 @@ static uint64_t number(const char *word, const char *text)
 	return value;
 }
 
-/* Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev or mode=sev-es. */
+/* Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev, sev-es or sev-snp. */
 static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 {
 	const char *word = (const char *)block.text;
@@ -89,7 +88,7 @@ static unsigned load_payload(void)
 	uint64_t own = 0, payload = 0, cpus = 1;
 
 	parse(&own, &payload, &cpus);
-	if (!own || !payload || payload > PAYLOAD_MOST)
+	if (!own || !payload || payload > L2_ROM_MOST)
 		panic("model: no payload");
 	if (!cpus || cpus > MOST_VCPUS)
 		panic("model: %lu CPUs are more than there are stacks for", cpus);
@@ -97,7 +96,7 @@ static unsigned load_payload(void)
 	memory_init((void *)PAYLOAD_COPY, payload);
 	ap_read_rom((void *)PAYLOAD_COPY, payload);
 	intercepts_init_maps();
-	sev_init();
+	sev_init((void *)PAYLOAD_COPY, payload);
 	return cpus;
 }
 

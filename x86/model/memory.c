@@ -154,6 +154,27 @@ void memory_unmap(uint64_t gpa)
 	*entry_at(table, gpa, 12) = 0;
 }
 
+void memory_forget(uint64_t gpa)
+{
+	memory_unmap(gpa);
+	memory_unmap(gpa | c_bit);
+}
+
+void memory_lose(uint64_t gpa)
+{
+	memory_forget(gpa);
+	if (gpa >= L2_RAM_BYTES)
+		return;
+	gpa &= ~(PAGE_BYTES - 1);
+	fill_with_garbage((uint64_t *)(L2_RAM + gpa));
+	fill_with_garbage((uint64_t *)(L2_SHARED + gpa));
+}
+
+bool memory_is_rom(uint64_t gpa)
+{
+	return gpa >= rom_base && gpa < L2_MEMORY_END;
+}
+
 static bool walk_level(uint64_t table, uint64_t linear, unsigned shift, uint64_t *entry)
 {
 	const uint64_t *at =

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define L2_RAM_BYTES (64ul << 20)
+#define L2_ROM_MOST (8ul << 20)
 #define L2_APIC_PAGE 0xfee00000ul
 #define L2_MEMORY_END (1ul << 32)
 
@@ -38,8 +39,17 @@ bool memory_map_private(uint64_t gpa);
 /* Forgets the mapping of one page: the next access to it exits. */
 void memory_unmap(uint64_t gpa);
 
+/* The same for both views of a page, at its address without the C-bit. */
+void memory_forget(uint64_t gpa);
+
+/* The page changes hands (SEV-SNP): no view of it is mapped, and all that was in it is lost. */
+void memory_lose(uint64_t gpa);
+
 /* Forgets all mappings: everything is cold. */
 void memory_drop_all(void);
+
+/* Whether the payload's ROM lies there. */
+bool memory_is_rom(uint64_t gpa);
 
 /* Our pointer to a guest-physical byte, NULL where there is no memory. */
 void *memory_at(uint64_t gpa);

@@ -9,6 +9,9 @@
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
+#include "rmp.h"
+#include "snp.h"
+#include "snp_launch.h"
 #include "vc.h"
 
 #include "string.h"
@@ -26,6 +29,7 @@
 #define CR0_CD (1u << 30)
 #define CR4_PAE (1u << 5)
 
+#define VECTOR_UD 6
 #define VECTOR_GP 13
 #define VECTOR_AC 17
 
@@ -35,15 +39,17 @@
 
 #define MOST_C_BIT 47 /* the nested tables of QEMU take no notice of higher ones */
 
-static enum { NONE, SEV, SEV_ES } mode;
+static enum { NONE, SEV, SEV_ES, SEV_SNP } mode; /* each has what the ones before it have */
 static unsigned c_bit;
 
 bool sev_switch_on(const char *word)
 {
-	if (starts_with(word, "sev-es") && word[6] <= ' ')
-		mode = SEV_ES;
-	else if (starts_with(word, "sev") && word[3] <= ' ')
-		mode = SEV;
+	static const char *const names[] =
+		{[SEV] = "sev", [SEV_ES] = "sev-es", [SEV_SNP] = "sev-snp"};
+
+	for (unsigned i = SEV; i <= SEV_SNP; i++)
+		if (starts_with(word, names[i]) && word[strlen(names[i])] <= ' ')
+			mode = i;
 	return mode != NONE;
 }
 
@@ -54,7 +60,12 @@ bool l2_is_sev(void)
 
 bool l2_is_es(void)
 {
-	return mode == SEV_ES;
+	return mode >= SEV_ES;
+}
+
+bool l2_is_snp(void)
+{
+	return mode == SEV_SNP;
 }
 
 unsigned sev_c_bit_position(void)
@@ -76,7 +87,7 @@ static void init_es_maps(void)
 		pass_msr(free_msrs[i]);
 }
 
-void sev_init(void)
+void sev_init(const void *rom, uint64_t rom_bytes)
 {
 	unsigned bits = cpuid(CPUID_ADDRESS_BITS, 0).a & 0xff;
 
@@ -88,6 +99,8 @@ void sev_init(void)
 		init_es_maps();
 	intercept_msr(MSR_SEV_STATUS);
 	intercept_msr(MSR_GHCB);
+	if (l2_is_snp())
+		snp_launch(rom, rom_bytes);
 }
 
 void sev_cpuid(uint32_t leaf, struct cpuid *r)
@@ -95,13 +108,15 @@ void sev_cpuid(uint32_t leaf, struct cpuid *r)
 	if (leaf == CPUID_EXTENDED && r->a < CPUID_SEV)
 		r->a = CPUID_SEV;
 	if (leaf == CPUID_SEV)
-		*r = (struct cpuid){.a = 1u << 1 | (uint32_t)l2_is_es() << 3, .b = c_bit | 1u << 6};
+		*r = (struct cpuid){.a = 1u << 1 | (uint32_t)l2_is_es() << 3 |
+					 (uint32_t)l2_is_snp() << 4,
+				    .b = c_bit | 1u << 6};
 }
 
 bool sev_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	if (msr == MSR_SEV_STATUS)
-		*value = mode == SEV_ES ? 3 : 1;
+		*value = mode == SEV_SNP ? 7 : mode == SEV_ES ? 3 : 1;
 	else if (msr == MSR_GHCB && l2_is_es())
 		*value = v->ghcb_msr;
 	else
@@ -186,17 +201,25 @@ void *sev_shared(uint64_t gpa, uint64_t bytes)
 {
 	if (gpa >= L2_RAM_BYTES || bytes > 4096 - gpa % 4096)
 		return NULL;
+	if (l2_is_snp() && rmp_is_private(gpa))
+		return NULL;
 	return memory_at(gpa);
 }
 
 /* Page walks and instruction fetches are private, whatever the C-bit of the entry says. */
+static bool is_private(const struct vcpu *v)
+{
+	return !is_paged(&v->vmcb) || v->vmcb.exit_info2 >> c_bit & 1 ||
+	       v->vmcb.exit_info1 & (NPF_TABLE_WALK | NPF_FETCH);
+}
+
 bool sev_map(struct vcpu *v)
 {
-	uint64_t gpa = v->vmcb.exit_info2, how = v->vmcb.exit_info1, bit = 1ul << c_bit;
+	uint64_t gpa = v->vmcb.exit_info2, bit = 1ul << c_bit;
 
 	if (!is_paged(&v->vmcb))
 		return memory_map(gpa | bit);
-	if (!(gpa & bit) && how & (NPF_TABLE_WALK | NPF_FETCH))
+	if (!(gpa & bit) && is_private(v))
 		return memory_map_private(gpa);
 	if (memory_map(gpa))
 		return true;
@@ -317,7 +340,11 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT(VMMCALL):
 		vmgexit_or_vc(v);
 		return true;
+	case SVM_EXIT_EXCEPTION + VECTOR_UD:
+		return l2_is_snp() && snp_insn(v);
 	case SVM_EXIT_NPF:
+		if (l2_is_snp() && snp_access(v, is_private(v)))
+			return true;
 		if (!sev_map(v))
 			l2_raise_vc(v, SVM_EXIT_NPF);
 		return true;
@@ -344,6 +371,8 @@ void sev_before_entry(struct vcpu *v)
 		return;
 	intercept_exception(&v->vmcb, 1, true);
 	intercept_exception(&v->vmcb, VECTOR_AC, true);
+	if (l2_is_snp())
+		intercept_exception(&v->vmcb, VECTOR_UD, true);
 	if (bug(VC_BEFORE_GP))
 		intercept_exception(&v->vmcb, VECTOR_GP, true);
 	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1)) {

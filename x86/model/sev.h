@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * L2 as a SEV or SEV-ES guest: what the CPU does for one, by means of nested paging and intercepts.
+ * L2 as a guest under SEV, SEV-ES or SEV-SNP (snp.h): what the CPU does for one, by means of nested paging and intercepts.
  *
  * Memory has two views, told apart by the C-bit, an ordinary bit of L2's physical addresses: what is
  * written through one does not show in the other. Under SEV-ES an intercepted instruction is a #VC, and
@@ -21,9 +21,10 @@ bool sev_switch_on(const char *mode);
 
 bool l2_is_sev(void);
 bool l2_is_es(void);
+bool l2_is_snp(void);
 
-/* After memory_init and intercepts_init_maps, before the first CPU. */
-void sev_init(void);
+/* After memory_init (with the same arguments) and intercepts_init_maps, before the first CPU. */
+void sev_init(const void *rom, uint64_t rom_bytes);
 
 /* What L2 is allowed to do without an exit, after intercepts_init. */
 void sev_init_intercepts(struct vcpu *v);

@@ -80,15 +80,21 @@ void smp_stop(struct vcpu *v)
 	take_out(v);
 }
 
-void smp_drop_mappings(struct vcpu *self)
+void smp_flush(struct vcpu *self)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (&vcpus[i] != self)
 			take_out(&vcpus[i]);
-	}
-	memory_drop_all();
-	for (unsigned i = 0; i < count; i++)
 		vcpus[i].vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
+	}
+}
+
+void smp_drop_mappings(struct vcpu *self)
+{
+	/* Before, too: the tables are written anew. */
+	smp_flush(self);
+	memory_drop_all();
+	smp_flush(self);
 }
 
 /* -- Sleep. ---------------------------------------------------------------------------------------- */

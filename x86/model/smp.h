@@ -23,6 +23,9 @@ void smp_kick(struct vcpu *v);
 /* Takes the processor out of L2, for good until the lock is free; what made it exit is forgotten. */
 void smp_stop(struct vcpu *v);
 
+/* After nested page table entries were taken away: no processor uses one of them any more. */
+void smp_flush(struct vcpu *self);
+
 /* Everything is cold again, for all of them. */
 void smp_drop_mappings(struct vcpu *self);
 

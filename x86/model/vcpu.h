@@ -23,7 +23,8 @@ struct vcpu {
 	volatile bool inside, asleep;
 	bool forget_exit; /* INIT has come meanwhile */
 	struct ap_state ap;
-	uint64_t ghcb_msr; /* under SEV-ES */
+	uint64_t ghcb_msr;	  /* under SEV-ES */
+	uint64_t registered_ghcb; /* under SEV-SNP; 0: none */
 
 	/* To be delivered at the next entry; from EXITINTINFO or from an exit's handler. */
 	struct svm_event event;

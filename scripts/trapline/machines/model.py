@@ -38,7 +38,7 @@ class Model(Machine):
     what = "our model hypervisor, with --bug a wrong one"
     nests = True
     max_cpus = 4
-    mode = ""               # what the guest runs under: "", "sev" or "sev-es"
+    mode = ""               # what the guest runs under: "", "sev", "sev-es" or "sev-snp"
 
     def __init__(self, tools, inside=None):
         super().__init__(tools)
@@ -113,4 +113,12 @@ class ModelSevEs(Model):
     mode = "sev-es"
 
 
-MACHINES = (Model, ModelSev, ModelSevEs)
+class ModelSevSnp(Model):
+    """The same, with an RMP: pages that are the guest's only once it has validated them."""
+
+    name = "model-sev-snp"
+    what = "the model, its guest under SEV-SNP"
+    mode = "sev-snp"
+
+
+MACHINES = (Model, ModelSev, ModelSevEs, ModelSevSnp)
