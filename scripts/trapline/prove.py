@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from . import select
 from .guests import NATIVE
-from .machines.model import Model, ModelSevEs, switches
+from .machines.model import Model, ModelSevEs, ModelSevSnp, switches
 from .scheduler import Scheduler
 from .verdicts import BAD, PASS
 
@@ -91,8 +91,10 @@ def _run(targets, slots, expectations=()):
 
 
 def _class_of(bug_id):
-    """The machine that can have the bug: what concerns encryption needs a guest under SEV-ES."""
+    """The machine that can have the bug: what concerns encryption needs a guest under SEV-ES or SNP."""
     words = set(bug_id.split("-"))
+    if "snp" in words:
+        return ModelSevSnp
     return ModelSevEs if words & {"ghcb", "vc", "vmgexit", "bit"} else Model
 
 
@@ -114,7 +116,7 @@ def prove(sections, images, tools, slots, expectations, progress, quick=False):
     start = time.monotonic()
     matrix = Matrix([], {}, [])
     every = switches()
-    for class_ in (Model, ModelSevEs):
+    for class_ in (Model, ModelSevEs, ModelSevSnp):
         ids = [id_ for id_ in every if _class_of(id_) is class_]
         able = sections if class_ is Model else _claimants(sections, images, set(ids))
         base = _run(_targets(able, images, class_(tools)), slots, expectations)
