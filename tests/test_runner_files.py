@@ -113,13 +113,23 @@ def expect(tmp_path, text):
 
 def test_expectations(tmp_path):
     assert expect(tmp_path, ENTRY.replace('"int3/*_gate:cpl0"', '["a/*", "b/*"]'))[0].covers(
-        "b/x:cpl0", "tcg", "7.2")
+        "b/x:cpl0")
     entry, = expect(tmp_path, ENTRY)
     assert entry.observed == ("#GP(0x302)@insn",)
-    assert entry.covers("int3/x_gate:cpl0", "tcg", "7.2.22")
-    assert not entry.covers("int3/x_gate:cpl0", "tcg", "9.1.0")
-    assert not entry.covers("int3/x_gate:cpl0", "kvm", "7.2.22")
-    assert not entry.covers("int3/x_gate:cpl3", "tcg", "7.2.22")
+    assert entry.covers("int3/x_gate:cpl0") and not entry.covers("int3/x_gate:cpl3")
+    assert entry.applies("tcg", "7.2.22")
+    assert not entry.applies("tcg", "9.1.0") and not entry.applies("kvm", "7.2.22")
+
+
+def test_expectations_are_found_by_guest(tmp_path):
+    text = "".join(ENTRY[ENTRY.index("[[known]]"):].replace("int3/*_gate:cpl0", case) + "\n"
+                   for case in ("int3/*:cpl0", "*/a:cpl0", "vectors/a:*", "int3/a:cpl0"))
+    entries = expect(tmp_path, ENTRY[:ENTRY.index("[[known]]")] + text)
+    index = expectations.Index(entries, "tcg", "7.2.22")
+    assert index.find("int3/a:cpl0") == [entries[0], entries[1], entries[3]]
+    assert index.find("vectors-svm/a:cpl0", "vectors/a:cpl0") == [entries[1], entries[2]]
+    assert index.find("int3/a:cpl3") == []
+    assert expectations.Index(entries, "kvm", "7.2.22").find("int3/a:cpl0") == []
 
 
 @pytest.mark.parametrize("range_, inside, outside", [
@@ -128,8 +138,8 @@ def test_expectations(tmp_path):
 ])
 def test_versions(tmp_path, range_, inside, outside):
     entry, = expect(tmp_path, ENTRY.replace("<9.1", range_))
-    assert entry.covers("int3/x_gate:cpl0", "tcg", inside)
-    assert not entry.covers("int3/x_gate:cpl0", "tcg", outside)
+    assert entry.applies("tcg", inside)
+    assert not entry.applies("tcg", outside)
 
 
 @pytest.mark.parametrize("old, new, sentence", [

@@ -38,8 +38,11 @@ class Before:
     def applies(self, machine, _number):
         return machine == self.machine
 
-    def covers(self, point_id, machine, number):
-        return point_id == self.point_id and self.applies(machine, number)
+    def covers(self, point_id):
+        return point_id == self.point_id
+
+    def guests(self):
+        return {self.point_id.partition("/")[0]}
 
 
 class Baseline:

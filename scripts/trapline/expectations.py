@@ -49,10 +49,40 @@ class Known:
         return self.version is None or bool(number) and \
             self.version.contains(number, prereleases=True)
 
-    def covers(self, point_id, machine, number):
-        """Whether it speaks of this point on this machine of version `number`."""
-        return any(fnmatchcase(point_id, c) for c in self.cases) and \
-            self.applies(machine, number)
+    def covers(self, point_id):
+        """Whether it speaks of this point, wherever that runs."""
+        return any(fnmatchcase(point_id, c) for c in self.cases)
+
+    def guests(self):
+        """What its cases have in front of the "/"; None if one is a glob there."""
+        found = {case.partition("/")[0] for case in self.cases}
+        return None if any(set(guest) & set("*?[") for guest in found) else found
+
+
+class Index:
+    """Of `entries`, those that speak of `machine` of version `number`, by guest.
+
+    There are hundreds of entries and thousands of points, and a glob costs more than the rest of
+    a result.
+    """
+
+    def __init__(self, entries, machine, number):
+        self._anywhere, self._of = [], {}
+        for place, entry in enumerate(entries):
+            if entry.applies(machine, number):
+                guests = entry.guests()
+                for list_ in ([self._anywhere] if guests is None else
+                              [self._of.setdefault(guest, []) for guest in guests]):
+                    list_.append((place, entry))
+
+    def find(self, *point_ids):
+        """Entries that cover one of these names of a point, in the order of their files."""
+        found = {}
+        for point_id in dict.fromkeys(point_ids):
+            for place, entry in self._anywhere + self._of.get(point_id.partition("/")[0], []):
+                if place not in found and entry.covers(point_id):
+                    found[place] = entry
+        return [found[place] for place in sorted(found)]
 
 
 def load(directory, bugs, known_machine, cache_dir=None):

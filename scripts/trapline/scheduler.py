@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from .errors import UsageError
+from .expectations import Index
 from .ktap import Said
 from .machines.base import Order
 from .select import Target
@@ -78,7 +79,7 @@ class Scheduler:
         self._on_result = on_result
         self._on_tick = on_tick or (lambda: None)
         self._expectations = expectations
-        self._applicable = {}           # machine: those that speak of it
+        self._known = {}                # machine: Index
         self._timeout = timeout
         self._queue = deque()
         self._running = {}              # Boot: _Running
@@ -290,7 +291,7 @@ class Scheduler:
             confirm(result, judge(target, said, seconds, **more))
             self._on_result(result)
             return
-        result = judge(target, said, seconds, expectations=self._entries(target.machine), **more)
+        result = judge(target, said, seconds, expectations=self._entries(target), **more)
         below = target.machine.underneath
         if blocked and result.verdict in BAD:
             result.verdict = BLOCKED
@@ -303,13 +304,12 @@ class Scheduler:
             result.notes.append(f"not tried on {below.name} itself: {reason}")
         self._on_result(result)
 
-    def _entries(self, machine):
-        """The expectations that speak of this machine: most are of others."""
-        if machine not in self._applicable:
-            number = machine.number()
-            self._applicable[machine] = [e for e in self._expectations
-                                         if e.applies(machine.name, number)]
-        return self._applicable[machine]
+    def _entries(self, target):
+        """The expectations that speak of this target."""
+        machine = target.machine
+        if machine not in self._known:
+            self._known[machine] = Index(self._expectations, machine.name, machine.number())
+        return self._known[machine].find(target.point_id, target.said_name)
 
     def _ask_underneath(self, targets):
         """After a boot: what failed in it runs on the machine that its machine stands on."""

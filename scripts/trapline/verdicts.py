@@ -37,7 +37,7 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
 
     `said` is its ktap.Said, complete if `crash` is None, else what had come before the death;
     `crash` is then the reason, and `broke` says that it is the machine's own. `expectations` are
-    the entries that may apply.
+    the entries that speak of it.
     """
     observed = "; ".join(said.observed or said.trace)
     result = Result(target, PASS, observed=observed, allowed=said.allowed, values=said.values,
@@ -45,10 +45,6 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
                     broke=broke)
     if said.dropped:
         result.notes.append(f"({said.dropped} more lines)")
-    machine = target.machine
-    entries = [e for e in expectations
-               if any(e.covers(id_, machine.name, machine.number())
-                      for id_ in dict.fromkeys((target.point_id, target.said_name)))]
     if crash is not None:
         result.verdict, result.reason, result.dump = CRASHED, crash, list(dump)
         seen = CRASH
@@ -61,23 +57,23 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
     elif said.ok:
         if said.trace and not result.expected and not said.allowed:
             result.expected = "; ".join(said.trace)
-        if entries:
-            entry = entries[0]
+        if expectations:
+            entry = expectations[0]
             result.verdict, result.known = FIXED, entry
             result.reason = f"passes, though {entry.where} expects {' or '.join(entry.observed)}"
         return result
     else:
         result.verdict = FAIL
         seen = observed
-    for entry in entries:
+    for entry in expectations:
         if seen in entry.observed:
             result.known = entry
             crash_reason = f" ({result.reason})" if crash is not None else ""
             result.verdict, result.reason = KNOWN, entry.reason + crash_reason
             return result
-    if entries:
-        result.notes.append(f"known to fail, but differently: {entries[0].where} expects "
-                            + " or ".join(entries[0].observed))
+    if expectations:
+        result.notes.append(f"known to fail, but differently: {expectations[0].where} expects "
+                            + " or ".join(expectations[0].observed))
     return result
 
 
