@@ -33,10 +33,10 @@ struct percpu {
 	struct descriptors descriptors;
 	struct run run;
 	struct trace *trace;
-	struct group *subject; /* between subject_begin and subject_end */
-	bool impatient;	       /* a wait of this case was in vain: later ones are short */
+	struct group *subject;	      /* between subject_begin and subject_end */
+	bool impatient;		      /* a wait of this case was in vain: later ones are short */
 	const char *volatile in_vain; /* what it waited for in this case until its deadline */
-	bool x2apic;	       /* this CPU's APIC is in x2APIC mode */
+	bool x2apic;		      /* this CPU's APIC is in x2APIC mode */
 	/* Under SEV-ES: DR7 as last written; #VCs being served; NMIs (sev/sev.h). */
 	uint64_t dr7;
 	unsigned vc_depth;
