@@ -79,8 +79,8 @@ DEFECTS = {
     ),
     "L1 gives INT3 back with the address of the instruction": (
         "lib/x86/svm/reflect.c",
-        "		inject_trap(v, SVM_EXCEPTION | VECTOR_BP, (uint64_t)byte + 1);",
-        "		inject_trap(v, SVM_EXCEPTION | VECTOR_BP, (uint64_t)byte);",
+        "		inject_trap(v, L2_EXCEPTION | VECTOR_BP, (uint64_t)byte + 1);",
+        "		inject_trap(v, L2_EXCEPTION | VECTOR_BP, (uint64_t)byte);",
         ["int3_warm:svm-reflect-cpl0", "int3_cold_idt:svm-reflect-cpl3"],
     ),
     "L1 runs INT n again instead of injecting it again": (

@@ -15,7 +15,7 @@ SNIPPET_BOTH(calls,
 
 static unsigned calls_seen;
 
-static void count_call(struct svm_vcpu *v)
+static void count_call(struct l2 *v)
 {
 	(void)v;
 	calls_seen++;
@@ -25,7 +25,7 @@ CASE(vmrun, CPL0,
      "APM 2, VMRUN Instruction: cycles of a VMMCALL that L1 intercepts and answers at once", "")
 {
 	calls_seen = 0;
-	svm_setup.on_call = count_call;
+	l2_setup.on_call = count_call;
 	setup.regs.rdi = (uint64_t)samples;
 	setup.regs.rcx = WARM_UP + SAMPLES;
 	expect("(none)");

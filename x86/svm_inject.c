@@ -57,21 +57,21 @@ static struct {
 	uint64_t next_rip, rflags, int_state, cr2;
 } now;
 
-static void inject(struct svm_vcpu *v)
+static void inject(struct l2 *v)
 {
 	v->vmcb->next_rip = now.next_rip;
 	v->vmcb->rflags |= now.rflags;
 	v->vmcb->int_state |= now.int_state;
 	if (now.cr2)
 		v->vmcb->cr2 = now.cr2;
-	svm_inject(v, now.what, now.error);
+	l2_inject(v, now.what, now.error, 0);
 }
 
 static void try_inject(const struct snippet *snippet, uint32_t what, uint32_t error)
 {
 	now.what = what;
 	now.error = error;
-	svm_setup.on_call = inject;
+	l2_setup.on_call = inject;
 	run_snippet(snippet);
 }
 
@@ -104,7 +104,7 @@ CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	expect("[0x20-0xff] extint v@target{IF}");
 	for (unsigned v = 32; v < 256; v++) {
 		subject_begin(v);
-		try_inject(&call, SVM_INTR | v, 0);
+		try_inject(&call, L2_INTR | v, 0);
 		subject_end();
 	}
 }
@@ -122,7 +122,7 @@ CASE(interrupt_low, ALL_NATIVE,
 	       "#26@target; #27@target; #HV@target; #VC@target; #SX@target; #31@target");
 	write_cr2(0);
 	for (unsigned v = 0; v < 32; v++)
-		try_inject(&call, SVM_INTR | v, 0);
+		try_inject(&call, L2_INTR | v, 0);
 }
 
 CASE(interrupt_if0, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
@@ -130,7 +130,7 @@ CASE(interrupt_if0, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	reset_now();
 	setup.shown_flags = X86_EFLAGS_IF;
 	expect("extint 0x50@target");
-	try_inject(&call, SVM_INTR | 0x50, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
@@ -139,7 +139,7 @@ CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	now.int_state = SVM_INTERRUPT_SHADOW;
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x50@target");
-	try_inject(&call, SVM_INTR | 0x50, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
@@ -148,31 +148,31 @@ CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	setup.rflags = X86_EFLAGS_IF;
 	setup.shown_flags = X86_EFLAGS_IF;
 	expect("nmi@target{IF}");
-	try_inject(&call, SVM_NMI | 2, 0);
+	try_inject(&call, L2_NMI | 2, 0);
 }
 
 CASE(nmi_vector_ignored, ALL_NATIVE, "APM 2, Event Injection: for an NMI the vector is ignored", "")
 {
 	reset_now();
 	expect("nmi@target x3");
-	try_inject(&call, SVM_NMI | 0, 0);
-	try_inject(&call, SVM_NMI | 0x50, 0);
-	try_inject(&call, SVM_NMI | 0xff, 0);
+	try_inject(&call, L2_NMI | 0, 0);
+	try_inject(&call, L2_NMI | 0x50, 0);
+	try_inject(&call, L2_NMI | 0xff, 0);
 }
 
 SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
 
 static unsigned calls;
 
-static void inject_nmi_then_wait(struct svm_vcpu *v)
+static void inject_nmi_then_wait(struct l2 *v)
 {
 	if (calls++ == 0)
-		svm_inject(v, SVM_NMI | 2, 0);
+		l2_inject(v, L2_NMI | 2, 0, 0);
 	else
-		svm_window(false);
+		l2_window(false);
 }
 
-static void inject_nmi_then_take_one(struct svm_vcpu *v)
+static void inject_nmi_then_take_one(struct l2 *v)
 {
 	if (calls)
 		nmi_to_self();
@@ -202,7 +202,7 @@ CASE_NEEDS("apic=1", nmi_does_not_block, CPL0, RULE_NMI, CATCHES("bochs-injected
 {
 	calls = nmi_depth = nmi_deepest = nmis_sent = 0;
 	setup.hook = nest_nmi;
-	svm_setup.on_call = inject_nmi_then_wait;
+	l2_setup.on_call = inject_nmi_then_wait;
 	run(call_twice);
 	check(nmi_deepest == 2, "a second NMI %s",
 	      nmi_deepest ? "did not come while the injected one was handled" : "was never tried");
@@ -220,7 +220,7 @@ CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	expect("#DE@target{IF}; #DB[]@target{IF}; #UD@target{IF}; #NM@target{IF}; #MF@target{IF}; "
 	       "#MC@target{IF}; #XM@target{IF}");
 	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, SVM_EXCEPTION | vectors[i], 0);
+		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
 }
 
 CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
@@ -231,7 +231,7 @@ CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
 	expect("#DF(0x0)@target; #TS(0x1234)@target; #NP(0x1234)@target; #SS(0x1234)@target; "
 	       "#GP(0x1234)@target; #AC(0x0)@target");
 	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, SVM_EXCEPTION | SVM_EVENT_HAS_ERROR | vectors[i],
+		try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | vectors[i],
 			   vectors[i] == 8 || vectors[i] == 17 ? 0 : 0x1234);
 }
 
@@ -242,15 +242,15 @@ CASE(page_fault, ALL_NATIVE,
 	reset_now();
 	now.cr2 = 0x123456789000;
 	expect("#PF(0x6,cr2=0x123456789000)@target");
-	try_inject(&call, SVM_EXCEPTION | SVM_EVENT_HAS_ERROR | 14, 6);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 14, 6);
 }
 
 CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
 	reset_now();
 	expect("#GP@target; #SS@target");
-	try_inject(&call, SVM_EXCEPTION | 13, 0x1234);
-	try_inject(&call, SVM_EXCEPTION | 12, 0x1234);
+	try_inject(&call, L2_EXCEPTION | 13, 0x1234);
+	try_inject(&call, L2_EXCEPTION | 12, 0x1234);
 }
 
 /* Without it no hypervisor can reflect #VC, and none of its own L2s can be a SEV-ES guest. */
@@ -259,14 +259,14 @@ CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 	reset_now();
 	allow("APM 2, #VC: pushes an error code", "#VC(0x72)@target");
 	allow("APM 2, Event Injection: invalid where the CPU has no #VC", "exit INVALID");
-	try_inject(&call, SVM_EXCEPTION | SVM_EVENT_HAS_ERROR | 29, 0x72);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 29, 0x72);
 }
 
 CASE(bound_compat, COMPAT, RULE_INJECT, BUGS_ANY)
 {
 	reset_now();
 	expect("#BR@target");
-	try_inject(&call, SVM_EXCEPTION | 5, 0);
+	try_inject(&call, L2_EXCEPTION | 5, 0);
 }
 
 #define RULE_DB "APM 2, Event Injection: what is injected writes no DR6; the VMCB holds the guest's"
@@ -277,7 +277,7 @@ CASE(debug_exception, ALL_NATIVE, RULE_DB, CATCHES("xen-intn-side-effects bochs-
 	setup.rflags = X86_EFLAGS_TF;
 	setup.shown_flags = X86_EFLAGS_TF;
 	expect("#DB[]@target{TF}, #DB[BS]@after{TF}, #DB[BS]@far_after{TF}, #DB[BS]@end{TF}");
-	try_inject(&call, SVM_EXCEPTION | 1, 0);
+	try_inject(&call, L2_EXCEPTION | 1, 0);
 }
 
 /* -- Software interrupts and the traps of INT3 and INTO. ------------------------------------------------------ */
@@ -291,7 +291,7 @@ CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	expect("[0x20-0xff] extint v@after{IF}");
 	for (unsigned v = 32; v < 256; v++) {
 		subject_begin(v);
-		try_soft(&call, SVM_SOFT_INT | v, "after");
+		try_soft(&call, L2_SOFT_INT | v, "after");
 		subject_end();
 	}
 }
@@ -309,7 +309,7 @@ CASE(int_n_low, ALL_NATIVE,
 	       "#26@after; #27@after; #HV@after; #VC@after; #SX@after; #31@after");
 	write_cr2(0);
 	for (unsigned v = 0; v < 32; v++)
-		try_soft(&call, SVM_SOFT_INT | v, "after");
+		try_soft(&call, L2_SOFT_INT | v, "after");
 }
 
 CASE(int_n_backed, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
@@ -317,7 +317,7 @@ CASE(int_n_backed, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	need_next_rip();
 	setup.leave_after = 2;
 	expect("int 0x80@after");
-	try_soft(&call_int_0x80, SVM_SOFT_INT | 0x80, "after");
+	try_soft(&call_int_0x80, L2_SOFT_INT | 0x80, "after");
 }
 
 /* nRIP is no instruction length: it may lie anywhere, before RIP as well. */
@@ -326,8 +326,8 @@ CASE(int_n_far, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	need_next_rip();
 	setup.leave_after = 1;
 	expect("extint 0x80@far_after; extint 0x80@call");
-	try_soft(&call, SVM_SOFT_INT | 0x80, "far_after");
-	try_soft(&call, SVM_SOFT_INT | 0x80, "call");
+	try_soft(&call, L2_SOFT_INT | 0x80, "far_after");
+	try_soft(&call, L2_SOFT_INT | 0x80, "call");
 }
 
 CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
@@ -335,9 +335,9 @@ CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	need_next_rip();
 	setup.leave_after = 2;
 	expect("#BP@after; #BP@after; #BP@far_after");
-	try_soft(&call, SVM_EXCEPTION | 3, "after");
-	try_soft(&call_int3, SVM_EXCEPTION | 3, "after");
-	try_soft(&call, SVM_EXCEPTION | 3, "far_after");
+	try_soft(&call, L2_EXCEPTION | 3, "after");
+	try_soft(&call_int3, L2_EXCEPTION | 3, "after");
+	try_soft(&call, L2_EXCEPTION | 3, "far_after");
 }
 
 CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
@@ -346,8 +346,8 @@ CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
 	setup.leave_after = 2;
 	setup.rflags = X86_EFLAGS_OF;
 	expect("#OF@after; #OF@after");
-	try_soft(&call, SVM_EXCEPTION | 4, "after");
-	try_soft(&call_into, SVM_EXCEPTION | 4, "after");
+	try_soft(&call, L2_EXCEPTION | 4, "after");
+	try_soft(&call_into, L2_EXCEPTION | 4, "after");
 }
 
 /* The kernel's svm_nested_soft_inject_test: a wrong return address runs into UD2. */
@@ -356,7 +356,7 @@ CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	need_next_rip();
 	setup.leave_after = 2;
 	expect("#BP@after");
-	try_soft(&call_ud2, SVM_EXCEPTION | 3, "after");
+	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
 }
 
 /* ... and its delivery faults below L1: the second IDT was never touched. */
@@ -367,7 +367,7 @@ CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT,
 	setup.leave_after = 2;
 	cold_idt();
 	expect("#BP@after");
-	try_soft(&call_ud2, SVM_EXCEPTION | 3, "after");
+	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
 }
 
 /* ... and L1's own NMI, after L2's injected one was interrupted by a fault and injected once more. */
@@ -377,7 +377,7 @@ CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, ALL_NATIVE,
 {
 	cold_ist_stack(2);
 	calls = 0;
-	svm_setup.on_call = inject_nmi_then_take_one;
+	l2_setup.on_call = inject_nmi_then_take_one;
 	expect("nmi@target, L1 nmi");
 	run(call_twice);
 }
@@ -394,7 +394,7 @@ CASE(int_n_gate_dpl0, USER, RULE_DPL_SOFT, CATCHES("xsa-106 tcg-idt-errcode-64")
 {
 	refuse(0x80);
 	expect("#GP(0x402)@target");
-	try_inject(&call, SVM_SOFT_INT | 0x80, 0);
+	try_inject(&call, L2_SOFT_INT | 0x80, 0);
 }
 
 CASE(int3_gate_dpl0, USER, RULE_DPL_SOFT, CATCHES("tcg-eventinj-dpl bochs-eventinj-ext xsa-106"))
@@ -402,21 +402,21 @@ CASE(int3_gate_dpl0, USER, RULE_DPL_SOFT, CATCHES("tcg-eventinj-dpl bochs-eventi
 	refuse(3);
 	expect("#GP(0x1a)@target");
 	now.next_rip = mark_address(&call, "after");
-	try_inject(&call, SVM_EXCEPTION | 3, 0);
+	try_inject(&call, L2_EXCEPTION | 3, 0);
 }
 
 CASE(exception_gate_dpl0, USER, RULE_NO_DPL, "")
 {
 	refuse(6);
 	expect("#UD@target");
-	try_inject(&call, SVM_EXCEPTION | 6, 0);
+	try_inject(&call, L2_EXCEPTION | 6, 0);
 }
 
 CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
 {
 	refuse(0x50);
 	expect("extint 0x50@target");
-	try_inject(&call, SVM_INTR | 0x50, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 /* -- Flags and breakpoints. --------------------------------------------------------------------------------------- */
@@ -428,7 +428,7 @@ CASE(rf_is_saved, ALL_NATIVE,
 	now.rflags = X86_EFLAGS_RF;
 	setup.shown_flags = X86_EFLAGS_RF;
 	expect("extint 0x50@target{RF}");
-	try_inject(&call, SVM_INTR | 0x50, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 CASE(rf_stays_clear, ALL_NATIVE,
@@ -438,8 +438,8 @@ CASE(rf_stays_clear, ALL_NATIVE,
 	reset_now();
 	setup.shown_flags = X86_EFLAGS_RF;
 	expect("extint 0x50@target; nmi@target");
-	try_inject(&call, SVM_INTR | 0x50, 0);
-	try_inject(&call, SVM_NMI | 2, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
+	try_inject(&call, L2_NMI | 2, 0);
 }
 
 CASE(then_breakpoint, ALL_NATIVE,
@@ -449,7 +449,7 @@ CASE(then_breakpoint, ALL_NATIVE,
 	reset_now();
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
 	expect("extint 0x50@target, #DB[B0]@target");
-	try_inject(&call, SVM_INTR | 0x50, 0);
+	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 /* -- What cannot be injected. --------------------------------------------------------------------------------------- */
@@ -472,7 +472,7 @@ CASE(invalid_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid b
 	expect("[0x1f-0xff] exit INVALID");
 	for (unsigned v = 31; v < 256; v++) {
 		subject_begin(v);
-		try_inject(&call, SVM_EXCEPTION | v, 0);
+		try_inject(&call, L2_EXCEPTION | v, 0);
 		subject_end();
 	}
 }
@@ -481,7 +481,7 @@ CASE(invalid_exception_2, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"
 {
 	reset_now();
 	expect("exit INVALID");
-	try_inject(&call, SVM_EXCEPTION | 2, 0);
+	try_inject(&call, L2_EXCEPTION | 2, 0);
 }
 
 CASE(invalid_reserved_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("eventinj-reserved-vector"))
@@ -492,23 +492,23 @@ CASE(invalid_reserved_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("eventinj-re
 	setup.leave_after = 1;
 	expect("exit INVALID x7");
 	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, SVM_EXCEPTION | vectors[i], 0);
+		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
 }
 
 CASE(invalid_bound_in_64_bit_code, CPL0 | CPL3, RULE_INVALID, CATCHES("eventinj-64bit"))
 {
 	reset_now();
 	expect("exit INVALID");
-	try_inject(&call, SVM_EXCEPTION | 5, 0);
+	try_inject(&call, L2_EXCEPTION | 5, 0);
 }
 
 /* Nothing of L2 may have changed: what the VMCB held is what it still holds. */
 static struct vmcb before_invalid;
 static bool save_area_kept;
 
-static void inject_nonsense(struct svm_vcpu *v)
+static void inject_nonsense(struct l2 *v)
 {
-	svm_inject(v, SVM_EXCEPTION | 2, 0);
+	l2_inject(v, L2_EXCEPTION | 2, 0, 0);
 	before_invalid = *v->vmcb;
 }
 
@@ -517,11 +517,11 @@ static bool same_segment(const struct svm_segment *a, const struct svm_segment *
 	return a->selector == b->selector && a->base == b->base;
 }
 
-static enum svm_action compare_and_resume(struct svm_vcpu *v)
+static enum l2_action compare_and_resume(struct l2 *v)
 {
 	const struct vmcb *a = v->vmcb, *b = &before_invalid;
 
-	svm_show_exit(v);
+	l2_show_exit(v);
 	save_area_kept = a->rip == b->rip && a->rsp == b->rsp && a->rflags == b->rflags &&
 			 a->cr3 == b->cr3 && a->cpl == b->cpl && a->rax == b->rax &&
 			 a->idtr.base == b->idtr.base && a->gdtr.base == b->gdtr.base &&
@@ -529,13 +529,13 @@ static enum svm_action compare_and_resume(struct svm_vcpu *v)
 	memcpy((uint8_t *)v->vmcb + offsetof(struct vmcb, es),
 	       (const uint8_t *)b + offsetof(struct vmcb, es),
 	       sizeof(struct vmcb) - offsetof(struct vmcb, es));
-	return SVM_RESUME;
+	return L2_RESUME;
 }
 
 CASE(invalid_then_good, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
-	svm_setup.on_call = inject_nonsense;
-	svm_setup.on_exit = compare_and_resume;
+	l2_setup.on_call = inject_nonsense;
+	l2_setup.on_exit = compare_and_resume;
 	expect("exit INVALID, #UD@target");
 	run(call_ud2);
 }
@@ -545,8 +545,8 @@ CASE(invalid_keeps_save_area, ALL_NATIVE,
      CATCHES("invalid-exit-overwrites-save-area"))
 {
 	save_area_kept = false;
-	svm_setup.on_call = inject_nonsense;
-	svm_setup.on_exit = compare_and_resume;
+	l2_setup.on_call = inject_nonsense;
+	l2_setup.on_exit = compare_and_resume;
 	run(call);
 	check(save_area_kept, "the save area is not what it was before VMRUN");
 }

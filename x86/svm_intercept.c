@@ -70,9 +70,9 @@ static uint32_t exceptions;
 static unsigned instruction;
 #define NO_INSTRUCTION ~0u
 
-static void intercept(struct svm_vcpu *v)
+static void intercept(struct l2 *v)
 {
-	svm_intercept_exceptions(v, exceptions);
+	l2_intercept_exceptions(v, exceptions);
 	if (instruction != NO_INSTRUCTION)
 		svm_intercept(v, instruction);
 }
@@ -81,7 +81,7 @@ static void intercepting(uint32_t vectors, unsigned what)
 {
 	exceptions = vectors;
 	instruction = what;
-	svm_setup.before = intercept;
+	l2_setup.before = intercept;
 }
 
 /* -- Exceptions. ------------------------------------------------------------------------------------------------------- */
@@ -146,10 +146,10 @@ CASE(code_breakpoint, ALL_NATIVE, RULE_EXCEPTION, CATCHES("bochs-db-exit-dr6"))
 
 static uint64_t cr2_at_exit;
 
-static enum svm_action note_cr2(struct svm_vcpu *v)
+static enum l2_action note_cr2(struct l2 *v)
 {
 	cr2_at_exit = v->vmcb->cr2;
-	return SVM_UNEXPECTED;
+	return L2_UNEXPECTED;
 }
 
 CASE(pf, ALL_NATIVE, RULE_CR2, "")
@@ -157,7 +157,7 @@ CASE(pf, ALL_NATIVE, RULE_CR2, "")
 	window_map(0, 0);
 	notation_name("window", WINDOW, PAGE_BYTES);
 	write_cr2(0x1234);
-	svm_setup.on_exit = note_cr2;
+	l2_setup.on_exit = note_cr2;
 	expect("exit #PF(%#x,cr2=window)@insn", PF_WRITE | (environment_is_user() ? PF_USER : 0));
 	try_exceptions(&pf, ALL_EXCEPTIONS);
 	check(cr2_at_exit == 0x1234, "CR2 is %#lx at the exit", cr2_at_exit);
@@ -189,7 +189,7 @@ CASE(int_n_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-i
 
 static unsigned pending;
 
-static void make_pending(struct svm_vcpu *v)
+static void make_pending(struct l2 *v)
 {
 	(void)v;
 	interrupt_pending(pending);
@@ -200,7 +200,7 @@ CASE_NEEDS("apic=1", ipi_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N,
 {
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
-	svm_setup.on_call = make_pending;
+	l2_setup.on_call = make_pending;
 	expect("[0x10-0x1f] intr v@target");
 	for (pending = 16; pending < 32; pending++) {
 		subject_begin(pending);
@@ -222,7 +222,7 @@ static void try_after_call(const struct snippet *snippet, unsigned what)
 {
 	exceptions = 0;
 	instruction = what;
-	svm_setup.on_call = intercept;
+	l2_setup.on_call = intercept;
 	run_snippet(snippet);
 }
 
@@ -291,16 +291,16 @@ INSTRUCTION(wbinvd, CPL0, WBINVD, "")
 
 static uint64_t next_rip;
 
-static enum svm_action note_next_rip(struct svm_vcpu *v)
+static enum l2_action note_next_rip(struct l2 *v)
 {
 	next_rip = v->vmcb->next_rip;
-	return SVM_UNEXPECTED;
+	return L2_UNEXPECTED;
 }
 
 static void try_next_rip(const struct snippet *snippet, const char *next)
 {
 	next_rip = ~0ul;
-	svm_setup.on_exit = note_next_rip;
+	l2_setup.on_exit = note_next_rip;
 	setup.regs.rax = 5;
 	run_snippet(snippet);
 	check(next_rip == (next ? mark_address(snippet, next) : 0), "nRIP is %#lx", next_rip);
@@ -339,7 +339,7 @@ CASE(next_rip_of_cpuid, ALL_NATIVE, RULE_NEXT_RIP, "")
 	need_next_rip();
 	instruction = SVM_INTERCEPT_CPUID;
 	exceptions = 0;
-	svm_setup.on_call = intercept;
+	l2_setup.on_call = intercept;
 	try_next_rip(&cpuid_insn, "after");
 }
 
@@ -363,22 +363,22 @@ CASE(no_next_rip_of_gp, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-alway
 
 static bool still_pending;
 
-static enum svm_action take_it(struct svm_vcpu *v)
+static enum l2_action take_it(struct l2 *v)
 {
 	if (v->vmcb->exit_code == SVM_EXIT(INTR))
 		still_pending = apic_bit(APIC_IRR, PENDING_VECTOR);
 	else if (v->vmcb->exit_code != SVM_EXIT(NMI))
-		return SVM_UNEXPECTED;
-	svm_window(true);
-	return SVM_RESUME;
+		return L2_UNEXPECTED;
+	l2_window(true);
+	return L2_RESUME;
 }
 
-static void first_pending_then_take(struct svm_vcpu *v)
+static void first_pending_then_take(struct l2 *v)
 {
 	if (v->exits == 1)
 		interrupt_pending(PENDING_VECTOR);
 	else
-		svm_window(true);
+		l2_window(true);
 }
 
 CASE_NEEDS("apic=1", intr, ALL_NATIVE, RULE_INTR, "")
@@ -386,9 +386,9 @@ CASE_NEEDS("apic=1", intr, ALL_NATIVE, RULE_INTR, "")
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
 	still_pending = false;
-	svm_setup.on_call = first_pending_then_take;
-	svm_setup.on_exit = take_it;
-	svm_setup.show_exits = true;
+	l2_setup.on_call = first_pending_then_take;
+	l2_setup.on_exit = take_it;
+	l2_setup.show_exits = true;
 	expect("exit INTR@target, L1 intr 0x31");
 	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
 	check(still_pending, "at the exit the interrupt is in IRR no more");
@@ -401,14 +401,14 @@ CASE_NEEDS(
 	"")
 {
 	apic_enable(0);
-	svm_setup.on_call = first_pending_then_take;
-	svm_setup.on_exit = take_it;
-	svm_setup.show_exits = true;
+	l2_setup.on_call = first_pending_then_take;
+	l2_setup.on_exit = take_it;
+	l2_setup.show_exits = true;
 	expect("L1 intr 0x31");
 	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
 }
 
-static void send_nmi(struct svm_vcpu *v)
+static void send_nmi(struct l2 *v)
 {
 	if (v->exits == 1)
 		nmi_to_self();
@@ -416,9 +416,9 @@ static void send_nmi(struct svm_vcpu *v)
 
 CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_INTR, "")
 {
-	svm_setup.on_call = send_nmi;
-	svm_setup.on_exit = take_it;
-	svm_setup.show_exits = true;
+	l2_setup.on_call = send_nmi;
+	l2_setup.on_exit = take_it;
+	l2_setup.show_exits = true;
 	expect("exit NMI@target, L1 nmi");
 	try_instruction(&call_twice, SVM_INTERCEPT_NMI);
 }
@@ -428,7 +428,7 @@ CASE_NEEDS(
 	"APM 2, Global Interrupt Flag: what was held pending is taken when VMRUN sets GIF, by the guest if it is not intercepted",
 	"")
 {
-	svm_setup.on_call = send_nmi;
+	l2_setup.on_call = send_nmi;
 	expect("nmi@target");
 	try_instruction(&call_twice, NO_INSTRUCTION);
 }

@@ -65,22 +65,22 @@ static void name_vmrun(void)
 
 /* -- TF and RF. ----------------------------------------------------------------------------------------------------------- */
 
-static void nothing(struct svm_vcpu *v)
+static void nothing(struct l2 *v)
 {
 	(void)v;
 }
 
-static void stop_stepping(struct svm_vcpu *v)
+static void stop_stepping(struct l2 *v)
 {
 	(void)v;
-	svm_setup.host_rflags = 0;
+	l2_setup.host_rflags = 0;
 }
 
 CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf bochs-vmrun-tf"))
 {
 	name_vmrun();
-	svm_setup.host_rflags = X86_EFLAGS_TF;
-	svm_setup.on_call = stop_stepping;
+	l2_setup.host_rflags = X86_EFLAGS_TF;
+	l2_setup.on_call = stop_stepping;
 	expect("L1 #DB[BS]@after_vmrun");
 	run(call);
 }
@@ -90,12 +90,12 @@ CASE(guest_tf, ALL_NATIVE, RULE_GUEST_TF, CATCHES("bochs-vmexit-tf"))
 {
 	name_vmrun();
 	setup.rflags = X86_EFLAGS_TF;
-	svm_setup.on_call = nothing;
+	l2_setup.on_call = nothing;
 	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
 	run(call);
 }
 
-static void set_tf(struct svm_vcpu *v)
+static void set_tf(struct l2 *v)
 {
 	v->vmcb->rflags |= X86_EFLAGS_TF;
 }
@@ -104,12 +104,12 @@ CASE(guest_tf_loaded, ALL_NATIVE,
      "APM 2, VMRUN and TF/RF Bits in EFLAGS: the guest's TF traps after its first instruction, not before it",
      "")
 {
-	svm_setup.on_call = set_tf;
+	l2_setup.on_call = set_tf;
 	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
 	run(call);
 }
 
-static void set_rf(struct svm_vcpu *v)
+static void set_rf(struct l2 *v)
 {
 	v->vmcb->rflags |= X86_EFLAGS_RF;
 }
@@ -117,7 +117,7 @@ static void set_rf(struct svm_vcpu *v)
 CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
 {
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
-	svm_setup.on_call = set_rf;
+	l2_setup.on_call = set_rf;
 	expect("(none)");
 	run(call);
 }
@@ -125,7 +125,7 @@ CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
 CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
 {
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
-	svm_setup.on_call = nothing;
+	l2_setup.on_call = nothing;
 	expect("#DB[B0]@target");
 	run(call);
 }
@@ -134,7 +134,7 @@ CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
 
 static uint64_t int_state;
 
-static void note_int_state(struct svm_vcpu *v)
+static void note_int_state(struct l2 *v)
 {
 	int_state = v->vmcb->int_state;
 }
@@ -143,7 +143,7 @@ static void try_shadow_out(const struct snippet *snippet, bool shadow)
 {
 	int_state = ~0ul;
 	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
-	svm_setup.on_call = note_int_state;
+	l2_setup.on_call = note_int_state;
 	run_snippet(snippet);
 	check((int_state & SVM_INTERRUPT_SHADOW) == shadow, "INTERRUPT_SHADOW is %lu at the exit",
 	      int_state & SVM_INTERRUPT_SHADOW);
@@ -165,7 +165,7 @@ CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 	try_shadow_out(&sti_nop_call, false);
 }
 
-static void shadow_with_pending(struct svm_vcpu *v)
+static void shadow_with_pending(struct l2 *v)
 {
 	if (v->exits > 1)
 		return;
@@ -177,19 +177,19 @@ CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, CATCHES("tcg-vmrun-shad
 {
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
-	svm_setup.on_call = shadow_with_pending;
+	l2_setup.on_call = shadow_with_pending;
 	expect("intr 0x31@after");
 	run(call_twice);
 }
 
 /* STI in L1 right before VMRUN, as every hypervisor that wants interrupts in L2 has it. */
-static void sti_before_vmrun(struct svm_vcpu *v)
+static void sti_before_vmrun(struct l2 *v)
 {
 	if (v->exits == 1) {
-		svm_setup.host_rflags = X86_EFLAGS_IF;
+		l2_setup.host_rflags = X86_EFLAGS_IF;
 		v->vmcb->int_control |= SVM_V_INTR_MASKING;
 	} else {
-		svm_setup.host_rflags = 0;
+		l2_setup.host_rflags = 0;
 		int_state = v->vmcb->int_state;
 	}
 }
@@ -197,7 +197,7 @@ static void sti_before_vmrun(struct svm_vcpu *v)
 CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 {
 	int_state = ~0ul;
-	svm_setup.on_call = sti_before_vmrun;
+	l2_setup.on_call = sti_before_vmrun;
 	run(call_twice);
 	check(!(int_state & SVM_INTERRUPT_SHADOW),
 	      "INTERRUPT_SHADOW is set at an exit without STI");
@@ -210,7 +210,7 @@ static struct {
 	uint64_t int_state;
 } virtual;
 
-static void make_virtual(struct svm_vcpu *v)
+static void make_virtual(struct l2 *v)
 {
 	if (v->exits > 1) {
 		virtual.at_end = v->vmcb->int_control;
@@ -227,7 +227,7 @@ static void try_virtual(const struct snippet *snippet, uint32_t int_control, boo
 	virtual.int_control = int_control;
 	virtual.int_state = 0;
 	virtual.at_end = ~0u;
-	svm_setup.on_call = make_virtual;
+	l2_setup.on_call = make_virtual;
 	run_snippet(snippet);
 	check(!(virtual.at_end & SVM_V_IRQ) == taken, "V_IRQ is %s at the exit behind it",
 	      taken ? "still set" : "clear");
@@ -266,7 +266,7 @@ CASE(v_irq_shadow, ALL_NATIVE, RULE_V_IRQ, CATCHES("tcg-vmrun-shadow bochs-v-irq
 	expect("extint 0x51@after");
 	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
 	virtual.int_state = SVM_INTERRUPT_SHADOW;
-	svm_setup.on_call = make_virtual;
+	l2_setup.on_call = make_virtual;
 	run(call_twice);
 }
 
@@ -285,7 +285,7 @@ CASE(v_irq_ignore_tpr, ALL_NATIVE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
 		    true);
 }
 
-static void intercept_vintr(struct svm_vcpu *v)
+static void intercept_vintr(struct l2 *v)
 {
 	svm_intercept(v, SVM_INTERCEPT_VINTR);
 }
@@ -295,47 +295,47 @@ CASE(v_irq_intercepted, ALL_NATIVE,
      "")
 {
 	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
-	svm_setup.before = intercept_vintr;
+	l2_setup.before = intercept_vintr;
 	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
 	virtual.int_state = 0;
-	svm_setup.on_call = make_virtual;
+	l2_setup.on_call = make_virtual;
 	expect("exit VINTR@after");
 	run(call_sti);
 }
 
 /* -- Physical interrupts at VMRUN. -------------------------------------------------------------------------------------------- */
 
-static enum svm_action take_intr(struct svm_vcpu *v)
+static enum l2_action take_intr(struct l2 *v)
 {
 	if (v->vmcb->exit_code != SVM_EXIT(INTR))
-		return SVM_UNEXPECTED;
-	svm_window(true);
-	return SVM_RESUME;
+		return L2_UNEXPECTED;
+	l2_window(true);
+	return L2_RESUME;
 }
 
-static void intercept_intr(struct svm_vcpu *v)
+static void intercept_intr(struct l2 *v)
 {
 	svm_intercept(v, SVM_INTERCEPT_INTR);
 	v->vmcb->int_control |= SVM_V_INTR_MASKING;
 }
 
 /* L1 makes an interrupt pending, enters L2, and takes at the second call what is left. */
-static void pend_then_take(struct svm_vcpu *v)
+static void pend_then_take(struct l2 *v)
 {
 	if (v->exits == 1)
 		interrupt_pending(PENDING_VECTOR);
 	else
-		svm_window(true);
+		l2_window(true);
 }
 
 static void try_masked(const struct snippet *snippet, uint64_t host_if)
 {
 	apic_enable(0);
-	svm_setup.host_rflags = host_if;
-	svm_setup.before = intercept_intr;
-	svm_setup.on_call = pend_then_take;
-	svm_setup.on_exit = take_intr;
-	svm_setup.show_exits = true;
+	l2_setup.host_rflags = host_if;
+	l2_setup.before = intercept_intr;
+	l2_setup.on_call = pend_then_take;
+	l2_setup.on_exit = take_intr;
+	l2_setup.show_exits = true;
 	run_snippet(snippet);
 }
 
@@ -361,7 +361,7 @@ CASE_NEEDS("apic=1", pending_host_if0_guest_if1, ALL_NATIVE, RULE_MASKING,
 }
 
 /* The same without the intercept: what L1's IF lets through goes to L2's own IDT, whatever L2's IF. */
-static void mask_intr(struct svm_vcpu *v)
+static void mask_intr(struct l2 *v)
 {
 	v->vmcb->int_control |= SVM_V_INTR_MASKING;
 }
@@ -369,9 +369,9 @@ static void mask_intr(struct svm_vcpu *v)
 static void try_not_intercepted(const struct snippet *snippet, uint64_t host_if)
 {
 	apic_enable(0);
-	svm_setup.host_rflags = host_if;
-	svm_setup.before = mask_intr;
-	svm_setup.on_call = pend_then_take;
+	l2_setup.host_rflags = host_if;
+	l2_setup.before = mask_intr;
+	l2_setup.on_call = pend_then_take;
 	run_snippet(snippet);
 }
 
@@ -398,13 +398,13 @@ CASE_NEEDS(
 {
 	apic_enable(0);
 	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
-	svm_setup.on_call = pend_then_take;
+	l2_setup.on_call = pend_then_take;
 	expect("intr 0x31@after");
 	run(call_sti);
 }
 
 /* Both pending: the physical one is first, and the virtual one waits. */
-static void pend_both(struct svm_vcpu *v)
+static void pend_both(struct l2 *v)
 {
 	make_virtual(v);
 	if (v->exits == 1)
@@ -420,11 +420,11 @@ CASE_NEEDS(
 	setup.rflags = X86_EFLAGS_IF;
 	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
 	virtual.int_state = 0;
-	svm_setup.host_rflags = X86_EFLAGS_IF;
-	svm_setup.before = intercept_intr;
-	svm_setup.on_call = pend_both;
-	svm_setup.on_exit = take_intr;
-	svm_setup.show_exits = true;
+	l2_setup.host_rflags = X86_EFLAGS_IF;
+	l2_setup.before = intercept_intr;
+	l2_setup.on_call = pend_both;
+	l2_setup.on_exit = take_intr;
+	l2_setup.show_exits = true;
 	expect("exit INTR@target, L1 intr 0x31, extint 0x51@target");
 	run(call_twice);
 }
@@ -437,7 +437,7 @@ static void wait_a_little(void)
 		;
 }
 
-static unsigned events_of(const struct svm_vcpu *v)
+static unsigned events_of(const struct l2 *v)
 {
 	return v->cpu->run.group->events;
 }
@@ -445,7 +445,7 @@ static unsigned events_of(const struct svm_vcpu *v)
 static unsigned with_gif_clear;
 
 /* After an exit GIF is 0: nothing may come before STGI, and all of it then. */
-static void pend_at_gif0(struct svm_vcpu *v)
+static void pend_at_gif0(struct l2 *v)
 {
 	interrupt_pending(PENDING_VECTOR);
 	nmi_to_self();
@@ -460,7 +460,7 @@ static void pend_at_gif0(struct svm_vcpu *v)
 CASE_NEEDS("apic=1", gif_after_exit, CPL0, RULE_GIF, "")
 {
 	apic_enable(0);
-	svm_setup.on_call = pend_at_gif0;
+	l2_setup.on_call = pend_at_gif0;
 	allow("SDM 3A, Priority Among Simultaneous Events: NMI first; its handler is interrupted at its first instruction or after its IRET",
 	      "L1 nmi, L1 intr 0x31");
 	allow("APM 2, Simultaneous Interrupts: recorded in the order of completion",
@@ -469,29 +469,29 @@ CASE_NEEDS("apic=1", gif_after_exit, CPL0, RULE_GIF, "")
 	check(with_gif_clear == 0, "%u events came while GIF was 0", with_gif_clear);
 }
 
-static enum svm_action pend_after_invalid(struct svm_vcpu *v)
+static enum l2_action pend_after_invalid(struct l2 *v)
 {
 	if ((uint32_t)v->vmcb->exit_code != (uint32_t)SVM_EXIT_INVALID)
-		return SVM_UNEXPECTED;
+		return L2_UNEXPECTED;
 	nmi_to_self();
 	wait_a_little();
 	with_gif_clear = events_of(v);
 	stgi();
 	asm volatile("nop");
 	clgi();
-	return SVM_END;
+	return L2_END;
 }
 
-static void inject_nonsense(struct svm_vcpu *v)
+static void inject_nonsense(struct l2 *v)
 {
-	svm_inject(v, SVM_EXCEPTION | 2, 0);
+	l2_inject(v, L2_EXCEPTION | 2, 0, 0);
 }
 
 CASE_NEEDS("apic=1", gif_after_invalid, CPL0, RULE_GIF, CATCHES("xen-nested-gif"))
 {
 	apic_enable(0);
-	svm_setup.on_call = inject_nonsense;
-	svm_setup.on_exit = pend_after_invalid;
+	l2_setup.on_call = inject_nonsense;
+	l2_setup.on_exit = pend_after_invalid;
 	expect("L1 nmi");
 	run(call);
 	check(with_gif_clear == 0, "an NMI came while GIF was 0");
@@ -505,7 +505,7 @@ void gif_target(void);
 void gif_step(void);
 extern const uint8_t gif_stepped[];
 
-static void break_at_gif0(struct svm_vcpu *v)
+static void break_at_gif0(struct l2 *v)
 {
 	if (v->exits > 1)
 		return;
@@ -522,13 +522,13 @@ static void break_at_gif0(struct svm_vcpu *v)
 CASE(gif_breakpoint, CPL0, RULE_GIF_DB, CATCHES("gif-breakpoint"))
 {
 	notation_name("target", (uint64_t)gif_target, 1);
-	svm_setup.on_call = break_at_gif0;
+	l2_setup.on_call = break_at_gif0;
 	expect("(none)");
 	run(call);
 }
 
 /* The same at GIF=1: it does break. */
-static void break_at_gif1(struct svm_vcpu *v)
+static void break_at_gif1(struct l2 *v)
 {
 	(void)v;
 	stgi();
@@ -542,13 +542,13 @@ static void break_at_gif1(struct svm_vcpu *v)
 CASE(gif_breakpoint_witness, CPL0, RULE_GIF_DB, "")
 {
 	notation_name("target", (uint64_t)gif_target, 1);
-	svm_setup.on_call = break_at_gif1;
+	l2_setup.on_call = break_at_gif1;
 	expect("L1 #DB[B0]@target");
 	run(call);
 }
 
 /* The recorder clears TF in L1's frame, so there is one step. */
-static void step_at_gif0(struct svm_vcpu *v)
+static void step_at_gif0(struct l2 *v)
 {
 	(void)v;
 	gif_step();
@@ -557,7 +557,7 @@ static void step_at_gif0(struct svm_vcpu *v)
 CASE(gif_single_step, CPL0, RULE_GIF_DB, "")
 {
 	notation_name("stepped", (uint64_t)gif_stepped, 1);
-	svm_setup.on_call = step_at_gif0;
+	l2_setup.on_call = step_at_gif0;
 	expect("L1 #DB[BS]@stepped");
 	run(call);
 }
@@ -567,7 +567,7 @@ CASE(gif_single_step, CPL0, RULE_GIF_DB, "")
 /* L2 exits from within its NMI handler; a second NMI has to wait for the handler's IRET all the same. */
 static unsigned nmi_depth, nmi_deepest, nmis;
 
-static void send_nmi(struct svm_vcpu *v)
+static void send_nmi(struct l2 *v)
 {
 	if (v->exits <= 2)
 		nmi_to_self();
@@ -595,7 +595,7 @@ CASE_NEEDS(
 {
 	nmi_depth = nmi_deepest = nmis = 0;
 	setup.hook = exit_in_handler;
-	svm_setup.on_call = send_nmi;
+	l2_setup.on_call = send_nmi;
 	expect("nmi@target, nmi@target");
 	run(call);
 	check(nmi_deepest == 1, "NMIs were nested %u deep", nmi_deepest);
@@ -605,7 +605,7 @@ CASE_NEEDS(
 
 static uint64_t dr7_of_host, dr7_of_guest;
 
-static void note_dr7(struct svm_vcpu *v)
+static void note_dr7(struct l2 *v)
 {
 	dr7_of_guest = v->vmcb->dr7;
 	dr7_of_host = read_dr7();
@@ -615,7 +615,7 @@ CASE(dr7_after_exit, ALL_NATIVE, RULE_DR7, CATCHES("tcg-host-dr7"))
 {
 	breakpoint_set(0, mark_address(&call, "call"), BREAK_WRITE, 1);
 	dr7_of_host = ~0ul;
-	svm_setup.on_call = note_dr7;
+	l2_setup.on_call = note_dr7;
 	run(call);
 	check((dr7_of_host & 0xff) == 0, "L1's DR7 is %#lx after the exit", dr7_of_host);
 	check((dr7_of_guest & 0xff) == 2, "L2's DR7 is %#lx in the VMCB", dr7_of_guest);
@@ -625,7 +625,7 @@ CASE(dr7_after_exit, ALL_NATIVE, RULE_DR7, CATCHES("tcg-host-dr7"))
 
 SNIPPET(call_int3, "mark call; vmmcall; mark insn; int3; mark after; nop");
 
-static void take_idt_away(struct svm_vcpu *v)
+static void take_idt_away(struct l2 *v)
 {
 	v->vmcb->idtr.limit = 0;
 }
@@ -633,7 +633,7 @@ static void take_idt_away(struct svm_vcpu *v)
 CASE(triple_fault, CPL0, "APM 2, Shutdown Intercept: a triple fault is an exit, not the end",
      CATCHES("l2-triple-fault"))
 {
-	svm_setup.on_call = take_idt_away;
+	l2_setup.on_call = take_idt_away;
 	expect("exit SHUTDOWN");
 	run(call_int3);
 }
@@ -653,7 +653,7 @@ enum illegal {
 
 static enum illegal illegal;
 
-static void make_illegal(struct svm_vcpu *v)
+static void make_illegal(struct l2 *v)
 {
 	switch (illegal) {
 	case NO_SVME:
@@ -687,7 +687,7 @@ static void make_illegal(struct svm_vcpu *v)
 	CASE(name, CPL0, RULE_INVALID, CATCHES("tcg-vmexit-invalid")) \
 	{                                                             \
 		illegal = state;                                      \
-		svm_setup.on_call = make_illegal;                     \
+		l2_setup.on_call = make_illegal;                      \
 		expect("exit INVALID");                               \
 		run(call);                                            \
 	}

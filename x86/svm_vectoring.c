@@ -139,13 +139,13 @@ ROW_EXECUTED(ud, 6, "#UD", "#UD@insn", "");
 ROW_EXECUTED(gp, 13, "#GP(0x58)", "#GP(0x58)@insn", "");
 ROW_PENDING(intr, PENDING_VECTOR, "intr 0x31", "intr 0x31@insn");
 ROW_PENDING(nmi, 2, "nmi", "nmi@insn");
-ROW_INJECTED(int3, SVM_EXCEPTION | 3, 0, "#BP", "#BP@after", "after");
-ROW_INJECTED(int_n, SVM_SOFT_INT | 0x80, 0, "int 0x80", "extint 0x80@after", "after");
-ROW_INJECTED(ud, SVM_EXCEPTION | 6, 0, "#UD", "#UD@insn", "");
-ROW_INJECTED(gp, SVM_EXCEPTION | SVM_EVENT_HAS_ERROR | 13, 0x58, "#GP(0x58)", "#GP(0x58)@insn", "");
-ROW_INJECTED(ss, SVM_EXCEPTION | SVM_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS(0x58)@insn", "");
-ROW_INJECTED(intr, SVM_INTR | 0x50, 0, "intr 0x50", "extint 0x50@insn", "");
-ROW_INJECTED(nmi, SVM_NMI | 2, 0, "nmi", "nmi@insn", "");
+ROW_INJECTED(int3, L2_EXCEPTION | 3, 0, "#BP", "#BP@after", "after");
+ROW_INJECTED(int_n, L2_SOFT_INT | 0x80, 0, "int 0x80", "extint 0x80@after", "after");
+ROW_INJECTED(ud, L2_EXCEPTION | 6, 0, "#UD", "#UD@insn", "");
+ROW_INJECTED(gp, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x58, "#GP(0x58)", "#GP(0x58)@insn", "");
+ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS(0x58)@insn", "");
+ROW_INJECTED(intr, L2_INTR | 0x50, 0, "intr 0x50", "extint 0x50@insn", "");
+ROW_INJECTED(nmi, L2_NMI | 2, 0, "nmi", "nmi@insn", "");
 
 /* -- L1. -------------------------------------------------------------------------------------------------------------- */
 
@@ -153,13 +153,13 @@ static const struct row *row;
 static uint64_t missing; /* page to take away at the call; 0: none */
 static unsigned faults;
 
-static void start(struct svm_vcpu *v)
+static void start(struct l2 *v)
 {
 	if (missing)
-		npt_unmap(missing);
+		slat_unmap(missing);
 	if (row->how == INJECTED) {
 		v->vmcb->next_rip = mark_address(row->snippet, row->next[0] ? row->next : "insn");
-		svm_inject(v, row->what, row->error);
+		l2_inject(v, row->what, row->error, 0);
 	} else if (row->vector == PENDING_VECTOR) {
 		interrupt_pending(PENDING_VECTOR);
 	} else if (row->how == PENDING) {
@@ -168,18 +168,18 @@ static void start(struct svm_vcpu *v)
 }
 
 /* Whatever it was: map the page, and on with what was being delivered. */
-static enum svm_action mend(struct svm_vcpu *v)
+static enum l2_action mend(struct l2 *v)
 {
 	if (v->vmcb->exit_code != SVM_EXIT_NPF || v->vmcb->exit_info2 >> 32)
-		return SVM_UNEXPECTED;
+		return L2_UNEXPECTED;
 	if (v->vmcb->exit_info2 - missing < PAGE_BYTES)
 		faults++;
-	npt_map(v->vmcb->exit_info2);
-	if (row == &row_int1 && (v->vmcb->exit_int_info.what & SVM_EVENT_VALID))
+	slat_map(v->vmcb->exit_info2);
+	if (row == &row_int1 && (v->vmcb->exit_int_info.what & L2_EVENT_VALID))
 		v->vmcb->rip = mark_address(row->snippet, "after");
-	if (v->vmcb->exit_int_info.what & SVM_EVENT_VALID)
-		svm_reinject(v, mark_address(row->snippet, row->next[0] ? row->next : "insn"));
-	return SVM_RESUME;
+	if (v->vmcb->exit_int_info.what & L2_EVENT_VALID)
+		l2_inject_again(v, mark_address(row->snippet, row->next[0] ? row->next : "insn"));
+	return L2_RESUME;
 }
 
 static void need_next_rip_for(const struct row *r)
@@ -210,8 +210,8 @@ static void set_up(const struct row *r)
 		apic_enable(0);
 	setup.rflags = X86_EFLAGS_OF | (r->vector == PENDING_VECTOR ? X86_EFLAGS_IF : 0);
 	setup.leave_after = 4;
-	svm_setup.on_call = start;
-	svm_setup.on_exit = mend;
+	l2_setup.on_call = start;
+	l2_setup.on_exit = mend;
 }
 
 /* The frame is complete when the handler's own page is missing: that is no fault of the delivery. */
@@ -240,7 +240,7 @@ static void try_unmapped(const struct row *r, enum thing thing)
 	set_up(r);
 	missing = prepare(thing, r->vector) & ~(PAGE_BYTES - 1);
 	notation_name(things[thing].name, missing, PAGE_BYTES);
-	svm_setup.show_exits = true;
+	l2_setup.show_exits = true;
 	expect_exit(r, thing);
 	run_snippet(r->snippet);
 	witness(faults > 0, "L1 saw no nested page fault on the page that it took away");
@@ -251,7 +251,7 @@ static void try_below(const struct row *r, enum thing thing)
 {
 	deliver_another_event();
 	set_up(r);
-	svm_setup.show_exits = true;
+	l2_setup.show_exits = true;
 	switch (thing) {
 	case IDT:
 		cold_idt();
@@ -333,16 +333,16 @@ CASE(int3_code_breakpoint, ALL_NATIVE,
 
 static uint32_t second; /* exceptions to intercept */
 
-static void intercept_second(struct svm_vcpu *v)
+static void intercept_second(struct l2 *v)
 {
-	svm_intercept_exceptions(v, second);
+	l2_intercept_exceptions(v, second);
 }
 
 static void try_second(const struct row *r, uint32_t intercepted)
 {
 	set_up(r);
 	second = intercepted;
-	svm_setup.before = intercept_second;
+	l2_setup.before = intercept_second;
 	run_snippet(r->snippet);
 }
 
@@ -412,7 +412,7 @@ CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-excepti
 }
 
 /* The kernel's nested_exceptions_test: with an IDT of no length everything ends in shutdown. */
-static void take_idt_away(struct svm_vcpu *v)
+static void take_idt_away(struct l2 *v)
 {
 	start(v);
 	v->vmcb->idtr.limit = 0;
@@ -422,8 +422,8 @@ static void try_without_idt(const struct row *r, uint32_t intercepted)
 {
 	set_up(r);
 	second = intercepted;
-	svm_setup.before = intercept_second;
-	svm_setup.on_call = take_idt_away;
+	l2_setup.before = intercept_second;
+	l2_setup.on_call = take_idt_away;
 	run_snippet(r->snippet);
 }
 

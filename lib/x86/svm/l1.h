@@ -11,13 +11,7 @@ const char *svm_obstacle_npt(void);
 
 void svm_reset(void);
 
-/*
- * Runs L2 from snippet_enter. `prepare` sees the VMCB before the case does, `on_exit` the exits that the
- * case does not resume by itself.
- */
-void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct svm_vcpu *),
-	       svm_exit_hook *on_exit);
-
-bool svm_take_l1_event(struct percpu *cpu, const struct event *event);
+/* Runs snippet_enter in L2. */
+void svm_enter(struct entry *entry, bool nested_paging, const struct l2_hooks *hooks);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "../cpu.h"
 #include "../event.h"
-#include "../l1.h"
 #include "../percpu.h"
 
 #include "../../string.h"
@@ -20,13 +19,16 @@
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define VM_CR_SVMDIS (1u << 4)
-#define DR7_GD (1u << 13)
 
-struct svm_setup svm_setup;
+/* EVENTINJ and EXITINTINFO hold an event as l2.h has it. */
+_Static_assert(L2_EVENT_VALID == SVM_EVENT_VALID && L2_EVENT_HAS_ERROR == SVM_EVENT_HAS_ERROR &&
+		       L2_NMI == SVM_NMI && L2_EXCEPTION == SVM_EXCEPTION &&
+		       L2_SOFT_INT == SVM_SOFT_INT,
+	       "APM 2, Event Injection");
 
 static struct vmcb vmcbs[MAX_CPUS] __attribute__((section(".noinit"), aligned(4096)));
 static uint8_t host_save[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
-static struct svm_vcpu vcpus[MAX_CPUS];
+static struct l2 l2s[MAX_CPUS];
 
 /* Intercepted ports and MSRs, where a case or a layer intercepts those at all: every one. */
 uint8_t svm_all_ports[3 * 4096] __attribute__((section(".noinit"), aligned(4096)));
@@ -60,50 +62,26 @@ const char *svm_obstacle_npt(void)
 	return svm_has_npt() ? NULL : "the CPU's SVM has no nested paging";
 }
 
-/* -- L2 begins as what L1 is. --------------------------------------------------------------------- */
+/* -- The VMCB. ---------------------------------------------------------------------------------------- */
 
-static struct svm_segment segment(uint16_t selector)
+static struct svm_segment segment(struct l1_segment from)
 {
-	/* By what layout.h says of each: reading the GDT would warm it. */
-	struct svm_segment s = {.selector = selector, .limit = 0xffffffff};
-
-	if (selector == KERNEL_CS)
-		s.attributes = 0xa9b;
-	else if (selector)
-		s.attributes = selector & 3 ? 0xcf3 : 0xc93;
-	return s;
+	return (struct svm_segment){
+		.selector = from.selector,
+		.attributes = (from.access & 0xff) | (from.access >> 4 & 0xf00),
+		.limit = 0xffffffff,
+	};
 }
 
-static uint16_t read_ds(void)
+static void prepare_cpu(struct l2 *v)
 {
-	uint16_t selector;
-
-	asm volatile("mov %%ds, %0" : "=r"(selector));
-	return selector;
-}
-
-static uint16_t read_es(void)
-{
-	uint16_t selector;
-
-	asm volatile("mov %%es, %0" : "=r"(selector));
-	return selector;
-}
-
-static struct svm_vcpu *prepare_cpu(void)
-{
-	struct percpu *cpu = this_cpu();
-	struct svm_vcpu *v = &vcpus[cpu->index];
-
-	if (!v->vmcb) {
-		v->vmcb = &vmcbs[cpu->index];
-		v->cpu = cpu;
-		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-		wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save[cpu->index]);
-		memset(svm_all_ports, 0xff, sizeof(svm_all_ports));
-		memset(svm_all_msrs, 0xff, sizeof(svm_all_msrs));
-	}
-	return v;
+	if (v->vmcb)
+		return;
+	v->vmcb = &vmcbs[v->cpu->index];
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save[v->cpu->index]);
+	memset(svm_all_ports, 0xff, sizeof(svm_all_ports));
+	memset(svm_all_msrs, 0xff, sizeof(svm_all_msrs));
 }
 
 static void fill_control(struct vmcb *vmcb, bool nested_paging)
@@ -118,118 +96,181 @@ static void fill_control(struct vmcb *vmcb, bool nested_paging)
 	vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
 	if (nested_paging) {
 		vmcb->nested_control = SVM_NESTED_PAGING;
-		vmcb->nested_cr3 = npt_root();
+		vmcb->nested_cr3 = slat_root();
 	}
 }
 
-/*
- * A case may have set DR7.GD for its snippet; then it is L1 that meets it first. What L1's #DB says is
- * all that can be known of it.
- */
-static volatile bool gd_was_set;
-
-bool svm_take_l1_event(struct percpu *cpu, const struct event *event)
+static void fill_save(struct vmcb *vmcb, const struct l2_start *start)
 {
-	(void)cpu;
-	if (event->vector != 1 || !(event->dr6 & DR6_BD))
-		return false;
-	gd_was_set = true;
-	return true;
-}
+	const struct l1_registers *r = &start->registers;
+	const struct l1_tables *tables = &start->tables;
 
-static void fill_debug(struct vmcb *vmcb)
-{
-	gd_was_set = false;
-	vmcb->dr7 = read_dr7();
-	vmcb->dr6 = read_dr6();
-	if (gd_was_set)
-		vmcb->dr7 |= DR7_GD;
-}
-
-static void fill_save(struct vmcb *vmcb, const struct l1_tables *tables)
-{
-	vmcb->cs = segment(KERNEL_CS);
-	vmcb->ss = segment(KERNEL_DS);
-	vmcb->ds = segment(read_ds());
-	vmcb->es = segment(read_es());
+	vmcb->cs = segment(start->cs);
+	vmcb->ss = segment(start->ss);
+	vmcb->ds = segment(start->ds);
+	vmcb->es = segment(start->es);
 	vmcb->gdtr = (struct svm_segment){.limit = tables->gdtr.limit, .base = tables->gdtr.base};
 	vmcb->idtr = (struct svm_segment){.limit = tables->idtr.limit, .base = tables->idtr.base};
 	vmcb->cpl = 0;
 	vmcb->efer = rdmsr(MSR_EFER);
-	vmcb->cr4 = read_cr4();
-	vmcb->cr3 = read_cr3();
-	vmcb->cr2 = read_cr2();
-	vmcb->cr0 = read_cr0();
-	fill_debug(vmcb);
+	vmcb->cr4 = r->cr4;
+	vmcb->cr3 = r->cr3;
+	vmcb->cr2 = r->cr2;
+	vmcb->cr0 = r->cr0;
+	vmcb->dr7 = r->dr7;
+	vmcb->dr6 = r->dr6;
 	vmcb->rflags = X86_EFLAGS_FIXED;
-	vmcb->rax = 0;
+	vmcb->rip = start->rip;
+	vmcb->rsp = start->rsp;
 	vmcb->pat = rdmsr(MSR_PAT);
 }
 
-static void call_in_l2(struct svm_vcpu *v, struct entry *entry)
+static void begin(struct l2 *v, const struct l2_start *start)
 {
-	uint64_t *stack = (uint64_t *)stack_top(v->cpu->index, STACK_LAYER);
-
-	*--stack = (uint64_t)svm_l2_return;
-	v->vmcb->rsp = (uint64_t)stack;
-	v->vmcb->rip = (uint64_t)snippet_enter;
-	v->regs.rdi = (uint64_t)entry;
+	prepare_cpu(v);
+	fill_control(v->vmcb, v->slat);
+	fill_save(v->vmcb, start);
+	v->regs.rax = 0;
+	clgi();
 }
 
-/* -- What L2 left behind becomes L1's, as if it had run here. -------------------------------------- */
-
+/* False after a shutdown and an invalid VMCB: the save area is undefined. */
 static bool state_is_good(const struct vmcb *vmcb)
 {
 	return vmcb->exit_code != SVM_EXIT(SHUTDOWN) &&
 	       (uint32_t)vmcb->exit_code != (uint32_t)SVM_EXIT_INVALID;
 }
 
-static void take_over(const struct vmcb *vmcb)
+static bool end(struct l2 *v, struct l1_registers *r)
 {
+	const struct vmcb *vmcb = v->vmcb;
+
 	if (!state_is_good(vmcb))
-		return;
-	if (vmcb->cr0 != read_cr0())
-		write_cr0(vmcb->cr0);
-	if (vmcb->cr4 != read_cr4())
-		write_cr4(vmcb->cr4);
-	if (vmcb->cr3 != read_cr3())
-		write_cr3(vmcb->cr3);
-	write_cr2(vmcb->cr2);
-	write_dr6(vmcb->dr6);
-	write_dr7(vmcb->dr7);
+		return false;
+	*r = (struct l1_registers){
+		.cr0 = vmcb->cr0,
+		.cr2 = vmcb->cr2,
+		.cr3 = vmcb->cr3,
+		.cr4 = vmcb->cr4,
+		.dr6 = vmcb->dr6,
+		.dr7 = vmcb->dr7,
+	};
+	return true;
 }
 
-/* -- Running. ---------------------------------------------------------------------------------------- */
+/* -- Entry and exit. ----------------------------------------------------------------------------------- */
 
-void svm_inject(struct svm_vcpu *v, uint32_t what, uint32_t error)
+static void enter(struct l2 *v)
 {
-	v->vmcb->inject = (struct svm_event){SVM_EVENT_VALID | what, error};
+	v->vmcb->rax = v->regs.rax;
+	svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | l2_setup.host_rflags);
+	v->regs.rax = v->vmcb->rax;
 }
 
-void svm_intercept(struct svm_vcpu *v, unsigned intercept)
+static bool has_left(const struct l2 *v)
 {
-	v->vmcb->intercept[intercept / 32] |= 1u << intercept % 32;
+	return v->vmcb->exit_code == SVM_EXIT(VMRUN) && v->vmcb->rip == (uint64_t)svm_l2_done;
 }
 
-void svm_intercept_exceptions(struct svm_vcpu *v, uint32_t vectors)
+static bool is_call(const struct l2 *v)
 {
-	v->vmcb->intercept_exceptions |= vectors;
+	return v->vmcb->exit_code == SVM_EXIT(VMMCALL);
+}
+
+static void intercept_calls(struct l2 *v)
+{
+	svm_intercept(v, SVM_INTERCEPT_VMMCALL);
+}
+
+static int exception(const struct l2 *v)
+{
+	uint64_t vector = v->vmcb->exit_code - SVM_EXIT_EXCEPTION;
+
+	return vector < 32 ? (int)vector : -1;
+}
+
+static void forget_injection(struct l2 *v)
+{
+	v->vmcb->inject.what = 0;
+	v->vmcb->clean = 0;
+}
+
+static void window(bool interrupts)
+{
+	stgi();
+	if (interrupts)
+		asm volatile("sti; nop; nop; cli" : : : "memory");
+	clgi();
+}
+
+static void settle(void)
+{
+	stgi();
+	asm volatile("nop");
+}
+
+/* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
+static bool has_place(const struct vmcb *vmcb)
+{
+	return state_is_good(vmcb) && vmcb->exit_code != SVM_EXIT_EXCEPTION + 8;
+}
+
+static void describe(const struct l2 *v, struct event *event)
+{
+	const struct vmcb *vmcb = v->vmcb;
+
+	event->exit_code = vmcb->exit_code;
+	event->exit_name = svm_exit_name(vmcb->exit_code);
+	event->no_place = !has_place(vmcb);
+	if (vmcb->exit_int_info.what & L2_EVENT_VALID) {
+		event->vectoring = vmcb->exit_int_info.what;
+		event->vectoring_error = vmcb->exit_int_info.error;
+	}
+	if (exception(v) >= 0) {
+		event->is_exception_exit = true;
+		event->vector = exception(v);
+		event->has_error = 1u << event->vector & EXCEPTIONS_WITH_ERROR;
+		event->error = vmcb->exit_info1;
+		event->dr6 = vmcb->dr6;
+		event->cr2 = vmcb->exit_info2;
+	}
+	if (vmcb->exit_code == SVM_EXIT_NPF) {
+		event->has_gpa = true;
+		event->gpa = vmcb->exit_info2;
+		event->gpa_error = vmcb->exit_info1;
+	}
+}
+
+/* -- Events, intercepts, state. ------------------------------------------------------------------------- */
+
+static void inject(struct l2 *v, uint32_t what, uint32_t error, uint64_t next)
+{
+	v->vmcb->inject = (struct svm_event){L2_EVENT_VALID | what, error};
+	if (next)
+		v->vmcb->next_rip = next;
 }
 
 static bool is_soft(uint32_t what)
 {
-	switch (what & SVM_EVENT_TYPE) {
-	case SVM_SOFT_INT:
+	switch (what & L2_EVENT_TYPE) {
+	case L2_SOFT_INT:
 		return true;
-	case SVM_EXCEPTION:
-		return (what & SVM_EVENT_VECTOR) == 3 || (what & SVM_EVENT_VECTOR) == 4;
+	case L2_EXCEPTION:
+		return (what & L2_EVENT_VECTOR) == 3 || (what & L2_EVENT_VECTOR) == 4;
 	default:
 		return false;
 	}
 }
 
-void svm_reinject(struct svm_vcpu *v, uint64_t next)
+/*
+ * APM 2, "Intercepts During IDT Interrupt Delivery": software interrupts, INT3 and INTO return to `next`
+ * through nRIP where the CPU has it, else by moving L2's RIP. Without nRIP that is as good as it gets
+ * (APM 2, "Event Injection").
+ */
+static void inject_again(struct l2 *v, uint64_t next)
 {
+	if (!(v->vmcb->exit_int_info.what & L2_EVENT_VALID))
+		return;
 	v->vmcb->inject = v->vmcb->exit_int_info;
 	if (!is_soft(v->vmcb->inject.what))
 		return;
@@ -238,187 +279,109 @@ void svm_reinject(struct svm_vcpu *v, uint64_t next)
 		v->vmcb->rip = next;
 }
 
-void svm_window(bool interrupts)
+void svm_intercept(struct l2 *v, unsigned intercept)
 {
-	stgi();
-	if (interrupts)
-		asm volatile("sti; nop; nop; cli" : : : "memory");
-	clgi();
+	v->vmcb->intercept[intercept / 32] |= 1u << intercept % 32;
 }
 
-/* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
-static bool has_place(uint64_t exit_code)
+static void intercept_exceptions(struct l2 *v, uint32_t vectors)
 {
-	return exit_code != SVM_EXIT(SHUTDOWN) &&
-	       (uint32_t)exit_code != (uint32_t)SVM_EXIT_INVALID &&
-	       exit_code != SVM_EXIT_EXCEPTION + 8;
+	v->vmcb->intercept_exceptions |= vectors;
 }
 
-void svm_show_exit(struct svm_vcpu *v)
+#define SEGMENT_L (1u << 9)
+
+static uint64_t get(const struct l2 *v, enum l2_field field)
 {
 	const struct vmcb *vmcb = v->vmcb;
-	uint64_t vector = vmcb->exit_code - SVM_EXIT_EXCEPTION;
-	struct event event = {
-		.is_exit = true,
-		.exit_code = vmcb->exit_code,
-		.exit_name = svm_exit_name(vmcb->exit_code),
-		.rip = vmcb->rip,
-		.rflags = vmcb->rflags,
-	};
 
-	if (vmcb->exit_int_info.what & SVM_EVENT_VALID) {
-		event.vectoring = vmcb->exit_int_info.what;
-		event.vectoring_error = vmcb->exit_int_info.error;
+	switch (field) {
+	case L2_RIP:
+		return vmcb->rip;
+	case L2_RFLAGS:
+		return vmcb->rflags;
+	case L2_CR2:
+		return vmcb->cr2;
+	case L2_DR6:
+		return vmcb->dr6;
+	case L2_SHADOW:
+		return vmcb->int_state & SVM_INTERRUPT_SHADOW;
+	case L2_CS_L:
+	default:
+		return vmcb->cs.attributes & SEGMENT_L;
 	}
+}
 
-	if (!has_place(vmcb->exit_code)) {
-		event.no_place = true;
-		event.rip = v->cpu->run.base;
-		event.vectoring = 0;
+static void set(struct l2 *v, enum l2_field field, uint64_t value)
+{
+	struct vmcb *vmcb = v->vmcb;
+
+	switch (field) {
+	case L2_RIP:
+		vmcb->rip = value;
+		break;
+	case L2_RFLAGS:
+		vmcb->rflags = value;
+		break;
+	case L2_CR2:
+		vmcb->cr2 = value;
+		break;
+	case L2_DR6:
+		vmcb->dr6 = value;
+		break;
+	case L2_SHADOW:
+		vmcb->int_state = value ? SVM_INTERRUPT_SHADOW : 0;
+		break;
+	case L2_CS_L:
+		break;
 	}
-	if (vector < 32) {
-		event.is_exception_exit = true;
-		event.vector = vector;
-		event.has_error = 1u << vector & EXCEPTIONS_WITH_ERROR;
-		event.error = vmcb->exit_info1;
-		event.dr6 = vmcb->dr6;
-		event.cr2 = vmcb->exit_info2;
-	}
-	if (vmcb->exit_code == SVM_EXIT_NPF) {
-		event.has_gpa = true;
-		event.gpa = vmcb->exit_info2;
-		event.gpa_error = vmcb->exit_info1;
-	}
-	event_append(v->cpu, &event);
 }
 
-static bool left_snippet(const struct vmcb *vmcb)
+static const struct l2_vendor svm = {
+	.begin = begin,
+	.intercept_calls = intercept_calls,
+	.enter = enter,
+	.has_left = has_left,
+	.is_call = is_call,
+	.exception = exception,
+	.forget_injection = forget_injection,
+	.settle = settle,
+	.end = end,
+	.describe = describe,
+	.inject = inject,
+	.inject_again = inject_again,
+	.get = get,
+	.set = set,
+	.intercept_exceptions = intercept_exceptions,
+	.window = window,
+	.l2_return = svm_l2_return,
+};
+
+/* -- The layers. ------------------------------------------------------------------------------------------ */
+
+void svm_enter(struct entry *entry, bool nested_paging, const struct l2_hooks *hooks)
 {
-	return vmcb->exit_code == SVM_EXIT(VMRUN) && vmcb->rip == (uint64_t)svm_l2_done;
-}
+	struct l2 *v = &l2s[this_cpu()->index];
 
-/* The snippet will not hand back the CPU by itself any more. */
-static void abandon(struct svm_vcpu *v)
-{
-	v->cpu->run.entry.regs = v->regs;
-	v->cpu->run.entry.regs.rax = v->vmcb->rax;
-}
-
-#define VMMCALL_BYTES 3
-
-static bool is_call(const struct vmcb *vmcb)
-{
-	return vmcb->exit_code == SVM_EXIT(VMMCALL);
-}
-
-/* L1 intercepts #UD, and so the UD2 that closes the snippet. */
-static bool is_end(const struct svm_vcpu *v)
-{
-	return v->vmcb->exit_code == SVM_EXIT_EXCEPTION + END_VECTOR &&
-	       v->vmcb->rip == v->cpu->run.end;
-}
-
-/* False ends the run. */
-static bool handle_exit(struct svm_vcpu *v, svm_exit_hook *of_layer)
-{
-	enum svm_action action = SVM_UNEXPECTED;
-
-	v->exits++;
-	if (is_end(v)) {
-		abandon(v);
-		return false;
-	}
-	v->vmcb->inject.what = 0;
-	v->vmcb->clean = 0;
-	if (svm_setup.show_exits && !is_call(v->vmcb))
-		svm_show_exit(v);
-	if (is_call(v->vmcb) && svm_setup.on_call) {
-		v->vmcb->rip += VMMCALL_BYTES;
-		v->vmcb->rflags &= ~(uint64_t)X86_EFLAGS_RF; /* as any instruction does */
-		svm_setup.on_call(v);
-		action = SVM_RESUME;
-	} else if (svm_setup.on_exit) {
-		action = svm_setup.on_exit(v);
-	}
-	if (action == SVM_UNEXPECTED && of_layer)
-		action = of_layer(v);
-	if (action == SVM_UNEXPECTED && !svm_setup.show_exits)
-		svm_show_exit(v);
-	if (action == SVM_RESUME && !v->cpu->trace->full)
-		return true;
-	abandon(v);
-	return false;
-}
-
-/*
- * What L2 has left pending comes now, and shows as L1's in the trace. An NMI handler that L2 did not
- * finish still blocks NMIs, until an IRET.
- */
-static void settle(struct svm_vcpu *v, const struct code *code)
-{
-	v->cpu->run.code = code;
-	asm volatile("mov %%rsp, %%rax\n"
-		     "pushq %0\n"
-		     "pushq %%rax\n"
-		     "pushfq\n"
-		     "pushq %1\n"
-		     "pushq $1f\n"
-		     "iretq\n"
-		     "1: stgi\n"
-		     "nop"
-		     :
-		     : "i"(KERNEL_DS), "i"(KERNEL_CS)
-		     : "rax", "memory");
-	v->cpu->run.code = NULL;
-}
-
-void svm_enter(struct entry *entry, bool nested_paging, void (*prepare)(struct svm_vcpu *),
-	       svm_exit_hook *on_exit)
-{
-	struct svm_vcpu *v = prepare_cpu();
-	const struct code *code = v->cpu->run.code;
-	struct l1_tables tables;
-
-	l1_tables_load(&tables);
-	fill_control(v->vmcb, nested_paging);
-	fill_save(v->vmcb, &tables);
-	call_in_l2(v, entry);
-	v->exits = 0;
-	if (prepare)
-		prepare(v);
-	if (svm_setup.on_call)
-		svm_intercept(v, SVM_INTERCEPT_VMMCALL);
-	if (svm_setup.before)
-		svm_setup.before(v);
-	clgi();
-	do
-		svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | svm_setup.host_rflags);
-	while (!left_snippet(v->vmcb) && handle_exit(v, on_exit));
-	settle(v, code);
-	take_over(v->vmcb);
-	l1_tables_restore(&tables);
-}
-
-static void enter_npt(struct entry *entry)
-{
-	svm_enter(entry, true, NULL, NULL);
-}
-
-static void enter_nonpt(struct entry *entry)
-{
-	svm_enter(entry, false, NULL, NULL);
+	v->slat = nested_paging;
+	l2_run(&svm, v, entry, hooks);
 }
 
 void svm_reset(void)
 {
-	svm_setup = (struct svm_setup){0};
-	/* DR6 may show a match of a breakpoint that is not enabled (SDM 3B, Debug Status Register). */
-	write_dr0(0);
-	write_dr1(0);
-	write_dr2(0);
-	write_dr3(0);
-	write_dr6(DR6_CLEAR);
-	npt_reset();
+	l2_reset(&slat_npt);
+}
+
+static const struct l2_hooks no_hooks;
+
+static void enter_npt(struct entry *entry)
+{
+	svm_enter(entry, true, &no_hooks);
+}
+
+static void enter_nonpt(struct entry *entry)
+{
+	svm_enter(entry, false, &no_hooks);
 }
 
 const struct layer layer_svm = {
@@ -426,7 +389,7 @@ const struct layer layer_svm = {
 	.obstacle = svm_obstacle_npt,
 	.reset = svm_reset,
 	.enter = enter_npt,
-	.take_l1_event = svm_take_l1_event,
+	.take_l1_event = l1_take_event,
 };
 
 const struct layer layer_svm_nonpt = {
@@ -434,5 +397,5 @@ const struct layer layer_svm_nonpt = {
 	.obstacle = svm_obstacle,
 	.reset = svm_reset,
 	.enter = enter_nonpt,
-	.take_l1_event = svm_take_l1_event,
+	.take_l1_event = l1_take_event,
 };

@@ -1,55 +1,73 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "npt.h"
+#include "slat.h"
 
-#include "../paging.h"
-#include "../panic.h"
+#include "paging.h"
+#include "panic.h"
 
-#include "../../string.h"
+#include "../string.h"
 
 #define POOL_TABLES 40
 #define MAX_TAKEN 64
 #define DEVICES (3ul << 30) /* the last GiB, as in boot/start.S */
-#define NPT_UNCACHED 0x18
+
+/* APM 2, "Nested Paging": entries are those of ordinary page tables, all of them of user pages. */
+const struct slat_format slat_npt = {
+	.access = PTE_PRESENT | PTE_WRITABLE | PTE_USER,
+	.table = PTE_ACCESSED | PTE_DIRTY,
+	.memory = PTE_ACCESSED | PTE_DIRTY,
+	.devices = PTE_ACCESSED | PTE_DIRTY | 0x18, /* PWT, PCD */
+};
+
+/* SDM 3C, "EPT Translation Mechanism": read, write and execute; the memory type in bits 5:3. */
+const struct slat_format slat_ept = {.access = 7, .table = 0, .memory = 6 << 3, .devices = 0};
 
 static uint64_t pml4[512] __attribute__((section(".noinit"), aligned(4096)));
 static uint64_t pdpt[512] __attribute__((section(".noinit"), aligned(4096)));
 static uint64_t pd[4 * 512] __attribute__((section(".noinit"), aligned(4096)));
 static uint64_t pool[POOL_TABLES][512] __attribute__((section(".noinit"), aligned(4096)));
 static unsigned pool_used;
+static const struct slat_format *format;
 static bool built;
 
 /* Pages that were taken away since the last reset, as far as they fit. */
 static uint64_t taken[MAX_TAKEN];
 static unsigned taken_used;
 
+static uint64_t table_entry(const uint64_t *table)
+{
+	return (uint64_t)table | format->access | format->table;
+}
+
 static void build(void)
 {
 	memset(pml4, 0, sizeof(pml4));
 	memset(pdpt, 0, sizeof(pdpt));
-	pml4[0] = (uint64_t)pdpt | PTE_PAGE;
+	pml4[0] = table_entry(pdpt);
 	for (unsigned i = 0; i < 4; i++)
-		pdpt[i] = (uint64_t)&pd[i * 512] | PTE_PAGE;
+		pdpt[i] = table_entry(&pd[i * 512]);
 	for (uint64_t i = 0; i < 4 * 512; i++)
-		pd[i] = i * BLOCK_BYTES | PTE_PAGE | PTE_LARGE |
-			(i * BLOCK_BYTES >= DEVICES ? NPT_UNCACHED : 0);
+		pd[i] = i * BLOCK_BYTES | format->access | PTE_LARGE |
+			(i * BLOCK_BYTES >= DEVICES ? format->devices : format->memory);
 	pool_used = 0;
 	built = true;
-	taken_used = 0;
 }
 
-uint64_t npt_root(void)
+uint64_t slat_root(void)
 {
 	if (!built)
 		build();
 	return (uint64_t)pml4;
 }
 
-void npt_reset(void)
+void slat_reset(const struct slat_format *wanted)
 {
-	if (taken_used > MAX_TAKEN)
-		build();
+	if (format != wanted || taken_used > MAX_TAKEN) {
+		format = wanted;
+		built = false;
+		taken_used = 0;
+	}
 	while (taken_used)
-		npt_map(taken[--taken_used]);
+		slat_map(taken[--taken_used]);
 }
 
 static uint64_t *split(uint64_t *pde)
@@ -62,7 +80,7 @@ static uint64_t *split(uint64_t *pde)
 	table = pool[pool_used++];
 	for (unsigned i = 0; i < 512; i++)
 		table[i] = (base + i * PAGE_BYTES) | flags;
-	*pde = (uint64_t)table | PTE_PAGE;
+	*pde = table_entry(table);
 	return table;
 }
 
@@ -70,30 +88,30 @@ static uint64_t *entry_of(uint64_t address)
 {
 	uint64_t *pde = &pd[address / BLOCK_BYTES], *table;
 
-	npt_root();
+	slat_root();
 	if (address >> 32)
 		panic("%#lx is not in the nested page tables", address);
 	table = *pde & PTE_LARGE ? split(pde) : (uint64_t *)(*pde & PTE_ADDRESS);
 	return &table[address / PAGE_BYTES % 512];
 }
 
-void npt_unmap(uint64_t address)
+void slat_unmap(uint64_t address)
 {
-	*entry_of(address) &= ~PTE_PRESENT;
+	*entry_of(address) &= ~format->access;
 	if (taken_used < MAX_TAKEN)
 		taken[taken_used++] = address;
 	else
 		taken_used = MAX_TAKEN + 1;
 }
 
-void npt_map(uint64_t address)
+void slat_map(uint64_t address)
 {
-	*entry_of(address) |= PTE_PRESENT;
+	*entry_of(address) |= format->access;
 }
 
-bool npt_is_mapped(uint64_t address)
+bool slat_is_mapped(uint64_t address)
 {
 	const uint64_t *pde = &pd[address / BLOCK_BYTES];
 
-	return address >> 32 == 0 && (*pde & PTE_LARGE || *entry_of(address) & PTE_PRESENT);
+	return address >> 32 == 0 && (*pde & PTE_LARGE || *entry_of(address) & format->access);
 }

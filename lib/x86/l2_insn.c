@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "l2_insn.h"
+
+#include "cpu.h"
+
+#define VECTOR_DB 1
+
+static bool is_prefix(uint8_t byte, bool wide)
+{
+	switch (byte) {
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64 ... 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
+		return true;
+	default:
+		return wide && byte >> 4 == 4; /* REX */
+	}
+}
+
+const uint8_t *l2_opcode(const struct l2 *v)
+{
+	const uint8_t *byte = (const uint8_t *)l2_get(v, L2_RIP);
+
+	while (is_prefix(*byte, l2_get(v, L2_CS_L)))
+		byte++;
+	return byte;
+}
+
+void l2_skip(struct l2 *v, uint64_t next)
+{
+	uint64_t rflags = l2_get(v, L2_RFLAGS);
+
+	l2_set(v, L2_RIP, next);
+	l2_set(v, L2_RFLAGS, rflags & ~(uint64_t)X86_EFLAGS_RF);
+	l2_set(v, L2_SHADOW, 0);
+	if (!(rflags & X86_EFLAGS_TF))
+		return;
+	l2_set(v, L2_DR6, l2_get(v, L2_DR6) | DR6_BS);
+	l2_inject(v, L2_EXCEPTION | VECTOR_DB, 0, 0);
+}
+
+void l2_do_cpuid(struct l2 *v, uint64_t next)
+{
+	struct cpuid r = cpuid(v->regs.rax, v->regs.rcx);
+
+	v->regs.rax = r.a;
+	v->regs.rbx = r.b;
+	v->regs.rcx = r.c;
+	v->regs.rdx = r.d;
+	l2_skip(v, next);
+}
+
+static void port_in(uint64_t *rax, uint16_t port, unsigned bytes)
+{
+	if (bytes == 1)
+		*rax = (*rax & ~0xfful) | inb(port);
+	else if (bytes == 2)
+		*rax = (*rax & ~0xfffful) | inw(port);
+	else
+		*rax = inl(port);
+}
+
+static void port_out(uint64_t rax, uint16_t port, unsigned bytes)
+{
+	if (bytes == 1)
+		outb(port, rax);
+	else if (bytes == 2)
+		outw(port, rax);
+	else
+		outl(port, rax);
+}
+
+void l2_do_port(struct l2 *v, uint16_t port, unsigned bytes, bool in, uint64_t next)
+{
+	if (in)
+		port_in(&v->regs.rax, port, bytes);
+	else
+		port_out(v->regs.rax, port, bytes);
+	l2_skip(v, next);
+}
