@@ -16,7 +16,7 @@ Q := $(if $(V),,@)
 
 GUESTS := $(patsubst x86/%.c,%,$(wildcard x86/*.c))
 LIB_C := $(wildcard lib/*.c lib/x86/*.c lib/x86/sev/*.c lib/x86/svm/*.c lib/x86/vmx/*.c)
-LIB_S := lib/x86/entry.S lib/x86/boot/ap.S lib/x86/boot/sev.S lib/x86/svm/run.S
+LIB_S := lib/x86/entry.S lib/x86/boot/ap.S lib/x86/boot/sev.S lib/x86/svm/run.S lib/x86/vmx/run.S
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 
 WARNINGS := -Wall -Wextra -Werror

@@ -22,6 +22,5 @@
 #define BUGS_STEP_MMIO CATCHES("xen-emul-tf openvmm-tf-mmio model-step-lost model-db-twice")
 
 #define SHOW_IF (X86_EFLAGS_IF | X86_EFLAGS_TF | X86_EFLAGS_RF)
-#define DR7_GD (1u << 13)
 
 #endif

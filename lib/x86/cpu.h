@@ -48,6 +48,7 @@
 #define DR6_BS (1u << 14)
 #define DR6_BT (1u << 15)
 #define DR7_CLEAR 0x400u
+#define DR7_GD (1u << 13)
 
 static inline void outb(uint16_t port, uint8_t value)
 {

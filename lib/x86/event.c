@@ -46,7 +46,8 @@ static bool shapes_alike(const struct event *a, uint64_t base_a, const struct ev
 	if (a->origin == FROM_EXCEPTION && (a->dr6 != b->dr6 || a->cr2 != b->cr2))
 		return false;
 	if (a->in_l1 != b->in_l1 || a->is_exit != b->is_exit || a->exit_code != b->exit_code ||
-	    a->gpa != b->gpa || a->gpa_error != b->gpa_error || a->vectoring != b->vectoring)
+	    a->exit_type != b->exit_type || a->gpa != b->gpa || a->gpa_error != b->gpa_error ||
+	    a->vectoring != b->vectoring)
 		return false;
 	return ((a->rflags ^ b->rflags) & setup.shown_flags) == 0;
 }

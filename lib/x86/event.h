@@ -39,6 +39,7 @@ struct event {
 	/* Seen by L1 (layer.h): an event delivered to L1 itself, or an exit of its L2. */
 	bool in_l1, is_exit;
 	bool is_exception_exit; /* vector, error, dr6 and cr2 say which */
+	uint16_t exit_type;	/* under VMX, of that exception: L2_EXCEPTION, … */
 	bool has_gpa, no_place;
 	uint64_t exit_code, gpa, gpa_error;
 	const char *exit_name;		     /* or NULL */

@@ -4,8 +4,6 @@
 #include "cpu.h"
 #include "frame.h"
 
-#define DR7_GD (1u << 13)
-
 extern const uint64_t boot_gdt[];
 
 static struct gate gates[256] __attribute__((aligned(16)));

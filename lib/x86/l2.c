@@ -20,6 +20,11 @@ void l2_inject_again(struct l2 *v, uint64_t next)
 	vendor->inject_again(v, next);
 }
 
+void l2_step(struct l2 *v)
+{
+	vendor->step(v);
+}
+
 uint64_t l2_get(const struct l2 *v, enum l2_field field)
 {
 	return vendor->get(v, field);

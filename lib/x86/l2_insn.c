@@ -3,8 +3,6 @@
 
 #include "cpu.h"
 
-#define VECTOR_DB 1
-
 static bool is_prefix(uint8_t byte, bool wide)
 {
 	switch (byte) {
@@ -38,10 +36,8 @@ void l2_skip(struct l2 *v, uint64_t next)
 	l2_set(v, L2_RIP, next);
 	l2_set(v, L2_RFLAGS, rflags & ~(uint64_t)X86_EFLAGS_RF);
 	l2_set(v, L2_SHADOW, 0);
-	if (!(rflags & X86_EFLAGS_TF))
-		return;
-	l2_set(v, L2_DR6, l2_get(v, L2_DR6) | DR6_BS);
-	l2_inject(v, L2_EXCEPTION | VECTOR_DB, 0, 0);
+	if (rflags & X86_EFLAGS_TF)
+		l2_step(v);
 }
 
 void l2_do_cpuid(struct l2 *v, uint64_t next)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A layer is what lies between the cases and the snippet. `native` is nothing at all; under `svm` the
+ * A layer is what lies between the cases and the snippet. `native` is nothing at all; under `svm` and `vmx` the
  * stretch from snippet_enter to snippet_leave runs in a guest of our own (L2), and the case framework
  * is its hypervisor (L1). L2 shares L1's address space, descriptor tables and recorder, so a case needs
  * to know nothing of it: every native case runs in every layer unchanged, and must deliver the same.
@@ -31,7 +31,9 @@ struct layer {
 	bool (*take_l1_event)(struct percpu *cpu, const struct event *event);
 };
 
-extern const struct layer layer_native, layer_svm, layer_svm_nonpt, layer_svm_reflect;
+extern const struct layer layer_native;
+extern const struct layer layer_svm, layer_svm_nonpt, layer_svm_reflect;
+extern const struct layer layer_vmx, layer_vmx_noept, layer_vmx_reflect;
 
 /* The layer of the point that runs. */
 extern const struct layer *layer;
@@ -46,9 +48,13 @@ extern const struct layer *const guest_layers[];
 #define SVM_LAYERS(do) \
 	do             \
 	(svm, "svm") do(svm_nonpt, "svm-nonpt")
-#define ALL_LAYERS(do) \
+#define VMX_LAYERS(do) \
 	do             \
-	(native, "native") SVM_LAYERS(do) do(svm_reflect, "svm-reflect")
+	(vmx, "vmx") do(vmx_noept, "vmx-noept")
+#define ALL_LAYERS(do)                                                   \
+	do                                                               \
+	(native, "native") SVM_LAYERS(do) do(svm_reflect, "svm-reflect") \
+		VMX_LAYERS(do) do(vmx_reflect, "vmx-reflect")
 
 /* The table, and its names for the runner (docs/contract.md). */
 #define LAYER_ADDRESS(id, name) &layer_##id,

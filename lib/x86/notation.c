@@ -214,19 +214,27 @@ static void shown_flags(struct text *out, uint64_t rflags)
 		text_append(out, "}");
 }
 
+/* What VMX tells apart: INT1, INT3 and INTO from an exception of the same vector. */
+static const char *type_prefix(unsigned type)
+{
+	return type == 5 ? "priv " : type == 6 ? "soft " : "";
+}
+
 static void vectoring(struct text *out, uint32_t what, uint32_t error)
 {
 	static const char *const types[8] = {
 		"intr", "type 1", "type 2", "exception", "int", "type 5", "type 6", "type 7",
 	};
 	unsigned type = what >> 8 & 7, vector = what & 0xff;
+	bool exception = type == 3 || type == 5 || type == 6;
 
+	text_append(out, "vectoring ");
 	if (type == 2 && vector == 2)
-		text_append(out, "vectoring nmi");
-	else if (type == 3 && vector < 32 && vector != 2)
-		text_append(out, "vectoring %s", exception_names[vector]);
+		text_append(out, "nmi");
+	else if (exception && vector < 32 && vector != 2)
+		text_append(out, "%s%s", type_prefix(type), exception_names[vector]);
 	else
-		text_append(out, "vectoring %s %#x", types[type], vector);
+		text_append(out, "%s %#x", types[type], vector);
 	if (what & VECTORING_HAS_ERROR)
 		text_append(out, "(%#x)", error);
 }
@@ -236,9 +244,10 @@ static void vm_exit(struct text *out, const struct event *e, const struct group 
 	const char *separator = "(";
 
 	text_append(out, "exit ");
-	if (e->is_exception_exit)
+	if (e->is_exception_exit) {
+		text_append(out, "%s", type_prefix(e->exit_type >> 8));
 		notation_what(out, e, group);
-	else if (e->exit_name)
+	} else if (e->exit_name)
 		text_append(out, "%s", e->exit_name);
 	else
 		text_append(out, "%#lx", e->exit_code);

@@ -4,42 +4,15 @@
  * registers come from *regs and go back there, but for RAX and RSP, which are the VMCB's. Returns with
  * GIF clear.
  */
-#include "../layout.h"
+#include "../l2_regs.inc"
 
 	.code64
 	.text
 
-	.macro	for_each_reg op
-	\op	%rbx, 1
-	\op	%rcx, 2
-	\op	%rdx, 3
-	\op	%rsi, 4
-	\op	%rbp, 6
-	\op	%r8, 7
-	\op	%r9, 8
-	\op	%r10, 9
-	\op	%r11, 10
-	\op	%r12, 11
-	\op	%r13, 12
-	\op	%r14, 13
-	\op	%r15, 14
-	.endm
-	.macro	load reg, slot
-	mov	8 * \slot(%rdi), \reg
-	.endm
-	.macro	save reg, slot
-	mov	\reg, 8 * \slot(%rdi)
-	.endm
-
 	.globl	svm_vmrun, svm_vmrun_insn, svm_vmrun_next
 svm_vmrun:
 	pushfq
-	push	%rbx
-	push	%rbp
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
+	push_preserved
 	push	%rdi
 	push	%rdx
 	mov	%rsi, %rax
@@ -54,12 +27,7 @@ svm_vmrun_next:
 	for_each_reg save
 	pop	8 * 5(%rdi)
 	pop	%rdi
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbp
-	pop	%rbx
+	pop_preserved
 	popfq
 	ret
 

@@ -279,6 +279,12 @@ static void inject_again(struct l2 *v, uint64_t next)
 		v->vmcb->rip = next;
 }
 
+static void step(struct l2 *v)
+{
+	v->vmcb->dr6 |= DR6_BS;
+	inject(v, L2_EXCEPTION | 1, 0, 0);
+}
+
 void svm_intercept(struct l2 *v, unsigned intercept)
 {
 	v->vmcb->intercept[intercept / 32] |= 1u << intercept % 32;
@@ -350,6 +356,7 @@ static const struct l2_vendor svm = {
 	.describe = describe,
 	.inject = inject,
 	.inject_again = inject_again,
+	.step = step,
 	.get = get,
 	.set = set,
 	.intercept_exceptions = intercept_exceptions,

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI. L2's registers come from
+ * *regs and go back there, but for RSP, which is the VMCS's. Returns 0 behind a VM exit; else 1 for
+ * VMfailInvalid, 2 for VMfailValid.
+ */
+#include "../l2_regs.inc"
+
+	.code64
+	.text
+
+	.globl	vmx_entry, vmx_exit
+vmx_entry:
+	push_preserved
+	push	%rdi
+	mov	$0x6c14, %eax		/* VMCS_HOST_RSP */
+	vmwrite	%rsp, %rax
+	test	%esi, %esi
+	for_each_reg load
+	mov	(%rdi), %rax
+	mov	8 * 5(%rdi), %rdi
+	jnz	1f
+	vmlaunch
+	jmp	2f
+1:	vmresume
+2:	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
+	adc	$0, %eax
+	xor	$3, %eax
+	pop	%rdi
+	pop_preserved
+	ret
+
+vmx_exit:
+	push	%rdi
+	mov	8(%rsp), %rdi
+	for_each_reg save
+	mov	%rax, (%rdi)
+	pop	8 * 5(%rdi)
+	pop	%rdi
+	pop_preserved
+	xor	%eax, %eax
+	ret
+
+/* snippet_enter, run as L2, returns here. VMCALL exits anyway; the address tells this one from a case's. */
+	.globl	vmx_l2_return
+vmx_l2_return:
+	vmcall
+	ud2

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "l1.h"
+
+#include "../cpu.h"
+#include "../panic.h"
+#include "../percpu.h"
+
+#include "../../string.h"
+
+#define MSR_PAT 0x277
+#define MSR_SYSENTER_CS 0x174
+#define MSR_SYSENTER_ESP 0x175
+#define MSR_SYSENTER_EIP 0x176
+#define MSR_FS_BASE 0xc0000100
+#define X86_CR4_VMXE (1u << 13)
+
+static uint8_t vmxon_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
+static uint8_t vmcs_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
+/* Intercepted MSRs: none. */
+static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
+
+/* -- Access. ------------------------------------------------------------------------------------------ */
+
+uint64_t vmread(enum vmcs_field field)
+{
+	uint64_t value;
+	bool good;
+
+	asm volatile("vmread %2, %0"
+		     : "=r"(value), "=@cca"(good)
+		     : "r"((uint64_t)field)
+		     : "memory");
+	if (!good)
+		panic("VMREAD of field %#x failed", field);
+	return value;
+}
+
+void vmwrite(enum vmcs_field field, uint64_t value)
+{
+	bool good;
+
+	asm volatile("vmwrite %1, %2"
+		     : "=@cca"(good)
+		     : "r"(value), "r"((uint64_t)field)
+		     : "memory");
+	if (!good)
+		panic("VMWRITE of field %#x failed", field);
+}
+
+void vmset(enum vmcs_field field, uint64_t bits)
+{
+	vmwrite(field, vmread(field) | bits);
+}
+
+void vmclear_bits(enum vmcs_field field, uint64_t bits)
+{
+	vmwrite(field, vmread(field) & ~bits);
+}
+
+/* -- VMX operation. ----------------------------------------------------------------------------------- */
+
+/* VMXON, VMCLEAR and VMPTRLD alike take the address of a region in memory. */
+#define ON_REGION(insn, region)                                                       \
+	do {                                                                          \
+		uint64_t address_ = (uint64_t)(region);                               \
+		bool good_;                                                           \
+                                                                                      \
+		asm volatile(insn " %1" : "=@cca"(good_) : "m"(address_) : "memory"); \
+		if (!good_)                                                           \
+			panic(insn " failed");                                        \
+	} while (0)
+
+static void begin_region(uint8_t *region)
+{
+	uint32_t revision = vmx_revision();
+
+	memset(region, 0, 4096);
+	memcpy(region, &revision, sizeof(revision));
+}
+
+void vmx_on(unsigned cpu)
+{
+	begin_region(vmxon_regions[cpu]);
+	begin_region(vmcs_regions[cpu]);
+	write_cr0(read_cr0() | vmx_cr0_fixed());
+	write_cr4(read_cr4() | vmx_cr4_fixed());
+	ON_REGION("vmxon", vmxon_regions[cpu]);
+	ON_REGION("vmclear", vmcs_regions[cpu]);
+	ON_REGION("vmptrld", vmcs_regions[cpu]);
+}
+
+void vmx_off(unsigned cpu)
+{
+	ON_REGION("vmclear", vmcs_regions[cpu]);
+	asm volatile("vmxoff" : : : "memory");
+	write_cr4(read_cr4() & ~(uint64_t)X86_CR4_VMXE);
+}
+
+/* Everything: what the cases change is not worth a finer knife. */
+void vmx_invept(void)
+{
+	struct {
+		uint64_t pointer, reserved;
+	} none = {0, 0};
+
+	asm volatile("invept %0, %1" : : "m"(none), "r"(2ul) : "memory", "cc");
+}
+
+/* -- Filling. ----------------------------------------------------------------------------------------- */
+
+static void fill_controls(const struct l2 *v)
+{
+	vmwrite(VMCS_PIN_CONTROLS, vmx_allowed(VMX_PIN, 0));
+	vmwrite(VMCS_CPU_CONTROLS, vmx_allowed(VMX_CPU, CPU_MSR_BITMAP | CPU_SECONDARY));
+	if (vmread(VMCS_CPU_CONTROLS) & CPU_SECONDARY)
+		vmwrite(VMCS_SECONDARY_CONTROLS,
+			vmx_allowed(VMX_SECONDARY, SECONDARY_RDTSCP | SECONDARY_INVPCID |
+							   SECONDARY_XSAVES |
+							   (v->slat ? SECONDARY_EPT : 0)));
+	if (vmread(VMCS_CPU_CONTROLS) & CPU_MSR_BITMAP)
+		vmwrite(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
+	vmwrite(VMCS_EXIT_CONTROLS,
+		vmx_allowed(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_LOAD_PAT |
+					      EXIT_SAVE_EFER | EXIT_LOAD_EFER));
+	vmwrite(VMCS_ENTRY_CONTROLS,
+		vmx_allowed(VMX_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_GUEST_64_BIT | ENTRY_LOAD_PAT |
+					       ENTRY_LOAD_EFER));
+	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+	/* Every #PF exits, or none, as bit 14 of the exception bitmap says. */
+	vmwrite(VMCS_PF_ERROR_MASK, 0);
+	vmwrite(VMCS_PF_ERROR_MATCH, 0);
+	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_ENTRY_EVENT, 0);
+	/* Write-back, a walk of four levels. */
+	if (v->slat)
+		vmwrite(VMCS_EPT_POINTER, slat_root() | 3 << 3 | 6);
+}
+
+static void fill_host(const struct percpu *cpu)
+{
+	vmwrite(VMCS_HOST_CR0, read_cr0());
+	vmwrite(VMCS_HOST_CR3, read_cr3());
+	vmwrite(VMCS_HOST_CR4, read_cr4());
+	vmwrite(VMCS_HOST_ES, 0);
+	vmwrite(VMCS_HOST_CS, KERNEL_CS);
+	vmwrite(VMCS_HOST_SS, KERNEL_DS);
+	vmwrite(VMCS_HOST_DS, 0);
+	vmwrite(VMCS_HOST_FS, 0);
+	vmwrite(VMCS_HOST_GS, 0);
+	vmwrite(VMCS_HOST_TR, TSS_SELECTOR);
+	vmwrite(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
+	vmwrite(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&cpu->descriptors.tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, read_gdtr().base);
+	vmwrite(VMCS_HOST_IDTR_BASE, read_idtr().base);
+	vmwrite(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	vmwrite(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	vmwrite(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
+	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit);
+}
+
+static void fill_segment(enum vmcs_segment segment, struct l1_segment from, uint64_t base)
+{
+	vmwrite(VMCS_GUEST_SELECTOR + 2 * segment, from.selector);
+	vmwrite(VMCS_GUEST_LIMIT + 2 * segment, from.access ? 0xffffffff : 0);
+	vmwrite(VMCS_GUEST_ACCESS + 2 * segment, from.access ? from.access : ACCESS_UNUSABLE);
+	vmwrite(VMCS_GUEST_BASE + 2 * segment, base);
+}
+
+/* The TSS that the case has loaded, by the descriptor that LTR was given (desc.c). */
+static void fill_tr(const struct percpu *cpu)
+{
+	const uint64_t *d = cpu->descriptors.gdt + TSS_SELECTOR / 8;
+
+	vmwrite(VMCS_GUEST_SELECTOR + 2 * VMCS_TR, TSS_SELECTOR);
+	vmwrite(VMCS_GUEST_LIMIT + 2 * VMCS_TR, sizeof(struct tss) - 1);
+	vmwrite(VMCS_GUEST_ACCESS + 2 * VMCS_TR, ACCESS_BUSY_TSS);
+	vmwrite(VMCS_GUEST_BASE + 2 * VMCS_TR,
+		(d[0] >> 16 & 0xffffff) | (d[0] >> 56) << 24 | d[1] << 32);
+}
+
+static void fill_guest_segments(const struct percpu *cpu, const struct l2_start *start)
+{
+	static const struct l1_segment null;
+
+	fill_segment(VMCS_ES, start->es, 0);
+	fill_segment(VMCS_CS, start->cs, 0);
+	fill_segment(VMCS_SS, start->ss, 0);
+	fill_segment(VMCS_DS, start->ds, 0);
+	fill_segment(VMCS_FS, null, rdmsr(MSR_FS_BASE));
+	fill_segment(VMCS_GS, null, rdmsr(MSR_GS_BASE));
+	fill_segment(VMCS_LDTR, null, 0);
+	fill_tr(cpu);
+	vmwrite(VMCS_GUEST_GDTR_BASE, start->tables.gdtr.base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, start->tables.gdtr.limit);
+	vmwrite(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, start->tables.idtr.limit);
+}
+
+/* What L2 must have and L1 did not have, as VMXE, is not for L2 to see. */
+static void fill_control_registers(const struct l1_registers *r)
+{
+	vmwrite(VMCS_GUEST_CR0, r->cr0 | vmx_cr0_fixed());
+	vmwrite(VMCS_CR0_MASK, vmx_cr0_fixed() & ~r->cr0);
+	vmwrite(VMCS_CR0_SHADOW, r->cr0);
+	vmwrite(VMCS_GUEST_CR4, r->cr4 | vmx_cr4_fixed());
+	vmwrite(VMCS_CR4_MASK, vmx_cr4_fixed() & ~r->cr4);
+	vmwrite(VMCS_CR4_SHADOW, r->cr4);
+	vmwrite(VMCS_GUEST_CR3, r->cr3);
+}
+
+void vmcs_fill(const struct l2 *v, const struct l2_start *start)
+{
+	fill_controls(v);
+	fill_host(v->cpu);
+	fill_guest_segments(v->cpu, start);
+	fill_control_registers(&start->registers);
+	vmwrite(VMCS_GUEST_DR7, start->registers.dr7);
+	vmwrite(VMCS_GUEST_RIP, start->rip);
+	vmwrite(VMCS_GUEST_RSP, start->rsp);
+	vmwrite(VMCS_GUEST_RFLAGS, X86_EFLAGS_FIXED);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_ACTIVITY, 0);
+	vmwrite(VMCS_LINK_POINTER, ~0ul);
+	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
+	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
+	vmwrite(VMCS_GUEST_EFER, rdmsr(MSR_EFER));
+	vmwrite(VMCS_GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+}
+
+static uint64_t as_seen(enum vmcs_field real, enum vmcs_field mask, enum vmcs_field shadow)
+{
+	return (vmread(real) & ~vmread(mask)) | (vmread(shadow) & vmread(mask));
+}
+
+void vmcs_registers(struct l1_registers *r)
+{
+	*r = (struct l1_registers){
+		.cr0 = as_seen(VMCS_GUEST_CR0, VMCS_CR0_MASK, VMCS_CR0_SHADOW),
+		.cr2 = read_cr2(),
+		.cr3 = vmread(VMCS_GUEST_CR3),
+		.cr4 = as_seen(VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW),
+		.dr6 = read_dr6(),
+		.dr7 = vmread(VMCS_GUEST_DR7),
+	};
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The layers `vmx`, `vmx-noept` and `vmx-reflect`: what cases use of VMX besides l2.h. The VMCS of a run
+ * is current from the first hook on, so its fields are there by vmread() and vmwrite().
+ */
+#ifndef LIB_X86_VMX_VMX_H
+#define LIB_X86_VMX_VMX_H
+
+#include "../l2.h"
+#include "vmcs.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The types of events that only VMX has, besides those of l2.h. */
+#define L2_PRIVILEGED_SOFT (5u << 8) /* INT1 */
+#define L2_SOFT_EXCEPTION (6u << 8)  /* INT3, INTO */
+
+/* Panic for a field that this CPU does not have. */
+uint64_t vmread(enum vmcs_field field);
+void vmwrite(enum vmcs_field field, uint64_t value);
+
+/* Sets bits of a field, or clears them. */
+void vmset(enum vmcs_field field, uint64_t bits);
+void vmclear_bits(enum vmcs_field field, uint64_t bits);
+
+/* The basic exit reason; with VMX_ENTRY_FAILURE where the entry failed. After VMfail: that bit alone. */
+uint32_t vmx_reason(const struct l2 *v);
+
+/* Does this CPU allow the 1-setting of these secondary controls? */
+bool vmx_has_secondary(uint32_t controls);
+
+/* The name of an exit or of an entry's failure; NULL for exceptions and for reasons without one. */
+const char *vmx_reason_name(uint32_t reason);
+const char *vmx_error_name(uint32_t error);
+
+#endif
