@@ -81,9 +81,9 @@ DEFECTS = {
         ["collapse:cpl0", "collapse:compat"],
     ),
     "TMR is never set": (
-        "sources", "lib/x86/event.c",
+        "ioapic", "lib/x86/event.c",
         "event.level = apic_bit(APIC_TMR, event.vector);", "event.level = false;",
-        ["ioapic_level:cpl0", "ioapic_level_again:cpl3", "ioapic_level_then_ipi:cpl0"],
+        ["level:cpl0", "level_again:cpl3", "level_then_ipi:cpl0", "other_level:cpl0"],
     ),
     "legal vectors are reported as illegal": (
         "illegal", "lib/x86/apic.c",

@@ -10,11 +10,8 @@
 #ifndef X86_ROUND_H
 #define X86_ROUND_H
 
-#include "trapline.h"
+#include "vector.h"
 
-#define FIRST 0x10
-#define LAST 0xff
-#define LATER 0x31
 #define GRACE_TICKS (1ul << 24)
 
 /* Entered with interrupts off; what is pending is delivered at `wait` and not before. */
@@ -33,27 +30,12 @@ static unsigned cpus;
 
 #define ALL_CPUS ((1u << cpus) - 1)
 
-static inline void send_fixed(uint32_t destination, uint32_t command)
-{
-	apic_icr(destination, ICR_FIXED | ICR_ASSERT | command);
-}
-
-/* A vector under test is not the APIC's spurious vector, which has a case of its own. */
-static inline void begin(unsigned v)
-{
-	apic_keep_spurious_off(v);
-	subject_begin(v);
-}
-
-static inline void end(void)
-{
-	subject_end();
-}
+#define LEGAL_VECTORS(word) ((word) ? 0xffffffff : 0xffff0000)
 
 static bool everything_pending(void)
 {
 	for (unsigned word = 0; word < 8; word++)
-		if (apic_read(APIC_IRR + 16 * word) != (word ? 0xffffffff : 0xffff0000))
+		if (~apic_read(APIC_IRR + 16 * word) & LEGAL_VECTORS(word))
 			return false;
 	return true;
 }
@@ -67,7 +49,8 @@ static void take_pending(bool is_target)
 	while (is_target && !everything_pending() && rdtsc() < deadline)
 		cpu_relax();
 	for (unsigned word = 8; word--;) {
-		uint32_t pending = apic_read(APIC_IRR + 16 * word);
+		/* A vector below 16 that a machine has once taken stays there for ever. */
+		uint32_t pending = apic_read(APIC_IRR + 16 * word) & LEGAL_VECTORS(word);
 
 		for (unsigned v = 32 * word + 31; pending | (is_target && v >= FIRST); v--) {
 			uint32_t bit = 1u << v % 32;

@@ -26,6 +26,8 @@
 
 #include "db.h"
 
+#include "x86/probe.h"
+
 #define PENDING 0x31
 #define WATCHDOG 0x22 /* of lower priority than PENDING */
 
@@ -344,15 +346,11 @@ CASE(tf_syscall_unmasked, USER, RULE_SYSCALL, CATCHES("model-step-lost"))
 #define MSR_DEBUGCTL 0x1d9
 #define DEBUGCTL_BTF 2
 
-SNIPPET_BOTH(set_msr, "mark insn; wrmsr; rdmsr", "nop");
 SNIPPET(branches, "mark insn; nop; mark second; nop; mark third; jmp 1f; mark behind; nop; 1: mark after; nop");
 
 CASE(btf, ALL_NATIVE, RULE_BTF, CATCHES("model-btf-ignored"))
 {
-	struct regs regs = {.rcx = MSR_DEBUGCTL, .rax = DEBUGCTL_BTF};
-
-	need(probe_snippet(&set_msr, &regs, NULL) == 0 && regs.rax & DEBUGCTL_BTF,
-	     "no DEBUGCTL.BTF on this machine");
+	need(msr_takes(MSR_DEBUGCTL, DEBUGCTL_BTF), "no DEBUGCTL.BTF on this machine");
 	single_step();
 	expect("#DB[BS]@after{TF}, #DB[BS]@end{TF}");
 	run(branches);

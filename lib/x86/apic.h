@@ -38,6 +38,12 @@
 #define APIC_SOFTWARE_ENABLE 0x100
 #define APIC_SPURIOUS_VECTOR 0xff
 #define APIC_MASKED 0x10000
+#define LVT_PERIODIC (1u << 17)
+/* EOI-broadcast suppression: in the SVR, where the version register says so. */
+#define APIC_SUPPRESS_EOI (1u << 12)
+#define APIC_VERSION_SUPPRESSES_EOI (1u << 24)
+/* Number of the last LVT entry, of the version register. */
+#define APIC_VERSION_LAST_LVT(version) ((version) >> 16 & 0xff)
 
 #define APIC_BASE_BSP (1u << 8)
 #define APIC_BASE_X2 (1u << 10)

@@ -4,6 +4,7 @@
 #include "apic.h"
 #include "cpu.h"
 #include "pending.h"
+#include "pic.h"
 #include "testcase.h"
 
 #define IOAPIC_PAGE 0xfec00000ul
@@ -61,6 +62,18 @@ bool ioapic_remote_irr(unsigned pin)
 	return ioapic_read(REDIRECTION(pin)) & IOAPIC_REMOTE_IRR;
 }
 
+#define SETTLE_TICKS (1ul << 20)
+#define SETTLE_LOOKS 1000
+
+void ioapic_settle(unsigned pin)
+{
+	uint64_t end = rdtsc() + SETTLE_TICKS, looks = 0;
+
+	while (ioapic_read(REDIRECTION(pin)) & IOAPIC_SENDING && rdtsc() < end &&
+	       looks++ < SETTLE_LOOKS)
+		cpu_relax();
+}
+
 bool ioapic_has_eoi(void)
 {
 	return (ioapic_read(VERSION) & 0xff) >= VERSION_WITH_EOI;
@@ -73,8 +86,6 @@ void ioapic_eoi(uint8_t vector)
 
 void line_raise(void)
 {
-	outb(0x21, 0xff);
-	outb(0xa1, 0xff);
 	outb(PORT_MCR, inb(PORT_MCR) | MCR_LINE_OUT);
 	outb(PORT_IER, IER_NOTHING_TO_SEND);
 }
@@ -91,6 +102,7 @@ void need_line(void)
 	bool wired;
 
 	need(ioapic_present(), "no I/O APIC");
+	pic_close();
 	line_lower();
 	ioapic_route(LINE_PIN, TRIAL_VECTOR, apic_id());
 	line_raise();

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define IOAPIC_LOGICAL (1u << 11)
+#define IOAPIC_SENDING (1u << 12)
 #define IOAPIC_REMOTE_IRR (1u << 14)
 #define IOAPIC_LEVEL (1u << 15)
 #define IOAPIC_MASKED (1u << 16)
@@ -18,19 +19,25 @@ void ioapic_route(unsigned pin, uint32_t low, uint8_t destination);
 void ioapic_mask(unsigned pin);
 bool ioapic_remote_irr(unsigned pin);
 
+/* Waits a moment for a message of the pin that is on its way still. */
+void ioapic_settle(unsigned pin);
+
 /* An I/O APIC of version 0x20 and later has an EOI register: ends the vector's level interrupts here alone. */
 bool ioapic_has_eoi(void);
 void ioapic_eoi(uint8_t vector);
 
 /*
  * The first serial port's interrupt line: up while the port, which has nothing to send, is asked to say
- * so. The console does not use it. Both 8259s are masked on the way.
+ * so. The console does not use it.
  */
 #define LINE_PIN 4
 void line_raise(void);
 void line_lower(void);
 
-/* Skips the case unless an edge of the line reaches this CPU through LINE_PIN, with IF clear. */
+/*
+ * Skips the case unless an edge of the line reaches this CPU through LINE_PIN, with IF clear. Masks the
+ * 8259s, which have the line as well.
+ */
 void need_line(void);
 
 #endif

@@ -12,7 +12,6 @@
 #define LVT_COUNT 6
 #define LVT_TIMER 0
 #define LVT_ERROR 5
-#define LVT_PERIODIC (1u << 17)
 #define LVT_WRITABLE 0x310ffu
 
 #define ICR_VECTOR 0xffu
