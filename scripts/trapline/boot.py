@@ -252,33 +252,15 @@ class Boot:
         while self._stderr in self._readers and self._read_stderr():
             pass
         self.stream.end()
-        self.reason = self._judge()
+        end = "" if self.stream.settled(self._cut) else self._end()
+        self.reason = self.stream.why(self._cut, end)
         for fd in list(self._readers):
             self._drop(fd)
         self.alive = False
 
-    def _judge(self):
-        stream = self.stream
-        if stream.violation:
-            return stream.violation
-        if self._cut:
-            return self._cut
-        if stream.bail is not None:
-            return stream.bail
-        if stream.closed:
-            return None
+    def _end(self):
+        """How the process ended."""
         errors = printable(bytes(self._errors).replace(b"\n", b"\x00"))
         errors = errors.replace("\\x00", "\n")
-        end = self.machine.ended(self._process.returncode, errors)
         self.broke = self.machine.broke(self._process.returncode, errors)
-        if not stream.started:
-            before = stream.preamble()
-            return f"died before its version line: {end}" + (f", after '{before}'" if before
-                                                             else "")
-        if stream.unfinished:
-            end += f", within the line '{stream.unfinished}'"
-        if not stream.planned:
-            return f"died before its plan: {end}"
-        if len(stream.results) == len(stream.names):
-            return f"no closing line: {end}"
-        return f"died: {end}"
+        return self.machine.ended(self._process.returncode, errors)

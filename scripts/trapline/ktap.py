@@ -135,6 +135,30 @@ class Stream:
         """Every point has a result, the closing line has come, and nothing was wrong."""
         return self.closed and not self.violation and self.bail is None
 
+    def settled(self, cut):
+        """Whether the manner of the end does not matter: `cut` is why it was cut off, or None."""
+        return bool(self.violation or cut or self.bail is not None or self.closed)
+
+    def why(self, cut, end):
+        """What was wrong with the whole, as a sentence, or None. `end` says how it ended."""
+        if self.violation or cut:
+            return self.violation or cut
+        if self.bail is not None:
+            return self.bail
+        if self.closed:
+            return None
+        if not self.started:
+            before = self.preamble()
+            return f"died before its version line: {end}" + (f", after '{before}'" if before
+                                                             else "")
+        if self.unfinished:
+            end += f", within the line '{self.unfinished}'"
+        if not self.planned:
+            return f"died before its plan: {end}"
+        if len(self.results) == len(self.names):
+            return f"no closing line: {end}"
+        return f"died: {end}"
+
     def _break(self, sentence):
         self.violation = sentence
         self._line.clear()

@@ -139,7 +139,7 @@ class LabBoot:
     def _finish(self):
         """The guest is gone, the host is there."""
         self.stream.end()
-        self.reason = self._judge(self._said or "it said no reason")
+        self.reason = self.stream.why(self._cut, self._said or "it said no reason")
         if self._tainted != self._host.facts["tainted"] and not self._troubled:
             point = self.stream.results[-1] if self.stream.results else self.stream.pending
             point.trouble = f"the host's kernel is tainted: {self._tainted}"
@@ -164,21 +164,3 @@ class LabBoot:
     def _panic(self):
         found = [line for line in self._host.log if TROUBLE.search(line)]
         return found[0] if found else None
-
-    def _judge(self, end):
-        stream = self.stream
-        if stream.violation:
-            return stream.violation
-        if self._cut:
-            return self._cut
-        if stream.bail is not None:
-            return stream.bail
-        if stream.closed:
-            return None
-        if not stream.started:
-            return f"died before it said anything: {end}"
-        if not stream.planned:
-            return f"died before its plan: {end}"
-        if len(stream.results) == len(stream.names):
-            return f"no closing line: {end}"
-        return f"died: {end}"

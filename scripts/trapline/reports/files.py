@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writing a report's file."""
+"""Reports that are a file, written at the end."""
 
 import os
 
@@ -14,3 +14,26 @@ def write(path, text):
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
+
+
+class FileReport:
+    """A report that needs nothing but the run's end: text(summary) is what file `path` gets."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def text(self, summary):
+        """What to write."""
+        raise NotImplementedError
+
+    def begin(self, total):
+        pass
+
+    def tick(self):
+        pass
+
+    def result(self, result):
+        pass
+
+    def end(self, summary):
+        write(self._path, self.text(summary))

@@ -24,25 +24,16 @@ _FIELDS = ("environment", "machine", "verdict", "expected", "observed", "reason"
            "where")
 
 
-class Html:
-    """Writes file `path` at the end."""
+class Html(files.FileReport):
+    """The page of a run."""
 
     def __init__(self, path, machines, bugs):
-        self._path = path
+        super().__init__(path)
         self._machines = machines
         self._bugs = bugs
 
-    def begin(self, total):
-        pass
-
-    def tick(self):
-        pass
-
-    def result(self, result):
-        pass
-
-    def end(self, summary):
-        files.write(self._path, render(document(summary, self._machines), self._bugs))
+    def text(self, summary):
+        return render(document(summary, self._machines), self._bugs)
 
 
 def render(doc, bugs):

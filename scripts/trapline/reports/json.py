@@ -54,22 +54,12 @@ def _result(result):
     return found
 
 
-class Json:
-    """Writes file `path` at the end, whole or not at all."""
+class Json(files.FileReport):
+    """The document of a run."""
 
     def __init__(self, path, machines):
-        self._path = path
+        super().__init__(path)
         self._machines = machines
 
-    def begin(self, total):
-        pass
-
-    def tick(self):
-        pass
-
-    def result(self, result):
-        pass
-
-    def end(self, summary):
-        files.write(self._path, json.dumps(document(summary, self._machines), indent=1,
-                                           ensure_ascii=False) + "\n")
+    def text(self, summary):
+        return json.dumps(document(summary, self._machines), indent=1, ensure_ascii=False) + "\n"
