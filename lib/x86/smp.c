@@ -3,6 +3,7 @@
 
 #include "apic.h"
 #include "cpu.h"
+#include "sev/snp_ap.h"
 
 #include "../string.h"
 
@@ -95,8 +96,13 @@ static bool start_one(unsigned index)
 	memcpy((void *)AP_START_PAGE, ap_code, ap_code_end - ap_code);
 	percpu[index].online = percpu[index].woken = false;
 	percpu[index].work = NULL;
-	apic_icr(index, ICR_INIT | ICR_ASSERT);
-	apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
+	if (sev_is_snp()) {
+		if (!snp_ap_start(index))
+			return false;
+	} else {
+		apic_icr(index, ICR_INIT | ICR_ASSERT);
+		apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
+	}
 	return wait_until(percpu[index].online);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Application processors: started by INIT and SIPI when a case first asks for one, then parked in
+ * Application processors: started by INIT and SIPI (under SEV-SNP: by AP creation) when a case first asks for one, then parked in
  * STI;HLT until there is work. Everything that waits has a deadline in TSC ticks.
  */
 #ifndef LIB_X86_SMP_H
@@ -32,7 +32,7 @@ bool cpus_start(unsigned count);
 /* Switches all CPUs, and those that start later, to x2APIC mode; false if there is none. */
 bool cpus_use_x2apic(void);
 
-/* Starts a CPU anew by INIT and SIPI, whatever it was doing; false if it did not answer. */
+/* Starts a CPU anew in the same way, whatever it was doing; false if it did not answer. */
 bool cpu_restart(unsigned index);
 
 /* How many CPUs are up. */

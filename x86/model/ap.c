@@ -3,9 +3,15 @@
 
 #include "bug.h"
 #include "ghcb.h"
+#include "memory.h"
+#include "rmp.h"
 #include "rom_table.h"
 #include "sev.h"
 #include "smp.h"
+
+#include "string.h"
+#include "x86/panic.h"
+#include "x86/sev/vmsa.h"
 
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
 				     0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e};
@@ -30,6 +36,10 @@ void ap_init(struct vcpu *v)
 		lapic_init(&v->apic);
 	v->nmi_pending = v->halted = false;
 	v->ap.waits_for_sipi = v->number != 0;
+	if (v->ap.on_init) {
+		ap_create(v, v->ap.on_init);
+		return;
+	}
 	if (l2_is_es())
 		return;
 	smp_stop(v);
@@ -59,6 +69,59 @@ void ap_sipi(struct vcpu *v, unsigned vector)
 	v->ap.started = true;
 }
 
+/* VMRUN reads all registers from the page. */
+static void load_vmsa(struct vcpu *v, const struct vmsa *s)
+{
+	size_t shared = offsetof(struct vmsa, pat) + sizeof(s->pat);
+
+	memcpy(&v->vmcb.es, s, shared);
+	v->regs = (struct regs){.rcx = s->rcx,
+				.rdx = s->rdx,
+				.rbx = s->rbx,
+				.rbp = s->rbp,
+				.rsi = s->rsi,
+				.rdi = s->rdi,
+				.r8 = s->r8,
+				.r9 = s->r9,
+				.r10 = s->r10,
+				.r11 = s->r11,
+				.r12 = s->r12,
+				.r13 = s->r13,
+				.r14 = s->r14,
+				.r15 = s->r15};
+	if (bug(SNP_AP_REGISTERS))
+		v->regs.rdx = v->regs.r9 = 0;
+}
+
+void ap_create(struct vcpu *v, uint64_t vmsa)
+{
+	if (!rmp_is_private(vmsa) || !rmp_is_vmsa(vmsa))
+		panic("model: VMRUN of CPU %u fails: the page at %#lx is no VMSA", v->number, vmsa);
+	smp_stop(v);
+	load_vmsa(v, memory_at(vmsa | 1ul << sev_c_bit_position()));
+	sev_view_changed(v);
+	v->event.what = 0;
+	v->halted = false;
+	v->ap = (struct ap_state){.started = true};
+	smp_kick(v);
+}
+
+void ap_create_on_init(struct vcpu *v, uint64_t vmsa)
+{
+	if (bug(SNP_AP_AT_ONCE))
+		ap_create(v, vmsa);
+	else
+		v->ap.on_init = vmsa;
+}
+
+void ap_destroy(struct vcpu *v)
+{
+	if (bug(SNP_AP_LIVES))
+		return;
+	smp_stop(v);
+	v->ap.destroyed = true;
+}
+
 void ap_hold(struct vcpu *v, volatile struct ghcb_page *page)
 {
 	v->ap.held = true;
@@ -67,5 +130,5 @@ void ap_hold(struct vcpu *v, volatile struct ghcb_page *page)
 
 bool ap_runs(const struct vcpu *v)
 {
-	return !v->ap.waits_for_sipi && !v->ap.held;
+	return !v->ap.waits_for_sipi && !v->ap.held && !v->ap.destroyed;
 }

@@ -17,6 +17,8 @@ struct ghcb_page;
 struct ap_state {
 	bool waits_for_sipi; /* after INIT; a processor that is not the first begins so */
 	bool started;	     /* has had its first start-up */
+	bool destroyed;	     /* by request; only AP creation makes it run again */
+	uint64_t on_init;    /* the VMSA that it starts with at the next INIT, or 0 */
 	/* An AP reset hold: by the MSR protocol, or by the page that is to be answered. */
 	bool held;
 	volatile struct ghcb_page *page;
@@ -32,7 +34,15 @@ void ap_sipi(struct vcpu *v, unsigned vector);
 /* It waits for a start-up IPI; `page` is NULL for the MSR protocol. */
 void ap_hold(struct vcpu *v, volatile struct ghcb_page *page);
 
-/* Neither of the two keeps it from running. */
+/*
+ * AP creation under SEV-SNP: with the registers of a VMSA, at once or at the next INIT; and its end. The page
+ * is one that VMRUN takes, or the machine ends.
+ */
+void ap_create(struct vcpu *v, uint64_t vmsa);
+void ap_create_on_init(struct vcpu *v, uint64_t vmsa);
+void ap_destroy(struct vcpu *v);
+
+/* None of these keeps it from running. */
 bool ap_runs(const struct vcpu *v);
 
 #endif

@@ -17,6 +17,7 @@
 #include "memory.h"
 #include "ports.h"
 #include "sev.h"
+#include "smp.h"
 #include "vc.h"
 
 #include "x86/apic.h"
@@ -435,6 +436,12 @@ static void event_guest_request(struct known *k)
 		malformed(k, GHCB_REASON_BAD_INPUT);
 }
 
+static void event_ap_creation(struct known *k)
+{
+	if (!ghcb_snp_ap_creation(k->info1, k->info2, k->rax))
+		malformed(k, GHCB_REASON_BAD_INPUT);
+}
+
 static void event(struct known *k)
 {
 	switch (k->code) {
@@ -479,6 +486,10 @@ static void event(struct known *k)
 	case GHCB_EVENT_PAGE_STATE_CHANGE:
 		if (l2_is_snp())
 			return event_page_states(k);
+		break;
+	case GHCB_EVENT_AP_CREATION:
+		if (l2_is_snp())
+			return event_ap_creation(k);
 		break;
 	case GHCB_EVENT_GUEST_REQUEST:
 		if (l2_is_snp())
@@ -587,6 +598,8 @@ static void page_protocol(struct vcpu *v)
 {
 	struct known k = {.v = v, .gpa = v->ghcb_msr};
 
+	if (v->number && bug(GHCB_ONE_FOR_ALL))
+		k.gpa = smp_vcpu(0)->ghcb_msr;
 	/* KVM does not see such a call at all. */
 	k.page = k.gpa ? sev_shared(k.gpa, sizeof(*k.page)) : NULL;
 	if (!k.page && bug(GHCB_ANY_ADDRESS))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ghcb_snp.h"
 
+#include "ap.h"
 #include "bug.h"
 #include "memory.h"
 #include "rmp.h"
@@ -9,10 +10,11 @@
 
 #include "x86/paging.h"
 #include "x86/sev/psc.h"
+#include "x86/sev/snp_ap.h"
 
-#define GFN(gpa) ((gpa) / PAGE_BYTES)
 #define PAGES_IN_BLOCK 512
 #define STATE_REFUSED 1
+#define SEV_FEATURES 1 /* SNP, and no more */
 
 /* SW_EXITINFO2 of a page state change, and of a guest request that nobody serves. */
 #define PSC_BAD_HEADER (1ul << 32 | 1)
@@ -110,4 +112,36 @@ bool ghcb_snp_guest_request(uint64_t request, uint64_t response, uint64_t *info2
 		return true;
 	return request != response && request % PAGE_BYTES == 0 && response % PAGE_BYTES == 0 &&
 	       sev_shared(request, PAGE_BYTES) && sev_shared(response, PAGE_BYTES);
+}
+
+static bool is_vmsa_address(uint64_t gpa)
+{
+	/* KVM refuses 2 MiB boundaries, for an erratum. */
+	return gpa % PAGE_BYTES == 0 && gpa % BLOCK_BYTES && rmp_covers(gpa);
+}
+
+bool ghcb_snp_ap_creation(uint64_t info1, uint64_t info2, uint64_t features)
+{
+	struct vcpu *v = NULL;
+
+	for (unsigned i = 0; i < smp_count(); i++)
+		if (i == info1 >> 32)
+			v = smp_vcpu(i);
+	if (!v || info1 >> 16 & 0xffff)
+		return bug(SNP_AP_UNCHECKED);
+	if ((info1 & 0xffff) == SNP_AP_DESTROY) {
+		ap_destroy(v);
+		return true;
+	}
+	if (features != SEV_FEATURES || !is_vmsa_address(info2))
+		return bug(SNP_AP_UNCHECKED);
+	switch (info1 & 0xffff) {
+	case SNP_AP_CREATE:
+		ap_create(v, info2);
+		return true;
+	case SNP_AP_ON_INIT:
+		ap_create_on_init(v, info2);
+		return true;
+	}
+	return bug(SNP_AP_UNCHECKED);
 }

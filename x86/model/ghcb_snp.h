@@ -22,4 +22,7 @@ uint64_t ghcb_snp_page_states(struct vcpu *v, volatile void *buffer);
 /* Guest request: whether the two addresses are such as they must be; SW_EXITINFO2 in *info2. */
 bool ghcb_snp_guest_request(uint64_t request, uint64_t response, uint64_t *info2);
 
+/* AP creation: SW_EXITINFO1, SW_EXITINFO2, RAX; false: the request is malformed. */
+bool ghcb_snp_ap_creation(uint64_t info1, uint64_t info2, uint64_t features);
+
 #endif

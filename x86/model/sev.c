@@ -165,7 +165,7 @@ static bool is_paged(const struct vmcb *b)
 	return b->cr0 & X86_CR0_PG && b->cr4 & CR4_PAE;
 }
 
-static void choose_view(struct vcpu *v)
+void sev_view_changed(struct vcpu *v)
 {
 	v->vmcb.nested_cr3 = memory_root(is_paged(&v->vmcb));
 	v->vmcb.tlb_control = SVM_TLB_FLUSH_ALL;
@@ -193,7 +193,7 @@ static void write_cr0_of(struct vcpu *v)
 	else
 		b->efer &= ~(uint64_t)EFER_LMA;
 	b->cr0 = value;
-	choose_view(v);
+	sev_view_changed(v);
 	vcpu_skip(v, length);
 }
 

@@ -48,6 +48,9 @@ bool sev_map(struct vcpu *v);
 /* Our pointer to shared memory of L2's that lies in one page; NULL where there is none. */
 void *sev_shared(uint64_t gpa, uint64_t bytes);
 
+/* Paging was switched on or off, which decides what L2 sees of memory. */
+void sev_view_changed(struct vcpu *v);
+
 /* Position of the C-bit. */
 unsigned sev_c_bit_position(void);
 

@@ -76,7 +76,7 @@ static void take_out(struct vcpu *v)
 
 void smp_stop(struct vcpu *v)
 {
-	v->forget_exit = v->inside;
+	v->forget_exit = v->entered;
 	take_out(v);
 }
 
@@ -144,13 +144,14 @@ static void wait(struct vcpu *v)
 
 static void enter(struct vcpu *v)
 {
-	v->inside = true;
+	v->entered = v->inside = true;
 	unlock();
 	vcpu_enter(v);
 	v->inside = false;
 	if (v->vmcb.exit_code == SVM_EXIT(INTR))
 		take_kicks();
 	lock();
+	v->entered = false;
 }
 
 static void run(void *vcpu)

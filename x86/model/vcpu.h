@@ -21,7 +21,8 @@ struct vcpu {
 
 	/* In L2 or on the way there, or asleep: what it is to notice needs a kick. */
 	volatile bool inside, asleep;
-	bool forget_exit; /* INIT has come meanwhile */
+	bool entered;	  /* the same under the lock: an exit is to come */
+	bool forget_exit; /* it is to be forgotten: INIT has come meanwhile */
 	struct ap_state ap;
 	uint64_t ghcb_msr;	  /* under SEV-ES */
 	uint64_t registered_ghcb; /* under SEV-SNP; 0: none */

@@ -103,8 +103,9 @@ static void share(volatile struct ghcb_page *page)
 	volatile uint64_t *word = (volatile uint64_t *)page;
 	uint64_t address = (uint64_t)page;
 
+	/* Once it is given away it stays so, when this CPU is started anew as well. */
 	if (sev_is_snp()) {
-		if (!snp_share(address))
+		if (*paging_pte(address) & sev_c_bit && !snp_share(address))
 			sev_terminate(REASON_PAGE_STATE);
 		if (!snp_register_ghcb(address))
 			sev_terminate(REASON_REGISTER);
