@@ -766,6 +766,55 @@ CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
 	}
 }
 
+/* -- Two CPUs. ------------------------------------------------------------------------------------------------- */
+
+#define LEAST_ROUNDS 20
+
+static volatile bool stop;
+static volatile unsigned rounds, wrong;
+
+/* A register that each CPU has for itself, and a new value each time. */
+static bool msr_is_own(unsigned n)
+{
+	uint64_t value = 0xffff800000000000ul + this_cpu()->index * 0x100000 + n;
+
+	wrmsr(MSR_SYSENTER_ESP, value);
+	return rdmsr(MSR_SYSENTER_ESP) == value;
+}
+
+static void keep_asking(void *argument)
+{
+	(void)argument;
+	while (!stop) {
+		wrong += !msr_is_own(rounds);
+		rounds++;
+	}
+	wrmsr(MSR_SYSENTER_ESP, 0);
+}
+
+CASE_NEEDS("cpus=2", two_cpus, CPL0, "GHCB 2.6: each CPU has a GHCB of its own",
+	   CATCHES("model-ghcb-one-for-all"))
+{
+	unsigned mine = 0, begun = 0, i = 0;
+	uint64_t end;
+
+	need_native(GUEST_NEEDS_NATIVE);
+	stop = false;
+	rounds = wrong = 0;
+	cpu_start_work(1, keep_asking, NULL);
+	witness(wait_until(rounds), "CPU 1 did not begin");
+	begun = rounds;
+	end = rdtsc() + DEADLINE_TICKS;
+	for (; i < LEAST_ROUNDS || (rounds == begun && rdtsc() < end); i++)
+		mine += !msr_is_own(i);
+	witness(rounds != begun, "CPU 1 did nothing while CPU 0 asked");
+	stop = true;
+	check(cpu_wait(1), "CPU 1 did not come back within the deadline");
+	wrmsr(MSR_SYSENTER_ESP, 0);
+	check(!mine, "%u of %u values were not those of CPU 0", mine, i);
+	check(!wrong, "%u of %u values were not those of CPU 1", wrong, rounds);
+}
+
 /* -- A hypervisor that lies about the exit code. ----------------------------------------------------------- */
 
 SNIPPET(pause_nop, "pause; mark insn; nop; mark after; nop");

@@ -124,7 +124,6 @@ class SevEs(Sev):
     what = "KVM with SEV-ES: encrypted registers, #VC"
     flag = parameter = "sev_es"
     policy = 0x5
-    max_cpus = 1            # other CPUs were never started on such a machine
 
 
 class SevSnp(Sev):
@@ -135,7 +134,6 @@ class SevSnp(Sev):
     flag = parameter = "sev_snp"
     object_type = "sev-snp-guest"
     policy = 0x30000
-    max_cpus = 1
     _machine = Sev._machine + ",kernel-irqchip=split"
 
     def backend_words(self):
