@@ -20,9 +20,9 @@ void l2_inject_again(struct l2 *v, uint64_t next)
 	vendor->inject_again(v, next);
 }
 
-void l2_step(struct l2 *v)
+void l2_trap(struct l2 *v, uint32_t dr6)
 {
-	vendor->step(v);
+	vendor->trap(v, dr6);
 }
 
 uint64_t l2_get(const struct l2 *v, enum l2_field field)

@@ -80,8 +80,8 @@ void l2_inject(struct l2 *v, uint32_t what, uint32_t error, uint64_t next);
 /* Injects what the exit interrupted (EXITINTINFO, IDT-vectoring information), if anything. */
 void l2_inject_again(struct l2 *v, uint64_t next);
 
-/* L1 has done an instruction of L2's with TF set: its #DB comes before the next one. */
-void l2_step(struct l2 *v);
+/* L1 has done an instruction of L2's: its #DB, with these bits of DR6, comes before the next one. */
+void l2_trap(struct l2 *v, uint32_t dr6);
 
 /* What of L2's state both vendors have, though each in its own place. */
 enum l2_field {
@@ -89,6 +89,7 @@ enum l2_field {
 	L2_RFLAGS,
 	L2_CR2,
 	L2_DR6,
+	L2_DR7,
 	L2_SHADOW, /* nonzero in the shadow of STI or MOV SS */
 	L2_CS_L,   /* nonzero in 64-bit code; cannot be set */
 };
@@ -130,7 +131,7 @@ struct l2_vendor {
 	void (*describe)(const struct l2 *v, struct event *exit);
 	void (*inject)(struct l2 *v, uint32_t what, uint32_t error, uint64_t next);
 	void (*inject_again)(struct l2 *v, uint64_t next);
-	void (*step)(struct l2 *v); /* a single-step trap is due before the next instruction */
+	void (*trap)(struct l2 *v, uint32_t dr6);
 	uint64_t (*get)(const struct l2 *v, enum l2_field field);
 	void (*set)(struct l2 *v, enum l2_field field, uint64_t value);
 	void (*intercept_exceptions)(struct l2 *v, uint32_t vectors);

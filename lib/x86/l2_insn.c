@@ -29,7 +29,7 @@ const uint8_t *l2_opcode(const struct l2 *v)
 	return byte;
 }
 
-void l2_skip(struct l2 *v, uint64_t next)
+void l2_skip(struct l2 *v, uint32_t dr6, uint64_t next)
 {
 	uint64_t rflags = l2_get(v, L2_RFLAGS);
 
@@ -37,7 +37,9 @@ void l2_skip(struct l2 *v, uint64_t next)
 	l2_set(v, L2_RFLAGS, rflags & ~(uint64_t)X86_EFLAGS_RF);
 	l2_set(v, L2_SHADOW, 0);
 	if (rflags & X86_EFLAGS_TF)
-		l2_step(v);
+		dr6 |= DR6_BS;
+	if (dr6)
+		l2_trap(v, dr6);
 }
 
 void l2_do_cpuid(struct l2 *v, uint64_t next)
@@ -48,7 +50,7 @@ void l2_do_cpuid(struct l2 *v, uint64_t next)
 	v->regs.rbx = r.b;
 	v->regs.rcx = r.c;
 	v->regs.rdx = r.d;
-	l2_skip(v, next);
+	l2_skip(v, 0, next);
 }
 
 static void port_in(uint64_t *rax, uint16_t port, unsigned bytes)
@@ -71,11 +73,30 @@ static void port_out(uint64_t rax, uint16_t port, unsigned bytes)
 		outl(port, rax);
 }
 
+#define DR7_TYPE_PORT 2
+
+/* SDM 3B, "Debug Registers": of L2's breakpoints, those on one of these ports, as bits of DR6. */
+static uint32_t port_breakpoints(const struct l2 *v, uint16_t port, unsigned bytes)
+{
+	const uint64_t at[4] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
+	uint64_t dr7 = l2_get(v, L2_DR7);
+	uint32_t hit = 0;
+
+	for (unsigned n = 0; n < 4; n++) {
+		uint64_t control = dr7 >> (16 + 4 * n), length = (control >> 2 & 3) + 1;
+
+		if (dr7 >> 2 * n & 3 && (control & 3) == DR7_TYPE_PORT && at[n] < port + bytes &&
+		    port < at[n] + length)
+			hit |= 1u << n;
+	}
+	return read_cr4() & X86_CR4_DE ? hit : 0;
+}
+
 void l2_do_port(struct l2 *v, uint16_t port, unsigned bytes, bool in, uint64_t next)
 {
 	if (in)
 		port_in(&v->regs.rax, port, bytes);
 	else
 		port_out(v->regs.rax, port, bytes);
-	l2_skip(v, next);
+	l2_skip(v, port_breakpoints(v, port, bytes), next);
 }

@@ -8,8 +8,11 @@
 /* The opcode at L2's RIP, behind the prefixes; L2's addresses are L1's. */
 const uint8_t *l2_opcode(const struct l2 *v);
 
-/* L1 has done the instruction: on at `next`, and with TF set into the handler of the step. */
-void l2_skip(struct l2 *v, uint64_t next);
+/*
+ * L1 has done the instruction: on at `next`. What the instruction trapped on, B0 to B3, and the single step
+ * make one #DB.
+ */
+void l2_skip(struct l2 *v, uint32_t dr6, uint64_t next);
 
 /* Each does the instruction that ends at `next`, and skips it. */
 void l2_do_cpuid(struct l2 *v, uint64_t next);

@@ -279,9 +279,9 @@ static void inject_again(struct l2 *v, uint64_t next)
 		v->vmcb->rip = next;
 }
 
-static void step(struct l2 *v)
+static void trap(struct l2 *v, uint32_t dr6)
 {
-	v->vmcb->dr6 |= DR6_BS;
+	v->vmcb->dr6 |= dr6;
 	inject(v, L2_EXCEPTION | 1, 0, 0);
 }
 
@@ -310,6 +310,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return vmcb->cr2;
 	case L2_DR6:
 		return vmcb->dr6;
+	case L2_DR7:
+		return vmcb->dr7;
 	case L2_SHADOW:
 		return vmcb->int_state & SVM_INTERRUPT_SHADOW;
 	case L2_CS_L:
@@ -335,6 +337,9 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 	case L2_DR6:
 		vmcb->dr6 = value;
 		break;
+	case L2_DR7:
+		vmcb->dr7 = value;
+		break;
 	case L2_SHADOW:
 		vmcb->int_state = value ? SVM_INTERRUPT_SHADOW : 0;
 		break;
@@ -356,7 +361,7 @@ static const struct l2_vendor svm = {
 	.describe = describe,
 	.inject = inject,
 	.inject_again = inject_again,
-	.step = step,
+	.trap = trap,
 	.get = get,
 	.set = set,
 	.intercept_exceptions = intercept_exceptions,

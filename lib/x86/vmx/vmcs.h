@@ -153,6 +153,7 @@ enum vmx_reason {
 	VMX_INVD = 13,
 	VMX_RDTSC = 16,
 	VMX_VMCALL = 18,
+	VMX_VMXON = 27,
 	VMX_CR_ACCESS = 28,
 	VMX_PORT = 30,
 	VMX_RDMSR = 31,

@@ -8,11 +8,13 @@
 #include "../event.h"
 #include "../l2_insn.h"
 #include "../percpu.h"
+#include "../reflect.h"
 
 #define VECTOR_DB 1
 #define VECTOR_NMI 2
 #define VECTOR_BP 3
 #define VECTOR_OF 4
+#define VECTOR_UD 6
 #define VECTOR_PF 14
 
 /* DR6's bits in the qualification of a #DB. */
@@ -199,10 +201,10 @@ static void inject_again(struct l2 *v, uint64_t next)
 	vmwrite(VMCS_ENTRY_LENGTH, vmread(VMCS_EXIT_LENGTH));
 }
 
-static void step(struct l2 *v)
+static void trap(struct l2 *v, uint32_t dr6)
 {
 	(void)v;
-	vmset(VMCS_GUEST_PENDING_DEBUG, DR6_BS);
+	vmset(VMCS_GUEST_PENDING_DEBUG, dr6 | (dr6 & 0xf ? PENDING_DEBUG_ENABLED : 0));
 }
 
 static void intercept_exceptions(struct l2 *v, uint32_t vectors)
@@ -223,6 +225,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return read_cr2();
 	case L2_DR6:
 		return read_dr6();
+	case L2_DR7:
+		return vmread(VMCS_GUEST_DR7);
 	case L2_SHADOW:
 		return vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 	case L2_CS_L:
@@ -247,6 +251,9 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 	case L2_DR6:
 		write_dr6(value);
 		break;
+	case L2_DR7:
+		vmwrite(VMCS_GUEST_DR7, value);
+		break;
 	case L2_SHADOW:
 		vmclear_bits(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 		vmset(VMCS_GUEST_INTERRUPTIBILITY, value);
@@ -268,7 +275,7 @@ static const struct l2_vendor vmx = {
 	.describe = describe,
 	.inject = inject,
 	.inject_again = inject_again,
-	.step = step,
+	.trap = trap,
 	.get = get,
 	.set = set,
 	.intercept_exceptions = intercept_exceptions,
@@ -283,6 +290,15 @@ enum l2_action vmx_do_unavoidable(struct l2 *v)
 	switch (vmx_reason(v)) {
 	case VMX_CPUID:
 		l2_do_cpuid(v, vmx_next(v));
+		return L2_RESUME;
+	case VMX_INVD: /* nothing to lose where WBINVD is as good */
+		asm volatile("wbinvd" : : : "memory");
+		l2_skip(v, 0, vmx_next(v));
+		return L2_RESUME;
+	case VMX_VMCALL ... VMX_VMXON:
+		/* L2 has no VMX and no hypervisor that it knew of. */
+		l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | X86_EFLAGS_RF);
+		reflect_exception(v, L2_EXCEPTION | VECTOR_UD, 0, 0);
 		return L2_RESUME;
 	default:
 		return L2_UNEXPECTED;
