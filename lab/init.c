@@ -254,6 +254,9 @@ int main(void)
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	children = signalfd(-1, &signals, SFD_CLOEXEC);
+	if (tty < 0 || children < 0)
+		snprintf(report, sizeof(report), "error=this kernel has no %s\n",
+			 tty < 0 ? "ttyS0" : "signalfd (CONFIG_SIGNALFD)");
 	hello(report, sizeof(report));
 	for (;;) {
 		struct pollfd wait[] = {{tty, POLLIN, 0}, {children, POLLIN, 0}};

@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,8 +50,11 @@ class Command:
                               stdin=subprocess.DEVNULL)
 
     def start(self, *words, **more):
+        # Below nohup, SIGHUP would be ignored.
         return subprocess.Popen(self.argv(*words), env=self.environment, cwd=self.build,
-                                stdin=subprocess.DEVNULL, text=True, **more)
+                                stdin=subprocess.DEVNULL, text=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+                                **more)
 
     def results(self, *words, **more):
         """({id: result}, CompletedProcess), the results from --json."""

@@ -195,7 +195,7 @@ def kernel(tmp_path):
         file.chmod(0o755)
     (tree / "Kbuild").touch()
     (tree / "Makefile").write_text(
-        "x86_64_defconfig:\n\ttouch $(O)/.config\nolddefconfig:\n\ttest -f $(O)/.config\n"
+        "tinyconfig:\n\ttouch $(O)/.config\nolddefconfig:\n\ttest -f $(O)/.config\n"
         "bzImage:\n\tmkdir -p $(O)/arch/x86/boot\n\techo >$(O)/arch/x86/boot/bzImage\n"
         "modules:\n\t@test -z '$(BROKEN)'\n")
 
@@ -225,6 +225,7 @@ def test_kernel_step(kernel):
     assert "run --machine lab-bisect-intel" in kernel("-v", "intel", "x")[1][-1]
 
 
+@needs_git
 def test_kernel_page(kernel):
     """The commands of docs/bisect.md, on a history whose fourth commit is bad."""
     import re

@@ -58,9 +58,11 @@ class LabBoot:
     def expired(self):
         if self._host.facts is None:
             self._cut = f"the lab's kernel did not come up: {self._host.last_words()}"
+            self.deadline = float("inf")
             self._host.kill()
         elif self._cancelled:
             self._cut = (self._cut or "the guest did not end") + ", and the lab's kernel with it"
+            self.deadline = float("inf")        # its output's end comes next
             self._host.kill()
         else:
             if not self._over():
