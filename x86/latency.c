@@ -73,17 +73,6 @@ asm(".pushsection .text\n"
     "	iretq\n"
     ".popsection\n");
 
-/* Between two readings of the TSC: nothing before the first, nothing after the second. */
-#define measure(text, ...)                                                                   \
-	({                                                                                   \
-		uint32_t from_, to_;                                                         \
-		asm volatile("lfence; rdtsc; mov %%eax, %0; lfence\n" text "\nlfence; rdtsc" \
-			     : "=&r"(from_), "=&a"(to_)                                      \
-			     : __VA_ARGS__                                                   \
-			     : "rdx", "memory", "cc");                                       \
-		to_ - from_;                                                                 \
-	})
-
 /* The result, if each event came to its handler exactly once. */
 static void report_delivered(const char *name, unsigned taken)
 {

@@ -37,6 +37,17 @@ static void sort(uint32_t *values, unsigned count)
 		}
 }
 
+/* Between two readings of the TSC: nothing before the first, nothing after the second. */
+#define measure(text, ...)                                                                   \
+	({                                                                                   \
+		uint32_t from_, to_;                                                         \
+		asm volatile("lfence; rdtsc; mov %%eax, %0; lfence\n" text "\nlfence; rdtsc" \
+			     : "=&r"(from_), "=&a"(to_)                                      \
+			     : __VA_ARGS__                                                   \
+			     : "rdx", "memory", "cc");                                       \
+		to_ - from_;                                                                 \
+	})
+
 /* What is said of the first `taken` samples. */
 static void report(const char *name, unsigned taken)
 {
