@@ -372,7 +372,8 @@ CASE(ghcb_moved, CPL0, RULE_REGISTER, CATCHES("model-snp-register-once"))
 	check(snp_claim(SUBJECT), "the page cannot be taken back");
 }
 
-CASE(ghcb_unregistered, CPL0, RULE_REGISTER, CATCHES("model-snp-unregistered"))
+CASE(ghcb_unregistered, CPL0, RULE_REGISTER,
+     CATCHES("model-snp-unregistered kvm-snp-unregistered-ghcb"))
 {
 	struct ghcb_answer answer;
 	uint32_t result;
