@@ -138,6 +138,8 @@ enum vmcs_field {
 #define EPT_READ (1u << 0) /* also in the qualification of an EPT violation: what was tried */
 #define EPT_WRITE (1u << 1)
 #define EPT_EXECUTE (1u << 2)
+/* Bits 5:3 say what the entries allowed; 11:9 not every CPU defines. */
+#define EPT_QUALIFICATION 0x1ffu
 #define EPT_LINEAR_VALID (1u << 7)
 #define EPT_OF_LINEAR (1u << 8) /* the access itself, and not one to L2's page tables */
 

@@ -153,7 +153,7 @@ static void describe(const struct l2 *v, struct event *event)
 	if (reason == VMX_EPT_VIOLATION) {
 		event->has_gpa = true;
 		event->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
-		event->gpa_error = vmread(VMCS_QUALIFICATION);
+		event->gpa_error = vmread(VMCS_QUALIFICATION) & EPT_QUALIFICATION;
 	}
 }
 

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Delivery that faults, by SVM and VMX alike (svm_vectoring.c, vmx_vectoring.c): the rows, the columns and
+ * L1. Each row is an event, executed by L2, pending for it, or injected by L1; each column one thing that
+ * L1 takes away at the snippet's call. The same rows with pages that are cold below L1: there L0 has to
+ * sort it out, and L1 sees nothing.
+ *
+ * The file that includes this has defined
+ *	CALL			the instruction that calls L1
+ *	MISS			name of the exit for what L1 has not mapped
+ *	MISS_READ, MISS_WRITE, MISS_FETCH, MISS_WALK
+ *				what that exit says of an access, and of a walk of L2's page tables
+ *	SOFT, PRIV		what stands before INT3 and INTO, and before INT1, in what was being vectored
+ *	RULE_VECTORING, RULE_BELOW, RULE_BEFORE_COMBINED, BUGS, BUGS_BELOW
+ *	missed()		whether the exit is such a miss, and of which page
+ *	need_soft_injection()	skips where traps cannot be injected
+ *	SHUTDOWN, PLACE_OF_DF	how a triple fault looks, and where a #DF that L1 intercepts shows
+ *	RULE_SHUTDOWN, RULE_DF, BUGS_DF
+ *	SEND_NMI, send_nmi()	instructions of L2, or L1 by itself, that make an NMI pending in L2
+ *	expect_ext()		expects an error code, with EXT as the vendor has it
+ *	expect_int1()		what an INT1 shows whose delivery missed
+ *	take_idt_limit_away()	makes L2's IDT one of no length
+ * and defines note_exit() afterwards, which looks at each miss before L1 mends it; `next` is where a trap
+ * returns to, or 0.
+ */
+#ifndef X86_VECTORING_H
+#define X86_VECTORING_H
+
+/* -- What can be missing. ------------------------------------------------------------------------------------------- */
+
+enum thing { IDT, GDT, TSS, STACK, HANDLER, PAGE_TABLE };
+
+static uint8_t gdt_page[PAGE_BYTES] __attribute__((aligned(4096)));
+static uint8_t tss_page[PAGE_BYTES] __attribute__((aligned(4096)));
+static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
+static uint8_t handler_page[PAGE_BYTES] __attribute__((aligned(4096)));
+
+static const struct {
+	const char *name;
+	uint64_t info;
+} things[] = {
+	[IDT] = {"idt", MISS_READ},	     [GDT] = {"gdt", MISS_READ},
+	[TSS] = {"tss", MISS_READ},	     [STACK] = {"stack", MISS_WRITE},
+	[HANDLER] = {"handler", MISS_FETCH}, [PAGE_TABLE] = {"table", MISS_WALK},
+};
+
+/* Gives the delivery of `vector` a page of its own to stumble over; returns its address. */
+static uint64_t prepare(enum thing thing, unsigned vector)
+{
+	struct percpu *cpu = this_cpu();
+
+	switch (thing) {
+	case IDT:
+		return (uint64_t)idt;
+	case GDT:
+		memcpy(gdt_page, cpu->descriptors.gdt, GDT_BYTES);
+		load_gdt(gdt_page);
+		return (uint64_t)gdt_page;
+	case TSS:
+		use_ist(vector, stack_top(0, STACK_EVENTS));
+		memcpy(tss_page, &cpu->descriptors.tss, sizeof(cpu->descriptors.tss));
+		load_tss(&cpu->descriptors, (const struct tss *)tss_page);
+		return (uint64_t)tss_page;
+	case STACK:
+		use_ist(vector, (uint64_t)stack_page + PAGE_BYTES);
+		return (uint64_t)stack_page;
+	case HANDLER:
+		memcpy(handler_page, vector_stubs + vector * VECTOR_STUB_BYTES, VECTOR_STUB_BYTES);
+		gate_set_handler(vector, handler_page);
+		return (uint64_t)handler_page;
+	case PAGE_TABLE:
+	default:
+		window_map(0, (uint64_t)stack_page | PTE_PAGE);
+		use_ist(vector, WINDOW + PAGE_BYTES);
+		return (uint64_t)window_table();
+	}
+}
+
+/* -- What is being delivered. ----------------------------------------------------------------------------------- */
+
+enum how { EXECUTED, PENDING, INJECTED };
+
+#define PENDING_VECTOR 0x31
+#define APIC_ICR_ADDRESS 0xfee00300ul
+
+struct row {
+	const struct snippet *snippet;
+	enum how how;
+	unsigned vector;
+	uint32_t what, error;  /* INJECTED: as l2_inject() has it */
+	const char *vectoring; /* as the exit must show it */
+	const char *trace;     /* what must be delivered in the end */
+	const char *next;      /* mark that a trap returns to, or "" */
+};
+
+SNIPPET(int3, "mark call; " CALL "; mark insn; int3; mark after; nop");
+SNIPPET(int_3, "mark call; " CALL "; mark insn; .byte 0xcd, 0x03; mark after; nop");
+SNIPPET(int_0x80, "mark call; " CALL "; mark insn; int $0x80; mark after; nop");
+SNIPPET(into, "mark call; " CALL "; mark insn; .byte 0xce; mark after; nop");
+SNIPPET(int1, "mark call; " CALL "; mark insn; .byte 0xf1; mark after; nop");
+SNIPPET(ud, "mark call; " CALL "; mark insn; ud2; mark after; nop");
+/* A selector beyond the GDT: a fault with an error code of its own. */
+SNIPPET(gp, "mov $0x58, %ecx; mark call; " CALL "; mark insn; mov %ecx, %ds; mark after; nop");
+SNIPPET(nothing, "mark call; " CALL "; mark insn; nop; mark after; nop");
+SNIPPET(nmi_comes, "mark call; " CALL "; " SEND_NMI "area insn; nop; nop; nop; nop; nop; nop; mark after; nop");
+
+#define ROW_EXECUTED(name, vector, vectoring, trace, next) \
+	static const struct row row_##name = {&name, EXECUTED, vector, 0, 0, vectoring, trace, next}
+#define ROW_PENDING(name, snippet, vector, vectoring, trace) \
+	static const struct row row_##name = {&snippet, PENDING, vector, 0, 0, vectoring, trace, ""}
+#define ROW_INJECTED(name, what, error, vectoring, trace, next)                           \
+	static const struct row row_inj_##name = {&nothing, INJECTED,  (what)&0xff, what, \
+						  error,    vectoring, trace,	    next}
+
+ROW_EXECUTED(int3, 3, SOFT "#BP", "#BP@after", "after");
+ROW_EXECUTED(int_3, 3, "int 0x3", "int 0x3@after", "after");
+ROW_EXECUTED(int_0x80, 0x80, "int 0x80", "int 0x80@after", "after");
+ROW_EXECUTED(into, 4, SOFT "#OF", "#OF@after", "after");
+ROW_EXECUTED(int1, 1, PRIV "#DB", "#DB[]@after", "after");
+ROW_EXECUTED(ud, 6, "#UD", "#UD@insn", "");
+ROW_EXECUTED(gp, 13, "#GP(0x58)", "#GP(0x58)@insn", "");
+ROW_PENDING(intr, nothing, PENDING_VECTOR, "intr 0x31", "intr 0x31@insn");
+ROW_PENDING(nmi, nmi_comes, 2, "nmi", "nmi@insn");
+ROW_INJECTED(int3, L2_EXCEPTION | 3, 0, SOFT "#BP", "#BP@after", "after");
+ROW_INJECTED(int_n, L2_SOFT_INT | 0x80, 0, "int 0x80", "extint 0x80@after", "after");
+ROW_INJECTED(ud, L2_EXCEPTION | 6, 0, "#UD", "#UD@insn", "");
+ROW_INJECTED(gp, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x58, "#GP(0x58)", "#GP(0x58)@insn", "");
+ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS(0x58)@insn", "");
+ROW_INJECTED(intr, L2_INTR | 0x50, 0, "intr 0x50", "extint 0x50@insn", "");
+ROW_INJECTED(nmi, L2_NMI | 2, 0, "nmi", "nmi@insn", "");
+
+/* -- L1. -------------------------------------------------------------------------------------------------------------- */
+
+static void note_exit(struct l2 *v, const struct row *r, uint64_t next);
+
+static const struct row *row;
+static uint64_t missing; /* page to take away at the call; 0: none */
+static unsigned faults;
+
+static const char *trap_returns_to(const struct row *r)
+{
+	return r->next[0] ? r->next : NULL;
+}
+
+static uint64_t next_of(const struct row *r)
+{
+	return trap_returns_to(r) ? mark_address(r->snippet, r->next) : 0;
+}
+
+static void start(struct l2 *v)
+{
+	if (missing)
+		slat_unmap(missing);
+	if (row->how == INJECTED)
+		l2_inject(v, row->what, row->error, next_of(row));
+	else if (row->vector == PENDING_VECTOR)
+		interrupt_pending(PENDING_VECTOR);
+	else if (row->how == PENDING)
+		send_nmi();
+}
+
+/* Whatever it was: map the page, and on with what was being delivered. */
+static enum l2_action mend(struct l2 *v)
+{
+	uint64_t page;
+
+	if (!missed(v, &page))
+		return L2_UNEXPECTED;
+	if (page - missing < PAGE_BYTES)
+		faults++;
+	slat_map(page);
+	note_exit(v, row, next_of(row));
+	l2_inject_again(v, next_of(row));
+	return L2_RESUME;
+}
+
+SNIPPET(warm_up, "nop");
+
+/*
+ * The #UD that ends this snippet is the last event before the one under test: a CPU that leaves an old
+ * event in EXITINTINFO shows that one, and always the same.
+ */
+static void deliver_another_event(void)
+{
+	run(warm_up);
+	trace_reset(this_cpu()->trace);
+}
+
+/* VMX injects an interrupt only where IF is set. */
+static bool is_interrupt(const struct row *r)
+{
+	return r->vector == PENDING_VECTOR ||
+	       (r->how == INJECTED && (r->what & L2_EVENT_TYPE) == L2_INTR);
+}
+
+static void set_up(const struct row *r)
+{
+	row = r;
+	faults = 0;
+	missing = 0;
+	if (r->how == INJECTED && trap_returns_to(r))
+		need_soft_injection();
+	if (r->vector == PENDING_VECTOR)
+		apic_enable(0);
+	setup.rflags = X86_EFLAGS_OF | (is_interrupt(r) ? X86_EFLAGS_IF : 0);
+	setup.leave_after = 4;
+	setup.regs.rdi = APIC_ICR_ADDRESS;
+	setup.regs.rax = ICR_NMI | ICR_ASSERT;
+	l2_setup.on_call = start;
+	l2_setup.on_exit = mend;
+}
+
+/* The frame is complete when the handler's own page is missing: that is no fault of the delivery. */
+static void expect_exit(const struct row *r, enum thing thing)
+{
+	const char *name = things[thing].name;
+	uint64_t info = things[thing].info;
+
+	if (thing == HANDLER) {
+		expect("exit " MISS "(%#lx,gpa=handler)@handler, %s", info, r->trace);
+	} else if (r == &row_int1) {
+		expect_int1(name, info, r->trace);
+	} else {
+		expect("exit " MISS "(%#lx,gpa=%s,vectoring %s)@insn, %s", info, name, r->vectoring,
+		       r->trace);
+	}
+}
+
+/* L1 has not mapped the thing: it sees the exit, and L2 the event. */
+static void try_unmapped(const struct row *r, enum thing thing)
+{
+	deliver_another_event();
+	set_up(r);
+	missing = prepare(thing, r->vector) & ~(PAGE_BYTES - 1);
+	notation_name(things[thing].name, missing, PAGE_BYTES);
+	l2_setup.show_exits = true;
+	expect_exit(r, thing);
+	run_snippet(r->snippet);
+	witness(faults > 0, "L1 saw no miss on the page that it took away");
+}
+
+/* L1 has mapped everything, and who is below it nothing: L1 sees no exit at all. */
+static void try_below(const struct row *r, enum thing thing)
+{
+	deliver_another_event();
+	set_up(r);
+	l2_setup.show_exits = true;
+	switch (thing) {
+	case IDT:
+		cold_idt();
+		break;
+	case GDT:
+		cold_gdt();
+		break;
+	case TSS:
+		cold_tss(r->vector);
+		break;
+	case STACK:
+		cold_ist_stack(r->vector);
+		break;
+	case HANDLER:
+		cold_handler(r->vector);
+		break;
+	case PAGE_TABLE:
+		cold_page_table(r->vector);
+		break;
+	}
+	expect("%s", r->trace);
+	run_snippet(r->snippet);
+}
+
+#define CELL(name, column, thing, needs, below_needs, environments)                            \
+	CASE_NEEDS(needs, name##_##column, environments, RULE_VECTORING, BUGS)                 \
+	{                                                                                      \
+		try_unmapped(&row_##name, thing);                                              \
+	}                                                                                      \
+	CASE_NEEDS(below_needs, name##_##column##_below, environments, RULE_BELOW, BUGS_BELOW) \
+	{                                                                                      \
+		try_below(&row_##name, thing);                                                 \
+	}
+
+#define ROW(name, apic, environments)                                  \
+	CELL(name, idt, IDT, apic, apic "pam=1", environments)         \
+	CELL(name, gdt, GDT, apic, apic "pam=1", environments)         \
+	CELL(name, tss, TSS, apic, apic "pam=1", environments)         \
+	CELL(name, stack, STACK, apic, apic "", environments)          \
+	CELL(name, handler, HANDLER, apic, apic "pam=1", environments) \
+	CELL(name, page_table, PAGE_TABLE, apic, apic "pam=1", environments)
+
+ROW(int3, "", ALL_NATIVE)
+ROW(int_3, "", ALL_NATIVE)
+ROW(int_0x80, "", ALL_NATIVE)
+ROW(into, "", COMPAT)
+ROW(int1, "", ALL_NATIVE)
+ROW(ud, "", ALL_NATIVE)
+ROW(gp, "", ALL_NATIVE)
+ROW(intr, "apic=1 ", ALL_NATIVE)
+ROW(nmi, "apic=1 ", ALL_NATIVE)
+ROW(inj_int3, "", ALL_NATIVE)
+ROW(inj_int_n, "", ALL_NATIVE)
+ROW(inj_ud, "", ALL_NATIVE)
+ROW(inj_gp, "", ALL_NATIVE)
+ROW(inj_ss, "", ALL_NATIVE)
+ROW(inj_intr, "", ALL_NATIVE)
+ROW(inj_nmi, "", ALL_NATIVE)
+
+/* -- Re-execution told from re-injection. ------------------------------------------------------------------------- */
+
+CASE(int3_code_breakpoint, ALL_NATIVE,
+     "SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, also when its delivery is injected again",
+     CATCHES("kvm-int3-retry tcg-exitintinfo"))
+{
+	set_up(&row_int3);
+	missing = prepare(STACK, 3);
+	breakpoint_set(0, mark_address(&int3, "insn"), BREAK_CODE, 1);
+	expect("#DB[B0]@insn, #BP@after");
+	run(int3);
+	witness(faults > 0, "L1 saw no miss on the stack");
+}
+
+/* -- The second exception. ------------------------------------------------------------------------------------------- */
+
+static uint32_t second; /* exceptions to intercept */
+
+static void intercept_second(struct l2 *v)
+{
+	l2_intercept_exceptions(v, second);
+}
+
+static void try_second(const struct row *r, uint32_t intercepted)
+{
+	set_up(r);
+	second = intercepted;
+	l2_setup.before = intercept_second;
+	run_snippet(r->snippet);
+}
+
+#define EXCEPTION(vector) (1u << (vector))
+/* #NP while delivering #UD: vector * 8 + IDT; EXT is where the vendors differ. */
+#define NP_UD 0x32
+CASE(np_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+{
+	gate_set_present(6, false);
+	expect_ext("exit #NP(%#x)(vectoring #UD)@insn", NP_UD);
+	try_second(&row_ud, EXCEPTION(11));
+}
+
+/* Both are contributory: without the intercept this is #DF. */
+CASE(np_during_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+{
+	gate_set_present(13, false);
+	expect_ext("exit #NP(%#x)(vectoring #GP(0x58))@insn", 0x6a);
+	try_second(&row_gp, EXCEPTION(11) | EXCEPTION(8));
+}
+
+CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
+     CATCHES("kvm-nested-exception tcg-idt-errcode-64"))
+{
+	gate_set_present(0x80, false);
+	expect("exit #NP(0x402)(vectoring int 0x80)@insn");
+	try_second(&row_int_0x80, EXCEPTION(11));
+}
+
+CASE(df_intercepted, ALL_NATIVE, RULE_DF, BUGS_DF)
+{
+	gate_set_present(13, false);
+	expect("exit #DF(0x0)" PLACE_OF_DF);
+	try_second(&row_gp, EXCEPTION(8));
+}
+
+/* Not intercepted: the CPU combines by itself, and L1 sees nothing. */
+CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception makes #DF",
+     CATCHES("kvm-nested-exception"))
+{
+	gate_set_present(13, false);
+	setup.leave_after = 1;
+	expect("#DF(0x0)@insn");
+	try_second(&row_gp, 0);
+}
+
+CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+{
+	use_ist(6, WINDOW + PAGE_BYTES);
+	window_map(1, 0);
+	notation_name("window", WINDOW, PAGE_BYTES);
+	expect("exit #PF(0x2,cr2=window+0xff8)(vectoring #UD)@insn");
+	try_second(&row_ud, EXCEPTION(14));
+}
+
+/* The kernel's nested_exceptions_test: with an IDT of no length everything ends in shutdown. */
+static void take_idt_away(struct l2 *v)
+{
+	start(v);
+	take_idt_limit_away(v);
+}
+
+static void try_without_idt(const struct row *r, uint32_t intercepted)
+{
+	set_up(r);
+	second = intercepted;
+	l2_setup.before = intercept_second;
+	l2_setup.on_call = take_idt_away;
+	run_snippet(r->snippet);
+}
+
+CASE(no_idt_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+{
+	expect_ext("exit #GP(%#x)(vectoring #SS(0x58))@insn", 0x62);
+	try_without_idt(&row_inj_ss, EXCEPTION(13) | EXCEPTION(8));
+}
+
+CASE(no_idt_df, ALL_NATIVE, RULE_BEFORE_COMBINED, BUGS_DF)
+{
+	expect("exit #DF(0x0)" PLACE_OF_DF);
+	try_without_idt(&row_inj_ss, EXCEPTION(8));
+}
+
+CASE(no_idt_shutdown, CPL0, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
+{
+	expect("exit " SHUTDOWN);
+	try_without_idt(&row_inj_ss, 0);
+}
+
+CASE(no_idt_int3_shutdown, CPL0, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
+{
+	expect("exit " SHUTDOWN);
+	try_without_idt(&row_int3, 0);
+}
+
+#endif
