@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import tty
 from dataclasses import dataclass, field
 
 from ..boot import contain
@@ -224,3 +225,10 @@ def serial_socket():
     """(our end, the emulator's end) of a COM1, as descriptors."""
     ours, theirs = socket.socketpair()
     return ours.detach(), theirs.detach()
+
+
+def serial_terminal():
+    """(our end, the emulator's end, its path) of a COM1 that must be a terminal."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    return ours, theirs, os.ttyname(theirs)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""kvm_intel and kvm_amd on CPUs that Bochs emulates: Tiger Lake and Ryzen.
+
+Bochs boots no kernel by itself: kernel and initramfs come on a CD, through Bochs's own BIOS.
+"""
+
+import os
+import shlex
+
+from ..machines.base import memory_file
+from ..machines.bochs import BochsSvm, BochsVmx
+from . import image, iso
+from .host import Launch, serial_terminal
+from .machine import MEMORY, LabMachine
+
+# What Bochs needs besides.
+#   clearcpuid=580   "fast short REP MOV". Bochs has not the MSR with which the BIOS says that fast string
+#                    operations are on, so Linux takes away ERMS, but not this bit; kernels to 6.2 then
+#                    have a memmove() that copies 4 GiB where less than 32 bytes are to be moved
+#   noxsave          Bochs and Linux disagree about the layout of what Tiger Lake saves
+#   reboot=t         a triple fault ends Bochs (reset_on_triple_fault=0); it has no -no-reboot
+#   initcall_…       reads a list of certificates, which costs a tenth of the boot
+_MORE = ("clearcpuid=580 noxsave reboot=t initcall_blacklist=load_system_certificate_list "
+         "tsc=reliable")
+
+# `ips` is how many instructions make a second for timers and for COM1; a guest has none of Bochs's
+# timers, so it is Linux's needs that count. See machines/bochs.py for the rest.
+_CONFIG = """\
+display_library: rfb, options="timeout=0"
+plugin_ctrl: speaker=0
+romimage: file={bios}
+vgaromimage: file=/dev/null
+megs: {memory}
+cpu: model={cpu}, count=1, ips=100000000, ignore_bad_msrs=1, reset_on_triple_fault=0
+clock: sync=none
+com1: enabled=1, mode=term, dev={console}
+ata0-master: type=cdrom, path={cd}, status=inserted
+boot: cdrom
+port_e9_hack: enabled=1
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+log: {log}
+"""
+_BIOSES = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/local/share/bochs/BIOS-bochs-latest")
+
+
+class LabBochs(LabMachine):
+    """A kernel on one of Bochs's CPUs."""
+
+    slowness = 8.0
+    what_in = "Bochs's emulation"
+
+    def probe(self):
+        if not iso.loader():
+            return "no isolinux, which Bochs needs to boot a kernel (packages isolinux and syslinux-common)"
+        if not self._bios():
+            return "no BIOS for Bochs (package bochsbios)"
+        return super().probe()
+
+    @staticmethod
+    def _bios():
+        return next(filter(os.path.exists, _BIOSES), None)
+
+    def _config(self, cd, console, log):
+        return _CONFIG.format(bios=self._bios(), memory=MEMORY, cpu=self.emulator.cpu, cd=cd,
+                              console=console, log=log)
+
+    def _launch(self, initramfs):
+        ours, theirs, name = serial_terminal()
+        with open(self.kernel.vmlinuz, "rb") as file:
+            disc = iso.bootable(file.read(), initramfs, f"{image.COMMAND_LINE} {_MORE}")
+        cd = memory_file("trapline-lab", disc)
+        config = memory_file("trapline-bochsrc", self._config(
+            f"/proc/self/fd/{cd}", name, "/proc/self/fd/2").encode())
+        go = memory_file("trapline-rc", b"c\n")
+        argv = [self.underneath.program(), "-q", "-f", f"/proc/self/fd/{config}",
+                "-rc", f"/proc/self/fd/{go}"]
+        return Launch(argv, ours, [cd, config, go, theirs], private_network=True)
+
+    def shown(self, rom, cpus, qemu_params=()):
+        config = self._config("LAB.ISO", "/dev/tty", "/dev/null")
+        return f"printf %s {shlex.quote(config)} >bochsrc; bochs-bin -q -f bochsrc"
+
+
+class LabBochsIntel(LabBochs):
+    """`lab-NAME-intel`."""
+
+    suffix = "-intel"
+    vendor = "kvm-intel"
+    emulator = BochsVmx
+
+
+class LabBochsAmd(LabBochs):
+    """`lab-NAME-bochs`."""
+
+    suffix = "-bochs"
+    vendor = "kvm-amd"
+    emulator = BochsSvm

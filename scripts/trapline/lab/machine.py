@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the lab's machines have in common: a kernel, a vendor's KVM, and an emulator around them.
+
+A kernel boots once and runs guest after guest; the machine keeps what is ready. A name may carry
+module parameters: lab-6.1+npt=0.
+"""
+
+import os
+import re
+import subprocess
+
+from ..errors import UsageError, nearest
+from ..machines.base import Machine
+from . import image, store
+from .boot import LabBoot
+from .host import Host
+
+_ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+INIT = os.path.join("build", "lab", "init")
+MEMORY = 512            # MiB
+
+
+class LabMachine(Machine):
+    """A kernel, the vendor's KVM module, and an emulator."""
+
+    accel = "kvm"
+    variants = True
+    vendor = ""             # "kvm-amd" or "kvm-intel"
+    emulator = None         # class of the machine underneath
+    kernel_name = ""
+    suffix = ""             # of the name, after the kernel's
+    what_in = ""            # the emulator, for the table
+    reuse = True            # one guest after the other on the same host
+
+    def __init__(self, tools, variant=""):
+        super().__init__(tools)
+        self.underneath = self.emulator(tools)
+        self._kernel = None
+        self._idle = []             # Hosts
+        self._facts = None
+        self._images = {}           # what was packed: path → (size, time)
+        self.params = {}
+        if variant:
+            self.name = f"{self.name}+{variant}"
+            for word in variant.split("+"):
+                parameter, equals, value = word.partition("=")
+                if not equals or not re.fullmatch(r"\w+", parameter) or \
+                        not re.fullmatch(r"[\w.-]+", value):
+                    raise UsageError(f"machine '{self.name}': '{word}' is not PARAMETER=VALUE")
+                self.params[self._module_of(parameter), parameter] = value
+
+    @property
+    def kernel(self):
+        if self._kernel is None:
+            self._kernel = store.load(self.kernel_name)
+        return self._kernel
+
+    def _module_of(self, parameter):
+        modules = image.modules(self.kernel, self.vendor)
+        for module in reversed(modules):
+            if parameter in self.kernel.params[module]:
+                return module
+        every = [p for m in modules for p in self.kernel.params[m]]
+        raise UsageError(f"KVM of Linux {self.kernel.version} ({self.vendor}) has no parameter "
+                         f"'{parameter}'{nearest(parameter, every)}")
+
+    def probe(self):
+        try:
+            if self.vendor not in self.kernel.modules:
+                return f"kernel {self.kernel_name} has no {self.vendor}"
+        except UsageError as error:
+            return str(error)
+        return self.underneath.probe() or self._build()
+
+    @staticmethod
+    def _build():
+        """Our init, compiled where it is not there or old."""
+        try:
+            done = subprocess.run(["make", "-s", "-C", _ROOT, INIT], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, check=False)
+        except OSError as error:
+            return f"make: {error.strerror}"
+        return None if done.returncode == 0 else \
+            f"{INIT} cannot be built: {' '.join(done.stderr.split())[:200]}"
+
+    def version(self):
+        return f"KVM of Linux {self.kernel.version} ({self.kernel.release}), in " \
+            + self.underneath.version()
+
+    def number(self):
+        return self.kernel.version
+
+    def facts(self):
+        return self._facts
+
+    def learnt(self, facts):
+        """What a host of this machine says of itself."""
+        self._facts = {"kernel": facts["kernel"], "cpu": facts["cpu"], "params": facts["params"]}
+
+    def start(self, order, names, timeout):
+        words = f"{os.path.basename(order.image)} {order.cpus} {' '.join(order.words)}"
+        host = self._host(order.image)
+        return LabBoot(self, host, words, names, timeout)
+
+    def _host(self, rom):
+        stamp = _stamp(rom)
+        while self._idle:
+            host = self._idle.pop()
+            if host.status is None and self._images.get(rom) == stamp:
+                return host
+            host.close()
+        if self._images.get(rom) != stamp:
+            folder = os.path.dirname(rom)
+            self._images = {path: _stamp(path) for path in sorted(
+                os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(".rom"))}
+            self._initramfs = image.initramfs(self.kernel, self.vendor, self.params,
+                                              os.path.join(_ROOT, INIT), self._images)
+        return Host(self._launch(self._initramfs))
+
+    def release(self, host, good):
+        """A guest on `host` is over."""
+        if good and self.reuse and host.status is None:
+            self._idle.append(host)
+        else:
+            host.close()
+
+    def close(self):
+        while self._idle:
+            self._idle.pop().close()
+
+    def _launch(self, initramfs):
+        raise NotImplementedError
+
+    def ended(self, status, errors):
+        return self.underneath.ended(status, errors)
+
+
+def _stamp(path):
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""kvm_amd on QEMU's emulated AMD CPU."""
+
+import shlex
+from dataclasses import replace
+
+from ..machines.base import memory_file
+from ..machines.qemu import Tcg
+from . import emulator, image
+from .debian import version_key
+from .host import Launch, serial_socket
+from .machine import MEMORY, LabMachine
+
+
+class LabTcg(LabMachine):
+    """`lab-NAME`."""
+
+    vendor = "kvm-amd"
+    emulator = Tcg
+    slowness = 4.0
+    what_in = "QEMU's emulation"
+
+    def __init__(self, tools, variant=""):
+        # The lab's own QEMU, unless another was asked for by name. With shadow paging, 10.0 turns the
+        # first fault on a page that KVM has not mapped yet into a triple fault; 7.2 does not.
+        if tools.qemu_is_default and emulator.path() and "npt=0" not in variant.split("+"):
+            tools = replace(tools, qemu=emulator.path())
+        super().__init__(tools, variant)
+
+    @property
+    def reuse(self):
+        """QEMU before 9.1 forgets to take a guest's breakpoints out of its CPU at #VMEXIT: they go on
+        to hit whoever comes by, the next guest too."""
+        return version_key(self.underneath.number()) >= version_key("9.1")
+
+    def _argv(self, kernel, initrd, console):
+        return [self.tools.qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off",
+                "-accel", "tcg,thread=single", "-cpu", "max", "-m", str(MEMORY), "-nodefaults",
+                "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
+                "-append", image.COMMAND_LINE, "-serial", console,
+                "-chardev", "stdio,id=messages,signal=off",
+                "-device", "isa-debugcon,iobase=0xe9,chardev=messages"]
+
+    def _launch(self, initramfs):
+        ours, theirs = serial_socket()
+        initrd = memory_file("trapline-lab", initramfs)
+        argv = self._argv(self.kernel.vmlinuz, f"/proc/self/fd/{initrd}", "chardev:com1")
+        argv[1:1] = ["-chardev", f"socket,id=com1,fd={theirs}"]
+        return Launch(argv, ours, [initrd, theirs])
+
+    def shown(self, rom, cpus, qemu_params=()):
+        return shlex.join(self._argv(self.kernel.vmlinuz, "INITRAMFS", "stdio"))
