@@ -64,6 +64,7 @@ static struct kvm_cpuid2 *cpuid;
 static char output[1024];
 static size_t output_used;
 static uint8_t uart[8];
+static volatile bool cancelled;
 static bool sent, line; /* "nothing to send" waits to be read; IRQ 4 as KVM knows it */
 
 static uint32_t pci_address;
@@ -306,10 +307,20 @@ static void set_cpuid(unsigned index, unsigned count)
 			break;
 		case 0x8000001e:
 			leaf->eax = index;
+			break;
+		case 0x8000001f:
+			/* Memory is not encrypted, whatever the CPU could do. */
+			leaf->eax = leaf->ebx = leaf->ecx = leaf->edx = 0;
 		}
 	}
 	must("KVM_SET_CPUID2", ioctl(vcpus[index], KVM_SET_CPUID2, own));
 	free(own);
+}
+
+/* Its arrival is what counts: KVM_RUN comes back. */
+static void kicked(int number)
+{
+	(void)number;
 }
 
 static void *run_cpu(void *argument)
@@ -325,10 +336,12 @@ static void *run_cpu(void *argument)
 			struct kvm_regs regs = {};
 			int error = errno;
 
-			if (error == EINTR || error == EAGAIN)
+			if (error == EAGAIN || (error == EINTR && !cancelled))
 				continue;
 			ioctl(vcpus[index], KVM_GET_REGS, &regs);
 			pthread_mutex_lock(&lock);
+			if (error == EINTR)
+				end("cancelled, CPU %u at %#llx", index, regs.rip);
 			end("KVM_RUN: %s, at %#llx", strerror(error), regs.rip);
 		}
 		switch (run->exit_reason) {
@@ -379,6 +392,19 @@ static void create_memory(void *rom, size_t rom_bytes)
 	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes, KVM_MEM_READONLY);
 }
 
+/*
+ * KVM for AMD begins with a 16-bit TSS in TR, which Bochs refuses to enter long mode with, as Intel's
+ * manual demands ("IA-32e Mode Operation: Initializing"). QEMU makes it a 32-bit one, and so do we.
+ */
+static void set_task_segment(int vcpu)
+{
+	struct kvm_sregs state;
+
+	must("KVM_GET_SREGS", ioctl(vcpu, KVM_GET_SREGS, &state));
+	state.tr.type = 11;
+	must("KVM_SET_SREGS", ioctl(vcpu, KVM_SET_SREGS, &state));
+}
+
 static void create_cpus(unsigned count)
 {
 	enum { LEAVES = 256 };
@@ -390,6 +416,7 @@ static void create_cpus(unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		vcpus[i] = must("KVM_CREATE_VCPU", ioctl(vm, KVM_CREATE_VCPU, i));
 		set_cpuid(i, count);
+		set_task_segment(vcpus[i]);
 	}
 }
 
@@ -398,6 +425,8 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *words)
 	uint64_t identity = IDENTITY_PAGE;
 	size_t rom_bytes;
 	uint8_t *rom = load_image(path, words, &rom_bytes);
+	struct sigaction kick = {.sa_handler = kicked};
+	pthread_t threads[MAX_CPUS];
 	sigset_t signals;
 	int number;
 
@@ -412,17 +441,19 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *words)
 		end("%u CPUs: this VMM has 1 to %u", cpus, MAX_CPUS);
 	}
 	create_cpus(cpus);
+	sigaction(SIGUSR1, &kick, NULL);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	for (unsigned i = 0; i < cpus; i++) {
-		pthread_t thread;
-
-		errno = pthread_create(&thread, NULL, run_cpu, (void *)(uintptr_t)i);
+		errno = pthread_create(&threads[i], NULL, run_cpu, (void *)(uintptr_t)i);
 		must("pthread_create", errno ? -1 : 0);
 	}
 	sigwait(&signals, &number);
-	/* Nobody is in the middle of a message when we have the lock. */
-	pthread_mutex_lock(&lock);
-	end("cancelled");
+	/* The first CPU says where it was, and ends the process; again, as it may just not have been in KVM. */
+	cancelled = true;
+	for (;;) {
+		pthread_kill(threads[0], SIGUSR1);
+		usleep(10000);
+	}
 }

@@ -141,6 +141,8 @@ class LabBoot:
     def _finish(self):
         """The guest is gone, the host is there."""
         self.stream.end()
+        if self.hung and self._said.startswith("cancelled, "):
+            self._cut += f" ({self._said.removeprefix('cancelled, ')})"
         self.reason = self.stream.why(self._cut, self._said or "it said no reason")
         if self._tainted != self._host.facts["tainted"] and not self._troubled:
             point = self.stream.results[-1] if self.stream.results else self.stream.pending
