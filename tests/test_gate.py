@@ -10,6 +10,7 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import pytest
+from conftest import needs_bochs
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
@@ -175,6 +176,19 @@ def test_values_have_a_tolerance():
         assert result.verdict == verdict
         if verdict == "fail":
             assert "26 % more than 1000" in result.reason and "tolerance 25 %" in result.reason
+
+
+@pytest.mark.parametrize("machine, guest, names", [
+    ("model-sev-es", "latency_vmgexit", ("vmgexit_msr", "vmgexit_page", "vc_rdmsr")),
+    pytest.param("bochs-vmx", "latency_vmx", ("vmresume", "vmlaunch"), marks=needs_bochs)])
+def test_latency_elsewhere(tmp_path, machine, guest, names):
+    report = tmp_path / "latency.json"
+    assert run("--machine", machine, guest, "--json", report).returncode == 0
+    values = {v["name"]: v["number"] for r in json.loads(report.read_text())["results"]
+              for v in r["values"]}
+    for name in names:
+        assert 0 < values[f"{name}.median"] <= values[f"{name}.p99"]
+        assert values[f"{name}.count"] >= 20
 
 
 def test_latency_is_measured_and_watched(tmp_path):

@@ -5,32 +5,13 @@
  */
 #define GUEST_LAYERS SVM_LAYERS
 #include "latency.h"
-#include "x86/svm/svm.h"
+#include "latency_l2.h"
 
-/* RDI: where samples go, ECX: how many. */
-SNIPPET_BOTH(calls,
-	     "1: lfence; rdtsc; mov %eax, %esi; vmmcall; lfence; rdtsc; sub %esi, %eax;"
-	     "mov %eax, (%rdi); add $4, %rdi; dec %ecx; jnz 1b",
-	     "nop");
-
-static unsigned calls_seen;
-
-static void count_call(struct l2 *v)
-{
-	(void)v;
-	calls_seen++;
-}
+ROUND_TRIPS(calls, "vmmcall");
 
 CASE(vmrun, CPL0,
      "APM 2, VMRUN Instruction: cycles of a VMMCALL that L1 intercepts and answers at once", "")
 {
-	calls_seen = 0;
 	l2_setup.on_call = count_call;
-	setup.regs.rdi = (uint64_t)samples;
-	setup.regs.rcx = WARM_UP + SAMPLES;
-	expect("(none)");
-	run(calls);
-	check(calls_seen == WARM_UP + SAMPLES, "%u calls of %u came to L1", calls_seen,
-	      WARM_UP + SAMPLES);
-	report("vmrun", WARM_UP + SAMPLES);
+	round_trips(calls, "vmrun");
 }

@@ -3,6 +3,7 @@
 # make bench: what a guest's boot costs over the bare start and end of the same machine.
 
 BENCH ?=
+comma := ,
 
 # Not through the guests' rules: it has no C, no ELF and no case.
 $(BUILD)/floor.rom: x86/floor.S
@@ -13,7 +14,7 @@ $(BUILD)/floor.rom: x86/floor.S
 .PHONY: bench
 bench: $(BUILD)/floor.rom $(BUILD)/dummy.rom ## time boot to verdict against the floor; BENCH="--pairs 50 int3"
 	$(PYTHON) scripts/bench --build $(BUILD) $(BENCH)
-	@echo; echo "What events cost (x86/latency.c), here and under SEV-ES in the model:"
-	@./run_tests.sh --build $(BUILD) -q -g latency --machine auto,model-sev-es --json $(BUILD)/latency.json >$(BUILD)/latency.log || \
+	@echo; echo "What events cost (x86/latency*.c), here, under SEV-ES in the model, and with VMX if there is Bochs:"
+	@./run_tests.sh --build $(BUILD) -q -g latency --machine auto,model-sev-es$(if $(BOCHS),$(comma)bochs-vmx) --json $(BUILD)/latency.json >$(BUILD)/latency.log || \
 		cat $(BUILD)/latency.log
 	@./trapline values $(BUILD)/latency.json

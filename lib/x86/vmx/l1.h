@@ -29,6 +29,9 @@ uint64_t vmx_cr4_fixed(void);
 void vmx_on(unsigned cpu);
 void vmx_off(unsigned cpu);
 
+/* VMCLEAR and VMPTRLD: the next entry must be VMLAUNCH. */
+void vmcs_load(unsigned cpu);
+
 void vmcs_fill(const struct l2 *v, const struct l2_start *start);
 
 /* L2's registers as they are in the VMCS. */

@@ -85,6 +85,11 @@ void vmx_on(unsigned cpu)
 	write_cr0(read_cr0() | vmx_cr0_fixed());
 	write_cr4(read_cr4() | vmx_cr4_fixed());
 	ON_REGION("vmxon", vmxon_regions[cpu]);
+	vmcs_load(cpu);
+}
+
+void vmcs_load(unsigned cpu)
+{
 	ON_REGION("vmclear", vmcs_regions[cpu]);
 	ON_REGION("vmptrld", vmcs_regions[cpu]);
 }

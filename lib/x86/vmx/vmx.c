@@ -70,6 +70,12 @@ static void enter(struct l2 *v)
 		cpus[cpu].launched = true;
 }
 
+void vmx_launch_again(struct l2 *v)
+{
+	vmcs_load(v->cpu->index);
+	cpus[v->cpu->index].launched = false;
+}
+
 static bool has_left(const struct l2 *v)
 {
 	return vmx_reason(v) == VMX_VMCALL && l2_get(v, L2_RIP) == (uint64_t)vmx_l2_return;

@@ -27,6 +27,9 @@ void vmclear_bits(enum vmcs_field field, uint64_t bits);
 /* The basic exit reason; with VMX_ENTRY_FAILURE where the entry failed. After VMfail: that bit alone. */
 uint32_t vmx_reason(const struct l2 *v);
 
+/* The VMCS is cleared and loaded again, so that L2 goes on by VMLAUNCH. */
+void vmx_launch_again(struct l2 *v);
+
 /* Does this CPU allow the 1-setting of these secondary controls? */
 bool vmx_has_secondary(uint32_t controls);
 
