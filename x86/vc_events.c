@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * #VC among other events: within a handler, with an NMI in the middle, on two CPUs at once, and forged.
+ *
+ * The rule is that of vc.c. A #VC may come in any handler, and an NMI in that of a #VC: each has its stack, and
+ * what one has in the GHCB is there again when the other is over. Each CPU has a GHCB of its own. A #VC whose
+ * error code does not belong to the instruction at RIP was made by the hypervisor, and is not served ("WeSee",
+ * CVE-2024-25742, -25743, -25744). VMGEXIT raises none.
+ *
+ * https://ahoi-attacks.github.io/wesee/
+ */
+#include "vc.h"
+
+#include "ask_model.h"
+#include "x86/sev/ghcb_msr.h"
+
+#define RULE_FIT \
+	"GHCB 3, #VC: an exit code that does not belong to the instruction at RIP is the hypervisor's own"
+#define RULE_VMGEXIT "APM 3, VMGEXIT: VMMCALL with F2 or F3 is an exit, and no #VC"
+#define RULE_NEST "APM 2, #VC Exception: as any fault, also within a handler"
+
+#define MSR_SYSENTER_ESP 0x175
+
+/* -- Nesting. ----------------------------------------------------------------------------------------------------- */
+
+SNIPPET(int3_insn, "mark insn; int3; mark after; nop");
+
+static struct cpuid in_handler;
+
+static enum action cpuid_in_handler(const struct event *event, struct trap_frame *frame)
+{
+	(void)event;
+	(void)frame;
+	in_handler = cpuid(0x80000000, 0);
+	return BY_RULE;
+}
+
+CASE(inside_handler, ALL_NATIVE, RULE_NEST, CATCHES("model-ghcb-output-not-valid"))
+{
+	struct cpuid r = cpuid(0x80000000, 0);
+
+	need_native(GUEST_NEEDS_NATIVE);
+	in_handler.a = 0;
+	setup.hook = cpuid_in_handler;
+	expect("#BP@after");
+	run(int3_insn);
+	check(in_handler.a == r.a && in_handler.b == r.b, "EAX is %#x, not %#x", in_handler.a, r.a);
+}
+
+/* EBX: the command; EBP: the ICR. */
+SNIPPET(nmi_by_mmio, "mark insn; mov %ebx, (%ebp); area wait; " WAIT);
+
+/* The NMI comes while the store is served; its handler uses the GHCB itself. */
+CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
+	   CATCHES("model-nmi-lost model-ghcb-nmi-complete-ignored"))
+{
+	struct cpuid r = cpuid(0x80000000, 0);
+
+	need_native(GUEST_NEEDS_NATIVE);
+	setup.hook = cpuid_in_handler;
+	expect("nmi@wait x3");
+	for (unsigned i = 0; i < 3; i++) {
+		in_handler.a = 0;
+		apic_write(APIC_ICR_HIGH, apic_id() << 24);
+		setup.regs.rbp = 0xfee00000 + APIC_ICR;
+		setup.regs.rbx = ICR_NMI | ICR_ASSERT;
+		run_until(nmi_by_mmio, 1);
+		check(in_handler.a == r.a, "EAX is %#x, not %#x", in_handler.a, r.a);
+	}
+}
+
+/* -- Two CPUs. ------------------------------------------------------------------------------------------------- */
+
+#define LEAST_ROUNDS 20
+
+static volatile bool stop;
+static volatile unsigned rounds, wrong;
+
+/* A register that each CPU has for itself, and a new value each time. */
+static bool msr_is_own(unsigned n)
+{
+	uint64_t value = 0xffff800000000000ul + this_cpu()->index * 0x100000 + n;
+
+	wrmsr(MSR_SYSENTER_ESP, value);
+	return rdmsr(MSR_SYSENTER_ESP) == value;
+}
+
+static void keep_asking(void *argument)
+{
+	(void)argument;
+	while (!stop) {
+		wrong += !msr_is_own(rounds);
+		rounds++;
+	}
+	wrmsr(MSR_SYSENTER_ESP, 0);
+}
+
+CASE_NEEDS("cpus=2", two_cpus, CPL0, "GHCB 2.6: each CPU has a GHCB of its own",
+	   CATCHES("model-ghcb-one-for-all"))
+{
+	unsigned mine = 0, begun = 0, i = 0;
+	uint64_t end;
+
+	need_native(GUEST_NEEDS_NATIVE);
+	stop = false;
+	rounds = wrong = 0;
+	cpu_start_work(1, keep_asking, NULL);
+	witness(wait_until(rounds), "CPU 1 did not begin");
+	begun = rounds;
+	end = rdtsc() + DEADLINE_TICKS;
+	for (; i < LEAST_ROUNDS || (rounds == begun && rdtsc() < end); i++)
+		mine += !msr_is_own(i);
+	witness(rounds != begun, "CPU 1 did nothing while CPU 0 asked");
+	stop = true;
+	check(cpu_wait(1), "CPU 1 did not come back within the deadline");
+	wrmsr(MSR_SYSENTER_ESP, 0);
+	check(!mine, "%u of %u values were not those of CPU 0", mine, i);
+	check(!wrong, "%u of %u values were not those of CPU 1", wrong, rounds);
+}
+
+/* -- A hypervisor that lies about the exit code. ----------------------------------------------------------- */
+
+SNIPPET(pause_nop, "pause; mark insn; nop; mark after; nop");
+SNIPPET(pause_cpuid, "pause; mark insn; cpuid; mark after; nop");
+
+static void try_forged(const struct snippet *snippet, unsigned code)
+{
+	need(ask_model(MODEL_CALL_FORGE, code, 1, 0),
+	     "needs a hypervisor that injects #VC on demand: our model");
+	poison();
+	expect("#VC(%#x)@insn", code);
+	run_snippet(snippet);
+	ask_model(MODEL_CALL_BEHAVE, 0, 0, 0);
+	check_others(0);
+}
+
+CASE(forged_vmmcall, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+{
+	try_forged(&pause_nop, SVM_EXIT_VMMCALL);
+}
+
+CASE(forged_msr, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+{
+	try_forged(&pause_cpuid, SVM_EXIT_MSR);
+}
+
+CASE(forged_mmio, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+{
+	try_forged(&pause_nop, SVM_EXIT_NPF);
+}
+
+CASE(forged_interrupt, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+{
+	try_forged(&pause_nop, 0x60);
+}
+
+/* -- VMGEXIT is none of it. ---------------------------------------------------------------------------------- */
+
+SNIPPET(vmgexit_f2, "wrmsr; mark insn; .byte 0xf2, 0x0f, 0x01, 0xd9; mark after; rdmsr");
+SNIPPET(vmgexit_f3, "wrmsr; mark insn; .byte 0xf3, 0x0f, 0x01, 0xd9; mark after; rdmsr");
+
+static void try_vmgexit(const struct snippet *snippet)
+{
+	uint64_t before;
+
+	need_es();
+	need_native(GUEST_NEEDS_NATIVE);
+	setup.show_vc = true;
+	expect("(none)");
+	setup.regs = (struct regs){.rcx = MSR_GHCB, .rax = GHCB_MSR_SEV_INFO_REQUEST};
+	before = rdmsr(MSR_GHCB);
+	run_snippet(snippet);
+	wrmsr(MSR_GHCB, before);
+	check((setup.result.rax & 0xfff) == GHCB_MSR_SEV_INFO, "EAX is %#lx, no SEV information",
+	      setup.result.rax);
+}
+
+CASE(vmgexit_f3, CPL0, RULE_VMGEXIT, CATCHES("model-ghcb-info-once"))
+{
+	try_vmgexit(&vmgexit_f3);
+}
+
+CASE(vmgexit_f2, CPL0, RULE_VMGEXIT, CATCHES("model-vmgexit-as-vmmcall"))
+{
+	try_vmgexit(&vmgexit_f2);
+}
