@@ -127,7 +127,7 @@ static const struct {
 };
 
 /* Writes each entry and reads it back; `intr` comes last and alone. */
-CASE_NEEDS("apic=1", illegal_masked, CPL0, RULE_WRITTEN, CATCHES("model-lvt-mask-ignored"))
+CASE_NEEDS("apic=1", illegal_masked, CPL0, RULE_WRITTEN, CATCHES("model-lvt-refuses-illegal"))
 {
 	uint32_t esr = 0;
 

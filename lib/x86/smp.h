@@ -42,14 +42,19 @@ unsigned cpus_started(void);
 void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument);
 bool cpu_wait(unsigned index);
 
-/* Repeats until the condition holds or the deadline has passed; yields whether it held. */
-#define wait_until(condition)                                                                 \
-	({                                                                                    \
-		uint64_t end_ = rdtsc() + DEADLINE_TICKS, looks_ = 0;                         \
-		bool held_;                                                                   \
-		while (!(held_ = (condition)) && rdtsc() < end_ && looks_++ < DEADLINE_LOOKS) \
-			cpu_relax();                                                          \
-		held_;                                                                        \
+/*
+ * Repeats until the condition holds or the deadline has passed; yields whether it held. A machine that
+ * the host did not let run until then still gets its looks.
+ */
+#define LEAST_LOOKS (1ul << 14)
+#define wait_until(condition)                                                 \
+	({                                                                    \
+		uint64_t end_ = rdtsc() + DEADLINE_TICKS, looks_ = 0;         \
+		bool held_;                                                   \
+		while (!(held_ = (condition)) && looks_++ < DEADLINE_LOOKS && \
+		       (rdtsc() < end_ || looks_ < LEAST_LOOKS))              \
+			cpu_relax();                                          \
+		held_;                                                        \
 	})
 
 /*

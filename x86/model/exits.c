@@ -8,6 +8,7 @@
 #include "intercepts.h"
 #include "memory.h"
 #include "ports.h"
+#include "sensors.h"
 #include "sev.h"
 
 #include "string.h"
@@ -20,6 +21,8 @@
 #define X2APIC_FIRST 0x800
 #define X2APIC_LAST 0x8ff
 #define NPF_INSTRUCTION_BITS 0x1full
+
+#define CPUID_6_A_SENSOR (1u << 0)
 
 #define IOIO_IN (1u << 0)
 #define IOIO_STRING (1u << 2)
@@ -43,6 +46,8 @@ struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf)
 	/* Its processor's number is that of the CPU of ours that runs it. */
 	if (leaf == 1) {
 		r.c |= 1u << 31 | 1u << 21;
+	} else if (leaf == 6 && !l2_is_sev()) {
+		r.a |= CPUID_6_A_SENSOR;
 	} else if (leaf == 0x40000000) {
 		r = (struct cpuid){0x40000000, 0x70617254, 0x656e696c, 0x6c646f4d};
 	} else if (leaf == 0x80000001) {
@@ -80,7 +85,7 @@ bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 		*value = v->vmcb.efer & ~(uint64_t)EFER_SVME;
 		return true;
 	}
-	if (l2_is_sev() && sev_read_msr(v, msr, value))
+	if (l2_is_sev() ? sev_read_msr(v, msr, value) : sensors_read_msr(v, msr, value))
 		return true;
 	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
 		return false;
@@ -103,7 +108,7 @@ bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 			(value & ~(uint64_t)EFER_LMA) | (v->vmcb.efer & EFER_LMA) | EFER_SVME;
 		return true;
 	}
-	if (l2_is_sev() && sev_write_msr(v, msr, value))
+	if (l2_is_sev() ? sev_write_msr(v, msr, value) : sensors_write_msr(v, msr, value))
 		return true;
 	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
 		return false;

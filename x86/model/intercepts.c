@@ -3,6 +3,9 @@
 
 #include "bug.h"
 #include "events.h"
+#include "sensors.h"
+#include "serial.h"
+#include "sev.h"
 
 #include "string.h"
 #include "x86/cpu.h"
@@ -20,6 +23,11 @@ void intercept_exception(struct vmcb *b, unsigned vector, bool on)
 {
 	b->intercept_exceptions &= ~(1u << vector);
 	b->intercept_exceptions |= (uint32_t)on << vector;
+}
+
+static void intercept_port(unsigned port)
+{
+	io_map[port / 8] |= 1u << port % 8;
 }
 
 static void pass_port(unsigned port)
@@ -67,11 +75,17 @@ void intercepts_init_maps(void)
 	for (unsigned port = 0; port < 0x10000; port++)
 		if (port_is_passed(port))
 			pass_port(port);
+	/* A SEV guest's console speaks before its #VC handler is there. */
+	for (unsigned port = 0x3f8; port < 0x3ff && !l2_is_sev(); port++)
+		if (serial_has_port(port))
+			intercept_port(port);
 	memset(msr_map, 0, sizeof(msr_map));
 	intercept_msr(MSR_APIC_BASE);
 	intercept_msr(MSR_EFER);
 	for (uint32_t msr = 0x800; msr < 0x900; msr++)
 		intercept_msr(msr);
+	if (!l2_is_sev())
+		sensors_init();
 }
 
 void intercepts_init(struct vmcb *b)

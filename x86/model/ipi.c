@@ -97,3 +97,26 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 	if (best)
 		deliver(from, best, command);
 }
+
+bool ipi_message(uint32_t command, uint8_t destination)
+{
+	unsigned vector = command & ICR_VECTOR;
+	bool taken = false;
+
+	if (bug(SOURCE_CLASS_1) && vector >= 16 && vector < 32)
+		return false;
+	for (unsigned i = 0; i < smp_count(); i++) {
+		struct vcpu *to = smp_vcpu(i);
+
+		if (!lapic_is_on(&to->apic))
+			continue;
+		if (!(command & ICR_LOGICAL ? logically(&to->apic, destination, false)
+					    : physically(&to->apic, destination, false)))
+			continue;
+		deliver(NULL, to, command & (ICR_MODE | ICR_VECTOR));
+		if (command & ICR_LEVEL)
+			lapic_was_level(&to->apic, vector);
+		taken = true;
+	}
+	return taken;
+}

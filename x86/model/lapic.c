@@ -2,6 +2,7 @@
 #include "lapic.h"
 
 #include "bug.h"
+#include "ioapic.h"
 #include "ipi.h"
 #include "vcpu.h"
 
@@ -157,10 +158,15 @@ static void end_of_interrupt(struct lapic *a)
 
 	if (bug(EOI_WRONG_VECTOR))
 		serving = lowest(a->isr);
-	if (serving >= 0) {
-		put(a->isr, serving, false);
-		put(a->tmr, serving, false);
-	}
+	if (serving < 0)
+		return;
+	put(a->isr, serving, false);
+	if (!(a->tmr[serving / 32] >> serving % 32 & 1))
+		return;
+	if (a->spurious & APIC_SUPPRESS_EOI && !bug(EOI_NOT_SUPPRESSED))
+		return;
+	if (!bug(EOI_NOT_BROADCAST))
+		ioapic_end_of_interrupt(serving);
 }
 
 void lapic_error(struct vcpu *v, uint32_t bit)
@@ -189,17 +195,36 @@ void lapic_request(struct vcpu *v, unsigned vector)
 		return;
 	}
 	put(v->apic.irr, vector, true);
-	put(v->apic.tmr, vector, false);
+	if (!bug(TMR_WRONG))
+		put(v->apic.tmr, vector, false);
 }
 
-static void local_interrupt(struct vcpu *v, uint32_t lvt)
+void lapic_was_level(struct lapic *a, unsigned vector)
 {
-	if (lvt & APIC_MASKED)
+	if (!bug(TMR_WRONG) && a->irr[vector / 32] >> vector % 32 & 1)
+		put(a->tmr, vector, true);
+}
+
+static uint32_t *lvt_at(struct lapic *a, unsigned offset)
+{
+	if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR)
+		return &a->lvt[(offset - APIC_LVT_TIMER) / 16];
+	return NULL;
+}
+
+void lapic_local_interrupt(struct vcpu *v, unsigned entry)
+{
+	uint32_t lvt = *lvt_at(&v->apic, entry);
+	unsigned vector = lvt & ICR_VECTOR;
+
+	if (lvt & APIC_MASKED && !bug(LVT_MASK_IGNORED))
+		return;
+	if (bug(SOURCE_CLASS_1) && vector >= 16 && vector < 32)
 		return;
 	if ((lvt & ICR_MODE) == ICR_NMI)
 		v->nmi_pending = true;
 	else
-		lapic_request(v, lvt & ICR_VECTOR);
+		lapic_request(v, vector);
 }
 
 static uint32_t divisor(const struct lapic *a)
@@ -233,15 +258,8 @@ bool lapic_tick(struct vcpu *v)
 	if (timer_elapsed(a) < a->timer_initial)
 		return true;
 	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC ? rdtsc() : 0;
-	local_interrupt(v, a->lvt[LVT_TIMER]);
+	lapic_local_interrupt(v, APIC_LVT_TIMER);
 	return a->timer_started;
-}
-
-static uint32_t *lvt_at(struct lapic *a, unsigned offset)
-{
-	if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR)
-		return &a->lvt[(offset - APIC_LVT_TIMER) / 16];
-	return NULL;
 }
 
 bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
@@ -264,7 +282,7 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 		*value = a->id;
 		return true;
 	case APIC_VERSION:
-		*value = 0x50014;
+		*value = 0x50014 | APIC_VERSION_SUPPRESSES_EOI;
 		return true;
 	case APIC_TPR:
 		*value = a->tpr;
@@ -307,6 +325,8 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 
 static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t value)
 {
+	if (bug(LVT_REFUSES_ILLEGAL) && (value & ICR_VECTOR) < 16)
+		value = (value & ~ICR_VECTOR) | (*lvt & ICR_VECTOR);
 	*lvt = value & LVT_WRITABLE;
 	if (offset == APIC_LVT_TIMER)
 		*lvt = value & (LVT_WRITABLE | LVT_PERIODIC);
@@ -318,7 +338,7 @@ static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t v
 
 static void write_spurious(struct lapic *a, uint32_t value)
 {
-	a->spurious = value & 0x1ff;
+	a->spurious = value & (0x1ff | APIC_SUPPRESS_EOI);
 	if (value & APIC_SOFTWARE_ENABLE)
 		return;
 	for (unsigned i = 0; i < LVT_COUNT; i++)

@@ -38,6 +38,12 @@ int lapic_deliverable(const struct lapic *a);
 /* An interrupt arrives: into IRR, or it is an error. */
 void lapic_request(struct vcpu *v, unsigned vector);
 
+/* The request was one of a level-triggered interrupt. */
+void lapic_was_level(struct lapic *a, unsigned vector);
+
+/* A source of this CPU's own: the interrupt that the LVT entry says (APIC_LVT_...). */
+void lapic_local_interrupt(struct vcpu *v, unsigned entry);
+
 /* An error, an ESR_ bit: for the ESR, and the error interrupt. */
 void lapic_error(struct vcpu *v, uint32_t bit);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ports.h"
 
+#include "serial.h"
 #include "smp.h"
 
 #include "x86/cpu.h"
@@ -36,6 +37,8 @@ uint32_t port_read(unsigned port, unsigned bytes)
 
 	if (port == COM1_SCRATCH && bytes == 1)
 		return inb(port);
+	if (serial_has_port(port) && bytes == 1)
+		return serial_read(port);
 	if (port == CONFIG_ADDRESS && bytes == 4)
 		return address;
 	if (!host_bridge(port))
@@ -51,6 +54,8 @@ void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 
 	if (port == COM1_SCRATCH && bytes == 1)
 		outb(port, value);
+	if (serial_has_port(port) && bytes == 1)
+		serial_write(port, value);
 	if (port == CONFIG_ADDRESS && bytes == 4)
 		address = value;
 	if (!host_bridge(port))

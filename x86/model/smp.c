@@ -5,6 +5,7 @@
 #include "events.h"
 #include "exits.h"
 #include "memory.h"
+#include "sensors.h"
 #include "sev.h"
 
 #include "x86/apic.h"
@@ -173,6 +174,7 @@ static void run(void *vcpu)
 		}
 		events_after_exit(v);
 		exit_handle(v);
+		sensors_tick(v);
 	}
 }
 
