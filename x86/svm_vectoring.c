@@ -78,12 +78,6 @@ static void expect_int1(const char *page, uint64_t info, const char *trace)
 	      "exit NPF(%#lx,gpa=%s,vectoring #DB)@insn, %s", info, page, trace);
 }
 
-static void need_soft_injection(void)
-{
-	need(svm_has_next_rip(),
-	     "the CPU does not report NRIPS: APM 2, Event Injection: software interrupts cannot be injected");
-}
-
 static bool missed(const struct l2 *v, uint64_t *page)
 {
 	*page = v->vmcb->exit_info2;

@@ -13,7 +13,6 @@
  *	SOFT, PRIV		what stands before INT3 and INTO, and before INT1, in what was being vectored
  *	RULE_VECTORING, RULE_BELOW, RULE_BEFORE_COMBINED, BUGS, BUGS_BELOW
  *	missed()		whether the exit is such a miss, and of which page
- *	need_soft_injection()	skips where traps cannot be injected
  *	SHUTDOWN, PLACE_OF_DF	how a triple fault looks, and where a #DF that L1 intercepts shows
  *	RULE_SHUTDOWN, RULE_DF, BUGS_DF
  *	SEND_NMI, send_nmi()	instructions of L2, or L1 by itself, that make an NMI pending in L2

@@ -71,10 +71,6 @@ static void expect_int1(const char *page, uint64_t info, const char *trace)
 	expect("exit EPT_VIOLATION(%#lx,gpa=%s,vectoring priv #DB)@insn, %s", info, page, trace);
 }
 
-static void need_soft_injection(void)
-{
-}
-
 static bool missed(const struct l2 *v, uint64_t *page)
 {
 	if (vmx_reason(v) != VMX_EPT_VIOLATION)

@@ -19,6 +19,9 @@
 #define MSR_VMX_TRUE_PIN 0x48d
 
 #define BASIC_TRUE_CONTROLS (1ul << 55)
+#define BASIC_ANY_ERROR_CODE (1ul << 56)
+#define MSR_VMX_MISC 0x485
+#define MISC_LENGTH_0 (1u << 30)
 #define EPT_4_LEVELS (1u << 6)
 #define EPT_WRITE_BACK (1u << 14)
 #define EPT_2_MIB (1u << 16)
@@ -61,6 +64,16 @@ bool vmx_has_secondary(uint32_t controls)
 {
 	return vmx_allowed(VMX_CPU, CPU_SECONDARY) & CPU_SECONDARY &&
 	       vmx_allowed(VMX_SECONDARY, controls) & controls;
+}
+
+bool vmx_takes_any_error_code(void)
+{
+	return rdmsr(MSR_VMX_BASIC) & BASIC_ANY_ERROR_CODE;
+}
+
+bool vmx_takes_length_0(void)
+{
+	return rdmsr(MSR_VMX_MISC) & MISC_LENGTH_0;
 }
 
 /* Firmware that is not there has not locked it: we do. */

@@ -16,6 +16,13 @@
 #define L2_PRIVILEGED_SOFT (5u << 8) /* INT1 */
 #define L2_SOFT_EXCEPTION (6u << 8)  /* INT3, INTO */
 
+/* As in svm.h; VMX can inject whatever it delivers. */
+#define need_soft_injection() ((void)0)
+
+/* Does the CPU let L1 inject these? SDM 3D, "Basic VMX Information", "Miscellaneous Data". */
+bool vmx_takes_any_error_code(void); /* exceptions with and without one, whatever the vector */
+bool vmx_takes_length_0(void);	     /* software interrupts and exceptions of no length */
+
 /* Panic for a field that this CPU does not have. */
 uint64_t vmread(enum vmcs_field field);
 void vmwrite(enum vmcs_field field, uint64_t value);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * L1 injects an event into its own L2: what SVM and VMX alike can inject, and how it must arrive
+ * (svm_inject.c, vmx_inject.c). L1 acts at the snippet's call; L2's RIP is then `target`. Where nothing at
+ * `target` fits the event ("no backing instruction"), vectors of 32 and above print as `extint`.
+ *
+ * The file that includes this has defined
+ *	CALL			the instruction that calls L1
+ *	RULE_..., BUGS_...	as they are used below
+ */
+#ifndef X86_INJECT_H
+#define X86_INJECT_H
+
+SNIPPET(call, "mark call; " CALL "; mark target; nop; mark after; nop; mark far_after; nop");
+SNIPPET(call_int3, "mark call; " CALL "; mark target; int3; mark after; nop");
+SNIPPET(call_int_0x80, "mark call; " CALL "; mark target; int $0x80; mark after; nop");
+SNIPPET(call_into, "mark call; " CALL "; mark target; .byte 0xce; mark after; nop");
+SNIPPET(call_ud2, "mark call; " CALL "; mark target; ud2; mark after; nop");
+
+/* What L1 does at the snippet's call. */
+static struct {
+	uint32_t what, error;
+	uint64_t next, rflags, cr2; /* `next`: as l2_inject() has it */
+} now;
+
+static void inject(struct l2 *v)
+{
+	l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | now.rflags);
+	if (now.cr2)
+		l2_set(v, L2_CR2, now.cr2);
+	l2_inject(v, now.what, now.error, now.next);
+}
+
+static void try_inject(const struct snippet *snippet, uint32_t what, uint32_t error)
+{
+	now.what = what;
+	now.error = error;
+	l2_setup.on_call = inject;
+	run_snippet(snippet);
+}
+
+static void reset_now(void)
+{
+	memset(&now, 0, sizeof(now));
+}
+
+static void begin_soft(void)
+{
+	reset_now();
+	need_soft_injection();
+}
+
+/* Injection that returns to a mark of a trap. */
+static void try_soft(const struct snippet *snippet, uint32_t what, const char *next)
+{
+	now.next = mark_address(snippet, next);
+	try_inject(snippet, what, 0);
+}
+
+/* -- Interrupts and NMIs. ----------------------------------------------------------------------------------------- */
+
+CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	setup.shown_flags = X86_EFLAGS_IF;
+	expect("[0x20-0xff] extint v@target{IF}");
+	for (unsigned v = 32; v < 256; v++) {
+		subject_begin(v);
+		try_inject(&call, L2_INTR | v, 0);
+		subject_end();
+	}
+}
+
+/* The recorder names vectors below 32 as exceptions; none has an error code. Vector 2 is no NMI. */
+CASE(interrupt_low, ALL_NATIVE, RULE_NO_ERROR, "")
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	setup.leave_after = 1;
+	expect("#DE@target; #DB[]@target; nmi@target; #BP@target; #OF@target; #BR@target; #UD@target; "
+	       "#NM@target; #DF@target; #9@target; #TS@target; #NP@target; #SS@target; #GP@target; "
+	       "#PF(no error code,cr2=0x0)@target; #15@target; #MF@target; #AC@target; #MC@target; "
+	       "#XM@target; #VE@target; #CP@target; #22@target; #23@target; #24@target; #25@target; "
+	       "#26@target; #27@target; #HV@target; #VC@target; #SX@target; #31@target");
+	write_cr2(0);
+	for (unsigned v = 0; v < 32; v++)
+		try_inject(&call, L2_INTR | v, 0);
+}
+
+CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	setup.shown_flags = X86_EFLAGS_IF;
+	expect("nmi@target{IF}");
+	try_inject(&call, L2_NMI | 2, 0);
+}
+
+/* -- Exceptions. --------------------------------------------------------------------------------------------------- */
+
+CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+{
+	static const uint8_t vectors[] = {0, 1, 6, 7, 16, 18, 19};
+
+	reset_now();
+	setup.shown_flags = X86_EFLAGS_IF;
+	setup.rflags = X86_EFLAGS_IF;
+	expect("#DE@target{IF}; #DB[]@target{IF}; #UD@target{IF}; #NM@target{IF}; #MF@target{IF}; "
+	       "#MC@target{IF}; #XM@target{IF}");
+	for (unsigned i = 0; i < sizeof(vectors); i++)
+		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
+}
+
+CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
+{
+	static const uint8_t vectors[] = {8, 10, 11, 12, 13, 17};
+
+	reset_now();
+	expect("#DF(0x0)@target; #TS(0x1234)@target; #NP(0x1234)@target; #SS(0x1234)@target; "
+	       "#GP(0x1234)@target; #AC(0x0)@target");
+	for (unsigned i = 0; i < sizeof(vectors); i++)
+		try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | vectors[i],
+			   vectors[i] == 8 || vectors[i] == 17 ? 0 : 0x1234);
+}
+
+CASE(page_fault, ALL_NATIVE, RULE_CR2, BUGS_CR2)
+{
+	reset_now();
+	now.cr2 = 0x123456789000;
+	expect("#PF(0x6,cr2=0x123456789000)@target");
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 14, 6);
+}
+
+CASE(bound_compat, COMPAT, RULE_INJECT, BUGS_ANY)
+{
+	reset_now();
+	expect("#BR@target");
+	try_inject(&call, L2_EXCEPTION | 5, 0);
+}
+
+CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_TF;
+	setup.shown_flags = X86_EFLAGS_TF;
+	expect("#DB[]@target{TF}, #DB[BS]@after{TF}, #DB[BS]@far_after{TF}, #DB[BS]@end{TF}");
+	try_inject(&call, L2_EXCEPTION | 1, 0);
+}
+
+/* -- Software interrupts and the traps of INT3 and INTO. ------------------------------------------------------ */
+
+CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+{
+	begin_soft();
+	setup.rflags = X86_EFLAGS_IF;
+	setup.shown_flags = X86_EFLAGS_IF;
+	setup.leave_after = 1;
+	expect("[0x20-0xff] extint v@after{IF}");
+	for (unsigned v = 32; v < 256; v++) {
+		subject_begin(v);
+		try_soft(&call, L2_SOFT_INT | v, "after");
+		subject_end();
+	}
+}
+
+CASE(int_n_low, ALL_NATIVE, RULE_NO_ERROR, BUGS_INT_N_LOW)
+{
+	begin_soft();
+	setup.leave_after = 1;
+	expect("#DE@after; #DB[]@after; nmi@after; #BP@after; #OF@after; #BR@after; #UD@after; "
+	       "#NM@after; #DF@after; #9@after; #TS@after; #NP@after; #SS@after; #GP@after; "
+	       "#PF(no error code,cr2=0x0)@after; #15@after; #MF@after; #AC@after; #MC@after; "
+	       "#XM@after; #VE@after; #CP@after; #22@after; #23@after; #24@after; #25@after; "
+	       "#26@after; #27@after; #HV@after; #VC@after; #SX@after; #31@after");
+	write_cr2(0);
+	for (unsigned v = 0; v < 32; v++)
+		try_soft(&call, L2_SOFT_INT | v, "after");
+}
+
+CASE(int_n_backed, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+{
+	begin_soft();
+	setup.leave_after = 2;
+	expect("int 0x80@after");
+	try_soft(&call_int_0x80, L2_SOFT_INT | 0x80, "after");
+}
+
+CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+{
+	begin_soft();
+	setup.leave_after = 2;
+	expect("#BP@after; #BP@after; #BP@far_after");
+	try_soft(&call, L2_EXCEPTION | 3, "after");
+	try_soft(&call_int3, L2_EXCEPTION | 3, "after");
+	try_soft(&call, L2_EXCEPTION | 3, "far_after");
+}
+
+CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
+{
+	begin_soft();
+	setup.leave_after = 2;
+	setup.rflags = X86_EFLAGS_OF;
+	expect("#OF@after; #OF@after");
+	try_soft(&call, L2_EXCEPTION | 4, "after");
+	try_soft(&call_into, L2_EXCEPTION | 4, "after");
+}
+
+/* As in the kernel's svm_nested_soft_inject_test: a wrong return address runs into UD2. */
+CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+{
+	begin_soft();
+	setup.leave_after = 2;
+	expect("#BP@after");
+	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
+}
+
+/* ... and its delivery faults below L1: the second IDT was never touched. */
+CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_COLD)
+{
+	begin_soft();
+	setup.leave_after = 2;
+	cold_idt();
+	expect("#BP@after");
+	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
+}
+
+/* -- The gate refuses. ---------------------------------------------------------------------------------------------- */
+
+static void refuse(unsigned vector)
+{
+	reset_now();
+	gate_set_dpl(vector, 0);
+}
+
+CASE(int_n_gate_dpl0, USER, RULE_DPL_SOFT, BUGS_INT_N_DPL)
+{
+	refuse(0x80);
+	expect("#GP(0x402)@target");
+	try_soft(&call, L2_SOFT_INT | 0x80, "after");
+}
+
+CASE(int3_gate_dpl0, USER, RULE_DPL_SOFT, BUGS_INT3_DPL)
+{
+	refuse(3);
+	expect("#GP(0x1a)@target");
+	try_soft(&call, L2_EXCEPTION | 3, "after");
+}
+
+CASE(exception_gate_dpl0, USER, RULE_NO_DPL, "")
+{
+	refuse(6);
+	expect("#UD@target");
+	try_inject(&call, L2_EXCEPTION | 6, 0);
+}
+
+CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
+{
+	refuse(0x50);
+	setup.rflags = X86_EFLAGS_IF;
+	expect("extint 0x50@target");
+	try_inject(&call, L2_INTR | 0x50, 0);
+}
+
+/* -- Flags and breakpoints. --------------------------------------------------------------------------------------- */
+
+CASE(rf_is_saved, ALL_NATIVE, RULE_RF, "")
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	now.rflags = X86_EFLAGS_RF;
+	setup.shown_flags = X86_EFLAGS_RF;
+	expect("extint 0x50@target{RF}");
+	try_inject(&call, L2_INTR | 0x50, 0);
+}
+
+CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	setup.shown_flags = X86_EFLAGS_RF;
+	expect("extint 0x50@target; nmi@target");
+	try_inject(&call, L2_INTR | 0x50, 0);
+	try_inject(&call, L2_NMI | 2, 0);
+}
+
+CASE(then_breakpoint, ALL_NATIVE, RULE_FIRST, BUGS_RF)
+{
+	reset_now();
+	setup.rflags = X86_EFLAGS_IF;
+	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
+	expect("extint 0x50@target, #DB[B0]@target");
+	try_inject(&call, L2_INTR | 0x50, 0);
+}
+
+#endif
