@@ -40,6 +40,8 @@
 #define RULE_SERVICE \
 	"SDM 3A, Interrupt Acceptance for Fixed Interrupts: only a class above that in service is delivered; IRR holds one more; EOI ends the highest"
 #define RULE_ORDER "SDM 3A, Interrupt Priority: the highest pending vector is delivered first"
+#define RULE_EXT \
+	"SDM 3A, Error Code: a gate that refuses an interrupt is #NP or #GP with the error code n*8+IDT+EXT; the vector is in service by then"
 #define RULE_PHYSICAL \
 	"SDM 3A, Physical Destination Mode: the CPU with that APIC id, or all of them for the id of all ones"
 #define RULE_LOGICAL \
@@ -246,6 +248,66 @@ CASE_NEEDS(MODE_NEEDS, order, ALL_NATIVE, RULE_ORDER, CATCHES("model-ipi-order")
 		begin(v);
 		run_until(held, 1);
 		subject_end();
+	}
+}
+
+/* -- The gate refuses: a fault on the way to the handler of an interrupt that has been accepted. ---- */
+
+static void observe_service(unsigned v)
+{
+	observe("isr", apic_bit(APIC_ISR, v));
+	apic_eoi();
+}
+
+CASE_NEEDS(MODE_NEEDS, gate_not_present, ALL_NATIVE, RULE_EXT,
+	   CATCHES("tcg-ext-bit model-ipi-no-isr"))
+{
+	grant_iopl();
+	expect("[0x10-0xff] irr=0x1, #NP(v*8+3)@wait, isr=0x1");
+	for (unsigned v = FIRST; v <= LAST; v++) {
+		begin(v);
+		gate_set_present(v, false);
+		send_self(v);
+		observe("irr", apic_bit(APIC_IRR, v));
+		run_until(held, 1);
+		gate_set_present(v, true);
+		observe_service(v);
+		end();
+	}
+}
+
+CASE_NEEDS(MODE_NEEDS, beyond_limit, ALL_NATIVE, RULE_EXT, CATCHES("tcg-ext-bit model-ipi-no-isr"))
+{
+	grant_iopl();
+	expect("[0x10-0xff] irr=0x1, #GP(v*8+3)@wait, isr=0x1");
+	for (unsigned v = FIRST; v <= LAST; v++) {
+		begin(v);
+		load_idt(idt, v * sizeof(struct gate) - 1);
+		send_self(v);
+		observe("irr", apic_bit(APIC_IRR, v));
+		run_until(held, 1);
+		observe_service(v);
+		end();
+	}
+	load_idt(idt, 256 * sizeof(struct gate) - 1);
+}
+
+/* DPL is for INT n alone. */
+CASE_NEEDS(
+	MODE_NEEDS, gate_dpl0, USER,
+	"SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: the gate's DPL is not checked for interrupts",
+	CATCHES("model-dpl-for-interrupts"))
+{
+	grant_iopl();
+	expect("[0x10-0xff] irr=0x1, intr v@wait");
+	for (unsigned v = FIRST; v <= LAST; v++) {
+		begin(v);
+		gate_set_dpl(v, 0);
+		send_self(v);
+		observe("irr", apic_bit(APIC_IRR, v));
+		run_until(held, 1);
+		gate_set_dpl(v, 3);
+		end();
 	}
 }
 

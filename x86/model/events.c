@@ -92,11 +92,28 @@ static uint32_t with_error_code(unsigned vector)
 	return SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;
 }
 
+/* L2's gate for a vector; false if it cannot be read. */
+static bool read_gate(const struct vcpu *v, unsigned vector, uint8_t *gate)
+{
+	unsigned size = v->vmcb.efer & EFER_LMA ? 16 : 8;
+
+	return memory_read(v, v->vmcb.idtr.base + vector * size, gate, size) == size;
+}
+
+static unsigned gate_dpl(const uint8_t *gate)
+{
+	return gate[5] >> 5 & 3;
+}
+
 static void inject_interrupt(struct vcpu *v, unsigned vector)
 {
+	uint8_t gate[16];
+
 	lapic_accept(&v->apic, vector);
 	v->halted = v->late = false;
-	if (bug(IPI_ERROR_CODE) && has_error_code_as_exception(vector))
+	if (bug(DPL_FOR_INTERRUPTS) && read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl)
+		inject(v, with_error_code(VECTOR_GP), vector * 8 + 2);
+	else if (bug(IPI_ERROR_CODE) && has_error_code_as_exception(vector))
 		inject(v, with_error_code(vector), 0);
 	else
 		inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);
@@ -278,19 +295,6 @@ void events_iret(struct vcpu *v)
 	v->iret_in_step = true;
 	intercept_faults(v, true);
 	step(v);
-}
-
-/* L2's gate for a vector; false if it cannot be read. */
-static bool read_gate(const struct vcpu *v, unsigned vector, uint8_t *gate)
-{
-	unsigned size = v->vmcb.efer & EFER_LMA ? 16 : 8;
-
-	return memory_read(v, v->vmcb.idtr.base + vector * size, gate, size) == size;
-}
-
-static unsigned gate_dpl(const uint8_t *gate)
-{
-	return gate[5] >> 5 & 3;
 }
 
 void events_fault(struct vcpu *v, unsigned vector)
