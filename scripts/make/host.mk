@@ -12,8 +12,8 @@ TIME ?= 600
 
 HOST := $(BUILD)/host
 HOST_LIB := $(addprefix lib/x86/sev/,decode.c exit_code.c insn_regs.c ioio.c \
-	    ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c)
-HOST_H := $(wildcard lib/x86/sev/*.h tests/host/*.h)
+	    ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c snp_cpuid.c)
+HOST_H := $(wildcard lib/x86/sev/*.h lib/x86/sev/*.def tests/host/*.h)
 HOST_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -Ilib/x86/sev -Itests/host
 HOST_CLANG ?= clang
 
@@ -24,7 +24,7 @@ HOST_SANITIZE = $(eval HOST_SANITIZE := $(call host_links,-fsanitize=address$(co
 		-fno-sanitize-recover=all))$(HOST_SANITIZE)
 comma := ,
 
-HOST_TESTS := decode_table insn_use ghcb_proto
+HOST_TESTS := decode_table insn_use ghcb_proto snp_cpuid
 FUZZERS := decode answer
 
 .PHONY: host host-zydis

@@ -161,31 +161,55 @@ static void set_sizes(struct insn *insn, const struct prefixes *p)
 
 /* ---- opcodes ---------------------------------------------------------- */
 
-/* How the operands follow from the opcode. */
-enum form {
-	FORM_NONE, /* no explicit operands, no ModRM */
-	FORM_RM_REG,
-	FORM_REG_RM,
-	FORM_RM_IMM,  /* immediate of operand size, at most 4 bytes */
-	FORM_RM_IMM8, /* immediate byte, sign-extended */
-	FORM_RM,
-	FORM_REG_RM8, /* MOVZX, MOVSX: source of one byte */
-	FORM_REG_RM16,
-	FORM_REG_RM32,
-	FORM_ACC_MOFFS,
-	FORM_MOFFS_ACC,
-	FORM_ACC_PORT_IMM,
-	FORM_PORT_IMM_ACC,
-	FORM_ACC_PORT_DX,
-	FORM_PORT_DX_ACC,
-	FORM_DI_PORT_DX, /* INS */
-	FORM_PORT_DX_SI, /* OUTS */
-	FORM_DI_SI,	 /* MOVS */
-	FORM_DI_ACC,	 /* STOS */
-	FORM_ACC_SI,	 /* LODS */
-	FORM_GPR_DR,
-	FORM_DR_GPR,
+/* What the operands are, and what chooses them: opcodes.def. */
+enum role {
+	ROLE_NONE,
+	ROLE_RM,
+	ROLE_REG,
+	ROLE_ACC,
+	ROLE_IMM,
+	ROLE_IMM8,
+	ROLE_MOFFS,
+	ROLE_PORT_IMM,
+	ROLE_PORT_DX,
+	ROLE_DI,
+	ROLE_SI,
 };
+
+enum form {
+#define FORM(name, first, second) FORM_##name,
+#include "opcodes.def"
+#undef FORM
+};
+
+static const struct {
+	uint8_t dst, src; /* enum role */
+} forms[] = {
+#define FORM(name, first, second) {ROLE_##first, ROLE_##second},
+#include "opcodes.def"
+#undef FORM
+};
+
+enum { ONE, TWO };
+enum { PAIR = 1, LOCK = 2, GROUP = 4, LONG = 8, NO_66 = 16 };
+
+static const struct row {
+	uint8_t map, number, op, form, flags;
+} rows[] = {
+#define OPCODE(map, number, op, form, flags) {map, number, INSN_OP_##op, FORM_##form, flags},
+#include "opcodes.def"
+#undef OPCODE
+};
+
+static const struct {
+	uint8_t modrm, op, flags;
+} group7[] = {
+#define GROUP7(modrm, op, flags) {modrm, INSN_OP_##op, flags},
+#include "opcodes.def"
+#undef GROUP7
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 struct opcode {
 	uint8_t op;
@@ -202,121 +226,35 @@ static void set(struct opcode *o, enum insn_op op, enum form form)
 	o->form = form;
 }
 
-/* Most opcodes come in pairs: even for bytes, odd for the operand size. */
-static void set_pair(struct opcode *o, enum insn_op op, enum form form)
+/* Leaves o->op at INSN_OP_NONE for what isn't known, groups apart. */
+static void look_up(struct opcode *o, unsigned int map, enum insn_mode mode)
 {
-	set(o, op, form);
-	o->byte = !(o->number & 1);
+	for (unsigned int i = 0; i < COUNT(rows); i++) {
+		const struct row *r = &rows[i];
+		uint8_t number = r->flags & PAIR ? o->number & ~1 : o->number;
+
+		if (r->map != map || r->number != number ||
+		    (r->flags & LONG && mode != INSN_MODE_64))
+			continue;
+		set(o, r->op, r->form);
+		o->byte = r->flags & PAIR && !(o->number & 1);
+		o->lockable = r->flags & LOCK;
+		o->group = r->flags & GROUP;
+		return;
+	}
 }
 
-/* Leaves o->op at INSN_OP_NONE for what isn't known, groups apart. */
 static void one_byte_opcode(struct opcode *o, enum insn_mode mode)
 {
 	uint8_t n = o->number;
 
 	if (n < 0x40 && (n & 7) < 4) {
-		enum insn_op op = INSN_OP_ADD + (n >> 3);
-
-		set_pair(o, op, n & 2 ? FORM_REG_RM : FORM_RM_REG);
-		o->lockable = !(n & 2) && op != INSN_OP_CMP;
+		set(o, INSN_OP_ADD + (n >> 3), n & 2 ? FORM_REG_RM : FORM_RM_REG);
+		o->byte = !(n & 1);
+		o->lockable = !(n & 2) && o->op != INSN_OP_CMP;
 		return;
 	}
-
-	switch (n) {
-	case 0x63:
-		/*
-		 * MOVSXD. With an operand size of 16 bits the vendors disagree
-		 * on the size of the source: left out.
-		 */
-		if (mode == INSN_MODE_64)
-			set(o, INSN_OP_MOVX, FORM_REG_RM32);
-		break;
-	case 0x6c:
-	case 0x6d:
-		set_pair(o, INSN_OP_INS, FORM_DI_PORT_DX);
-		break;
-	case 0x6e:
-	case 0x6f:
-		set_pair(o, INSN_OP_OUTS, FORM_PORT_DX_SI);
-		break;
-	case 0x80:
-	case 0x81:
-		set_pair(o, INSN_OP_NONE, FORM_RM_IMM);
-		o->group = true;
-		break;
-	case 0x83:
-		set(o, INSN_OP_NONE, FORM_RM_IMM8);
-		o->group = true;
-		break;
-	case 0x84:
-	case 0x85:
-		set_pair(o, INSN_OP_TEST, FORM_RM_REG);
-		break;
-	case 0x86:
-	case 0x87:
-		set_pair(o, INSN_OP_XCHG, FORM_RM_REG);
-		o->lockable = true;
-		break;
-	case 0x88:
-	case 0x89:
-		set_pair(o, INSN_OP_MOV, FORM_RM_REG);
-		break;
-	case 0x8a:
-	case 0x8b:
-		set_pair(o, INSN_OP_MOV, FORM_REG_RM);
-		break;
-	case 0xa0:
-	case 0xa1:
-		set_pair(o, INSN_OP_MOV, FORM_ACC_MOFFS);
-		break;
-	case 0xa2:
-	case 0xa3:
-		set_pair(o, INSN_OP_MOV, FORM_MOFFS_ACC);
-		break;
-	case 0xa4:
-	case 0xa5:
-		set_pair(o, INSN_OP_MOVS, FORM_DI_SI);
-		break;
-	case 0xaa:
-	case 0xab:
-		set_pair(o, INSN_OP_STOS, FORM_DI_ACC);
-		break;
-	case 0xac:
-	case 0xad:
-		set_pair(o, INSN_OP_LODS, FORM_ACC_SI);
-		break;
-	case 0xc6:
-	case 0xc7:
-		set_pair(o, INSN_OP_NONE, FORM_RM_IMM);
-		o->group = true;
-		break;
-	case 0xe4:
-	case 0xe5:
-		set_pair(o, INSN_OP_IN, FORM_ACC_PORT_IMM);
-		break;
-	case 0xe6:
-	case 0xe7:
-		set_pair(o, INSN_OP_OUT, FORM_PORT_IMM_ACC);
-		break;
-	case 0xec:
-	case 0xed:
-		set_pair(o, INSN_OP_IN, FORM_ACC_PORT_DX);
-		break;
-	case 0xee:
-	case 0xef:
-		set_pair(o, INSN_OP_OUT, FORM_PORT_DX_ACC);
-		break;
-	case 0xf4:
-		set(o, INSN_OP_HLT, FORM_NONE);
-		break;
-	case 0xf6:
-	case 0xf7:
-	case 0xfe:
-	case 0xff:
-		set_pair(o, INSN_OP_NONE, FORM_RM);
-		o->group = true;
-		break;
-	}
+	look_up(o, ONE, mode);
 }
 
 /* The operation of a group opcode; INSN_OP_NONE if it isn't one of ours. */
@@ -358,94 +296,28 @@ static void group_opcode(struct opcode *o, unsigned int reg)
  */
 static void group7_opcode(struct cursor *c, struct opcode *o, uint8_t rep, bool operand_size)
 {
-	bool no_66 = false;
+	uint8_t modrm = next_byte(c);
 	enum insn_op op = INSN_OP_NONE;
 
-	/* clang-format off */
-	switch (next_byte(c)) {
-	case 0xc8: op = INSN_OP_MONITOR; no_66 = true; break;
-	case 0xc9: op = INSN_OP_MWAIT; no_66 = true; break;
-	case 0xd1: op = INSN_OP_XSETBV; no_66 = true; break;
-	case 0xd8: op = INSN_OP_VMRUN; break;
-	case 0xd9: op = INSN_OP_VMMCALL; break;
-	case 0xda: op = INSN_OP_VMLOAD; break;
-	case 0xdb: op = INSN_OP_VMSAVE; break;
-	case 0xdc: op = INSN_OP_STGI; break;
-	case 0xdd: op = INSN_OP_CLGI; break;
-	case 0xde: op = INSN_OP_SKINIT; break;
-	case 0xdf: op = INSN_OP_INVLPGA; break;
-	case 0xf9: op = INSN_OP_RDTSCP; break;
-	case 0xfa: op = INSN_OP_MONITORX; no_66 = true; break;
-	case 0xfb: op = INSN_OP_MWAITX; no_66 = true; break;
-	case 0xfd: op = INSN_OP_RDPRU; break;
+	for (unsigned int i = 0; i < COUNT(group7); i++) {
+		if (group7[i].modrm == modrm && !(group7[i].flags & NO_66 && operand_size))
+			op = group7[i].op;
 	}
-	/* clang-format on */
 	if (rep != INSN_REP_NONE)
 		op = op == INSN_OP_VMMCALL ? INSN_OP_VMGEXIT : INSN_OP_NONE;
-	if (no_66 && operand_size)
-		op = INSN_OP_NONE;
 	set(o, op, FORM_NONE);
 }
 
 static void two_byte_opcode(struct cursor *c, struct opcode *o, uint8_t rep, bool operand_size)
 {
-	switch (o->number) {
-	case 0x01:
+	if (o->number == 0x01) {
 		group7_opcode(c, o, rep, operand_size);
-		break;
-	case 0x08:
-		set(o, INSN_OP_INVD, FORM_NONE);
-		break;
-	case 0x09:
-		/* Only F3 is defined; F2 is reserved. */
-		if (rep == INSN_REP_NONE)
-			set(o, INSN_OP_WBINVD, FORM_NONE);
-		else if (rep == INSN_REP)
-			set(o, INSN_OP_WBNOINVD, FORM_NONE);
-		break;
-	case 0x21:
-		set(o, INSN_OP_MOV_DR, FORM_GPR_DR);
-		break;
-	case 0x23:
-		set(o, INSN_OP_MOV_DR, FORM_DR_GPR);
-		break;
-	case 0x30:
-		set(o, INSN_OP_WRMSR, FORM_NONE);
-		break;
-	case 0x31:
-		set(o, INSN_OP_RDTSC, FORM_NONE);
-		break;
-	case 0x32:
-		set(o, INSN_OP_RDMSR, FORM_NONE);
-		break;
-	case 0x33:
-		set(o, INSN_OP_RDPMC, FORM_NONE);
-		break;
-	case 0xa2:
-		set(o, INSN_OP_CPUID, FORM_NONE);
-		break;
-	case 0xaa:
-		set(o, INSN_OP_RSM, FORM_NONE);
-		break;
-	case 0xb0:
-	case 0xb1:
-		set_pair(o, INSN_OP_CMPXCHG, FORM_RM_REG);
-		o->lockable = true;
-		break;
-	case 0xb6:
-	case 0xbe:
-		set(o, INSN_OP_MOVX, FORM_REG_RM8);
-		break;
-	case 0xb7:
-	case 0xbf:
-		set(o, INSN_OP_MOVX, FORM_REG_RM16);
-		break;
-	case 0xc0:
-	case 0xc1:
-		set_pair(o, INSN_OP_XADD, FORM_RM_REG);
-		o->lockable = true;
-		break;
+		return;
 	}
+	look_up(o, TWO, INSN_MODE_64);
+	/* Only F3 is defined; F2 is reserved. */
+	if (o->op == INSN_OP_WBINVD && rep != INSN_REP_NONE)
+		o->op = rep == INSN_REP ? INSN_OP_WBNOINVD : INSN_OP_NONE;
 }
 
 /* ---- operands --------------------------------------------------------- */
@@ -552,20 +424,53 @@ static void cap_port_size(struct insn *insn)
 		insn->operand_size = 4;
 }
 
+/* What ModRM names, @reg and @rm, was taken before. */
+static struct insn_operand take_operand(struct cursor *c, struct insn *insn,
+					const struct prefixes *p, enum role role, unsigned int size,
+					struct insn_operand reg, struct insn_operand rm)
+{
+	switch (role) {
+	case ROLE_RM:
+		return rm;
+	case ROLE_REG:
+		return reg;
+	case ROLE_ACC:
+		return gpr(0, size, p->rex);
+	case ROLE_IMM:
+		insn->imm = next_signed(c, size == 8 ? 4 : size);
+		return operand(INSN_IMM, size);
+	case ROLE_IMM8:
+		insn->imm = next_signed(c, 1);
+		return operand(INSN_IMM, size);
+	case ROLE_MOFFS:
+		return take_moffs(c, insn);
+	case ROLE_PORT_IMM:
+		insn->imm = next_byte(c);
+		return operand(INSN_PORT_IMM, size);
+	case ROLE_PORT_DX:
+		return operand(INSN_PORT_DX, size);
+	case ROLE_DI:
+		return operand(INSN_MEM_DI, size);
+	case ROLE_SI:
+		return operand(INSN_MEM_SI, size);
+	default:
+		return operand(INSN_NO_OPERAND, 0);
+	}
+}
+
 /* Returns false for an encoding that isn't ours after all. */
 static bool take_operands(struct cursor *c, struct insn *insn, const struct prefixes *p,
 			  struct opcode *o)
 {
-	struct insn_operand acc, reg = operand(INSN_NO_OPERAND, 0), rm = reg;
+	struct insn_operand reg = operand(INSN_NO_OPERAND, 0), rm = reg;
 	unsigned int size, source;
 	uint8_t modrm = 0;
 
 	if (o->byte)
 		insn->operand_size = 1;
-	if (o->form >= FORM_ACC_PORT_IMM && o->form <= FORM_PORT_DX_SI)
+	if (o->form >= FORM_ACC_PORT_IMM)
 		cap_port_size(insn);
 	size = insn->operand_size;
-	acc = gpr(0, size, p->rex);
 
 	switch (o->form) {
 	case FORM_RM_REG:
@@ -604,83 +509,10 @@ static bool take_operands(struct cursor *c, struct insn *insn, const struct pref
 		break;
 	}
 
-	switch (o->form) {
-	case FORM_NONE:
+	if (o->form == FORM_NONE)
 		insn->operand_size = 0;
-		break;
-	case FORM_RM_REG:
-	case FORM_GPR_DR:
-		insn->dst = rm;
-		insn->src = reg;
-		break;
-	case FORM_REG_RM:
-	case FORM_DR_GPR:
-	case FORM_REG_RM8:
-	case FORM_REG_RM16:
-	case FORM_REG_RM32:
-		insn->dst = reg;
-		insn->src = rm;
-		break;
-	case FORM_RM_IMM:
-		insn->dst = rm;
-		insn->src = operand(INSN_IMM, size);
-		insn->imm = next_signed(c, size == 8 ? 4 : size);
-		break;
-	case FORM_RM_IMM8:
-		insn->dst = rm;
-		insn->src = operand(INSN_IMM, size);
-		insn->imm = next_signed(c, 1);
-		break;
-	case FORM_RM:
-		insn->dst = rm;
-		break;
-	case FORM_ACC_MOFFS:
-		insn->dst = acc;
-		insn->src = take_moffs(c, insn);
-		break;
-	case FORM_MOFFS_ACC:
-		insn->dst = take_moffs(c, insn);
-		insn->src = acc;
-		break;
-	case FORM_ACC_PORT_IMM:
-		insn->dst = acc;
-		insn->src = operand(INSN_PORT_IMM, size);
-		insn->imm = next_byte(c);
-		break;
-	case FORM_PORT_IMM_ACC:
-		insn->dst = operand(INSN_PORT_IMM, size);
-		insn->src = acc;
-		insn->imm = next_byte(c);
-		break;
-	case FORM_ACC_PORT_DX:
-		insn->dst = acc;
-		insn->src = operand(INSN_PORT_DX, size);
-		break;
-	case FORM_PORT_DX_ACC:
-		insn->dst = operand(INSN_PORT_DX, size);
-		insn->src = acc;
-		break;
-	case FORM_DI_PORT_DX:
-		insn->dst = operand(INSN_MEM_DI, size);
-		insn->src = operand(INSN_PORT_DX, size);
-		break;
-	case FORM_PORT_DX_SI:
-		insn->dst = operand(INSN_PORT_DX, size);
-		insn->src = operand(INSN_MEM_SI, size);
-		break;
-	case FORM_DI_SI:
-		insn->dst = operand(INSN_MEM_DI, size);
-		insn->src = operand(INSN_MEM_SI, size);
-		break;
-	case FORM_DI_ACC:
-		insn->dst = operand(INSN_MEM_DI, size);
-		insn->src = acc;
-		break;
-	case FORM_ACC_SI:
-		insn->dst = acc;
-		insn->src = operand(INSN_MEM_SI, size);
-		break;
-	}
+	insn->dst = take_operand(c, insn, p, forms[o->form].dst, size, reg, rm);
+	insn->src = take_operand(c, insn, p, forms[o->form].src, size, reg, rm);
 	return true;
 }
 
