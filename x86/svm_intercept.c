@@ -35,24 +35,21 @@
 #define RULE_CR2 "APM 2, #PF (Page Fault): intercepted before CR2 is written"
 #define RULE_NEXT_RIP \
 	"APM 2, State Saved on Exit: nRIP is set for instruction intercepts, INT3, INTO and BOUND, and zero for all others"
+#define RULE_INSTRUCTION \
+	"APM 2, Instruction Intercepts: caught before it has done anything, each with its own exit code"
 
-#define VECTOR_BP 3
-#define EXCEPTION(vector) (1u << (vector))
+#define BUGS_INT3 CATCHES("tcg-int3-intercept")
+#define BUGS_DB CATCHES("bochs-db-exit-dr6")
+
+#define CALL "vmmcall"
+#define SOFT ""
 /* Bits 2 and 9 are not implemented, and setting them is undefined. */
 #define ALL_EXCEPTIONS (~(EXCEPTION(2) | EXCEPTION(9)))
+#define intercept_instruction svm_intercept
 
-SNIPPET(int3, "mark insn; int3; mark after; nop");
-SNIPPET(into, "mark insn; .byte 0xce; mark after; nop");
-SNIPPET_BOTH(bound, "mark insn; nop; mark after",
-	     "push $0; push $0; mark insn; bound %eax, (%esp); mark after; nop");
+#include "intercept.h"
+
 SNIPPET(int1, "mark insn; .byte 0xf1; mark after; nop");
-SNIPPET(ud, "mark insn; ud2; mark after; nop");
-SNIPPET(de, "xor %edx, %edx; xor %ecx, %ecx; mark insn; div %ecx; mark after; nop");
-SNIPPET(gp, "mov $0x58, %ecx; mark insn; mov %ecx, %ds; mark after; nop");
-SNIPPET(pf, "mov $0x40000000, %ecx; mark insn; movl $0, (%ecx); mark after; nop");
-SNIPPET(step, "mark insn; nop; mark after; nop");
-SNIPPET(int_n, "mark insn; int $0x80; mark after; nop");
-SNIPPET(call, "mark call; vmmcall; mark target; nop; mark after; nop");
 SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
 SNIPPET(cpuid_insn, "vmmcall; mark insn; cpuid; mark after; nop");
 SNIPPET(pushf_insn, "vmmcall; mark insn; pushf; mark after; nop");
@@ -66,147 +63,10 @@ SNIPPET(rdmsr_insn, "vmmcall; mov $0x10, %ecx; mark insn; rdmsr; mark after; nop
 SNIPPET(invd_insn, "vmmcall; mark insn; invd; mark after; nop");
 SNIPPET(wbinvd_insn, "vmmcall; mark insn; wbinvd; mark after; nop");
 
-static uint32_t exceptions;
-static unsigned instruction;
-#define NO_INSTRUCTION ~0u
-
-static void intercept(struct l2 *v)
-{
-	l2_intercept_exceptions(v, exceptions);
-	if (instruction != NO_INSTRUCTION)
-		svm_intercept(v, instruction);
-}
-
-static void intercepting(uint32_t vectors, unsigned what)
-{
-	exceptions = vectors;
-	instruction = what;
-	l2_setup.before = intercept;
-}
-
-/* -- Exceptions. ------------------------------------------------------------------------------------------------------- */
-
-static void try_exceptions(const struct snippet *snippet, uint32_t vectors)
-{
-	intercepting(vectors, NO_INSTRUCTION);
-	setup.regs.rax = 5;
-	run_snippet(snippet);
-}
-
-CASE(int3, ALL_NATIVE, RULE_EXCEPTION, CATCHES("tcg-int3-intercept"))
-{
-	expect("exit #BP@insn");
-	try_exceptions(&int3, ALL_EXCEPTIONS);
-}
-
-CASE(into, COMPAT, RULE_EXCEPTION, CATCHES("tcg-int3-intercept"))
-{
-	setup.rflags = X86_EFLAGS_OF;
-	expect("exit #OF@insn");
-	try_exceptions(&into, ALL_EXCEPTIONS);
-}
-
-CASE(bound, COMPAT, RULE_EXCEPTION, "")
-{
-	expect("exit #BR@insn");
-	try_exceptions(&bound, ALL_EXCEPTIONS);
-}
-
-CASE(ud, ALL_NATIVE, RULE_EXCEPTION, "")
-{
-	expect("exit #UD@insn");
-	try_exceptions(&ud, ALL_EXCEPTIONS);
-}
-
-CASE(de, ALL_NATIVE, RULE_EXCEPTION, "")
-{
-	expect("exit #DE@insn");
-	try_exceptions(&de, ALL_EXCEPTIONS);
-}
-
-CASE(gp, ALL_NATIVE, RULE_EXCEPTION, "")
-{
-	expect("exit #GP(0x58)@insn");
-	try_exceptions(&gp, ALL_EXCEPTIONS);
-}
-
-CASE(step, ALL_NATIVE, RULE_EXCEPTION, CATCHES("bochs-db-exit-dr6"))
-{
-	setup.rflags = X86_EFLAGS_TF;
-	expect("exit #DB[BS]@after");
-	try_exceptions(&step, ALL_EXCEPTIONS);
-}
-
-CASE(code_breakpoint, ALL_NATIVE, RULE_EXCEPTION, CATCHES("bochs-db-exit-dr6"))
-{
-	breakpoint_set(0, mark_address(&step, "after"), BREAK_CODE, 1);
-	expect("exit #DB[B0]@after");
-	try_exceptions(&step, ALL_EXCEPTIONS);
-}
-
-static uint64_t cr2_at_exit;
-
-static enum l2_action note_cr2(struct l2 *v)
-{
-	cr2_at_exit = v->vmcb->cr2;
-	return L2_UNEXPECTED;
-}
-
-CASE(pf, ALL_NATIVE, RULE_CR2, "")
-{
-	window_map(0, 0);
-	notation_name("window", WINDOW, PAGE_BYTES);
-	write_cr2(0x1234);
-	l2_setup.on_exit = note_cr2;
-	expect("exit #PF(%#x,cr2=window)@insn", PF_WRITE | (environment_is_user() ? PF_USER : 0));
-	try_exceptions(&pf, ALL_EXCEPTIONS);
-	check(cr2_at_exit == 0x1234, "CR2 is %#lx at the exit", cr2_at_exit);
-}
-
-/* Each bit for itself: none may do another's work. */
-CASE(int3_all_but_bp, ALL_NATIVE, RULE_EXCEPTION, "")
-{
-	expect("#BP@after");
-	try_exceptions(&int3, ALL_EXCEPTIONS & ~EXCEPTION(VECTOR_BP));
-}
-
 CASE(int1, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
 {
 	expect("#DB[]@after");
 	try_exceptions(&int1, ALL_EXCEPTIONS);
-}
-
-CASE(int_n_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-intercept"))
-{
-	expect("[0x0-0x1f] int v@after");
-	for (unsigned v = 0; v < 32; v++) {
-		snippet_patch(&int_n, "insn", 1, v);
-		subject_begin(v);
-		try_exceptions(&int_n, ALL_EXCEPTIONS);
-		subject_end();
-	}
-}
-
-static unsigned pending;
-
-static void make_pending(struct l2 *v)
-{
-	(void)v;
-	interrupt_pending(pending);
-}
-
-CASE_NEEDS("apic=1", ipi_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N,
-	   CATCHES("kvm-nvmx-soft-intercept"))
-{
-	apic_enable(0);
-	setup.rflags = X86_EFLAGS_IF;
-	l2_setup.on_call = make_pending;
-	expect("[0x10-0x1f] intr v@target");
-	for (pending = 16; pending < 32; pending++) {
-		subject_begin(pending);
-		try_exceptions(&call, ALL_EXCEPTIONS);
-		subject_end();
-	}
 }
 
 /* -- INT n and INT1. ----------------------------------------------------------------------------------------------------- */
@@ -214,15 +74,6 @@ CASE_NEEDS("apic=1", ipi_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N,
 static void try_instruction(const struct snippet *snippet, unsigned what)
 {
 	intercepting(0, what);
-	run_snippet(snippet);
-}
-
-/* From the snippet's VMMCALL on; the way into it has instructions of its own. */
-static void try_after_call(const struct snippet *snippet, unsigned what)
-{
-	exceptions = 0;
-	instruction = what;
-	l2_setup.on_call = intercept;
 	run_snippet(snippet);
 }
 
@@ -264,9 +115,6 @@ CASE(int1_intercept, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
 }
 
 /* -- Other instructions, a few of each kind. ---------------------------------------------------------------------------- */
-
-#define RULE_INSTRUCTION \
-	"APM 2, Instruction Intercepts: caught before it has done anything, each with its own exit code"
 
 #define INSTRUCTION(name, environments, code, bugs)                 \
 	CASE(name, environments, RULE_INSTRUCTION, bugs)            \

@@ -84,7 +84,7 @@ static uint64_t *split(uint64_t *pde)
 	return table;
 }
 
-static uint64_t *entry_of(uint64_t address)
+uint64_t *slat_entry(uint64_t address)
 {
 	uint64_t *pde = &pd[address / BLOCK_BYTES], *table;
 
@@ -97,7 +97,7 @@ static uint64_t *entry_of(uint64_t address)
 
 void slat_unmap(uint64_t address)
 {
-	*entry_of(address) &= ~format->access;
+	*slat_entry(address) &= ~format->access;
 	if (taken_used < MAX_TAKEN)
 		taken[taken_used++] = address;
 	else
@@ -106,12 +106,12 @@ void slat_unmap(uint64_t address)
 
 void slat_map(uint64_t address)
 {
-	*entry_of(address) |= format->access;
+	*slat_entry(address) |= format->access;
 }
 
 bool slat_is_mapped(uint64_t address)
 {
 	const uint64_t *pde = &pd[address / BLOCK_BYTES];
 
-	return address >> 32 == 0 && (*pde & PTE_LARGE || *entry_of(address) & format->access);
+	return address >> 32 == 0 && (*pde & PTE_LARGE || *slat_entry(address) & format->access);
 }

@@ -28,4 +28,7 @@ void slat_unmap(uint64_t address);
 void slat_map(uint64_t address);
 bool slat_is_mapped(uint64_t address);
 
+/* The 4 KiB entry itself; whoever changes more than the functions above puts it back. */
+uint64_t *slat_entry(uint64_t address);
+
 #endif

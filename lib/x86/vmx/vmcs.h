@@ -100,6 +100,7 @@ enum vmcs_field {
 #define CPU_HLT (1u << 7)
 #define CPU_RDTSC (1u << 12)
 #define CPU_NMI_WINDOW (1u << 22)
+#define CPU_MOV_DR (1u << 23)
 #define CPU_ALL_PORTS (1u << 24)
 #define CPU_MSR_BITMAP (1u << 28)
 #define CPU_PAUSE (1u << 30)
