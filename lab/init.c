@@ -2,11 +2,12 @@
 /*
  * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys lines on COM1:
  *
- *   run IMAGE CPUS WORDS…   run a guest; ends with message E
- *   cancel                  end the guest that runs
- *   log TEXT                write into the kernel's log, as a warning of the kernel's would be
- *   sysrq C                 what the magic SysRq key does with C
- *   off                     switch the machine off
+ *   run IMAGE CPUS OPTIONS WORDS…   run a guest; ends with message E. OPTIONS are those of the VMM, with
+ *                                   commas between, or "-"
+ *   cancel                          end the guest that runs
+ *   log TEXT                        write into the kernel's log, as a warning of the kernel's would be
+ *   sysrq C                         what the magic SysRq key does with C
+ *   off                             switch the machine off
  */
 #define _GNU_SOURCE
 #include "lab.h"
@@ -166,12 +167,13 @@ static void write_text(const char *path, const char *text)
 
 static pid_t start(const char *order)
 {
-	char image[256], path[300];
+	char image[256], options[256], path[300];
 	unsigned cpus;
 	int length;
 	pid_t child;
 
-	if (sscanf(order, "run %255s %u %n", image, &cpus, &length) < 2 || strchr(image, '/')) {
+	if (sscanf(order, "run %255s %u %255s %n", image, &cpus, options, &length) < 3 ||
+	    strchr(image, '/')) {
 		messagef('R', "order not understood: '%.100s'", order);
 		return 0;
 	}
@@ -186,7 +188,7 @@ static pid_t start(const char *order)
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		vmm(path, cpus, order + length);
+		vmm(path, cpus, options, order + length);
 	}
 	return child;
 }

@@ -25,7 +25,7 @@
 void message(char type, const char *text, size_t length);
 void messagef(char type, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Runs the image until the guest ends, says why (R) and ends the process. */
-_Noreturn void vmm(const char *image, unsigned cpus, const char *words);
+/* Runs the image until the guest ends, says why (R) and ends the process. `options` as in init.c. */
+_Noreturn void vmm(const char *image, unsigned cpus, const char *options, const char *words);
 
 #endif

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Addresses of a guest as NAME+0x12. Loaded only when a guest has died."""
+"""Addresses of a guest as NAME+0x12, and names as addresses. Loaded only when one is wanted."""
 
 import bisect
 import re
+
+from .errors import UsageError
 
 _ADDRESS = re.compile(r"\b(?:0x)?([0-9a-fA-F]{5,16})\b")
 
@@ -56,3 +58,20 @@ class Symbols:
             name = self.name(int(match[1], 16))
             return f"{match[0]} <{name}>" if name else match[0]
         return _ADDRESS.sub(one, line)
+
+
+def addresses(path, names):
+    """Addresses of the symbols `names` of an ELF file, in that order. UsageError if one is missing."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open(path, "rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            found = {s.name: s["st_value"] for s in table.iter_symbols()} if table else {}
+    except (ELFError, OSError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UsageError(f"{path}: has no symbol {missing[0]}")
+    return [found[name] for name in names]

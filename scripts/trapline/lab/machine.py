@@ -18,6 +18,9 @@ from .host import Host
 _ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 INIT = os.path.join("build", "lab", "init")
 MEMORY = 512            # MiB
+# What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/churn.c).
+VMM_OPTIONS = ("events", "state", "slots")
+_PLACES = ("host_plan", "host_waits_here", "host_is_done_here")
 
 
 class LabMachine(Machine):
@@ -40,13 +43,18 @@ class LabMachine(Machine):
         self._facts = None
         self._images = {}           # what was packed: path → (size, time)
         self.params = {}
+        self._options = []          # of the VMM
         if variant:
             self.name = f"{self.name}+{variant}"
             for word in variant.split("+"):
+                if word in VMM_OPTIONS:
+                    self._options.append(word)
+                    continue
                 parameter, equals, value = word.partition("=")
                 if not equals or not re.fullmatch(r"\w+", parameter) or \
                         not re.fullmatch(r"[\w.-]+", value):
-                    raise UsageError(f"machine '{self.name}': '{word}' is not PARAMETER=VALUE")
+                    raise UsageError(f"machine '{self.name}': '{word}' is neither PARAMETER=VALUE nor "
+                                     f"one of {', '.join(VMM_OPTIONS)}")
                 self.params[self._module_of(parameter), parameter] = value
 
     @property
@@ -97,8 +105,13 @@ class LabMachine(Machine):
         """What a host of this machine says of itself."""
         self._facts = {"kernel": facts["kernel"], "cpu": facts["cpu"], "params": facts["params"]}
 
+    def cannot_step(self):
+        return None                 # our VMM does what gdb does elsewhere
+
     def start(self, order, names, timeout):
-        words = f"{os.path.basename(order.image)} {order.cpus} {' '.join(order.words)}"
+        options = self._options + ([_step(order)] if order.gdb else [])
+        words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
+            + " ".join(order.words)
         host = self._host(order.image)
         return LabBoot(self, host, words, names, timeout)
 
@@ -138,3 +151,11 @@ class LabMachine(Machine):
 def _stamp(path):
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
+
+
+def _step(order):
+    """The VMM's option for a guest that is stepped from outside: where lab/debugger.c finds things."""
+    from ..symbols import addresses
+
+    elf = os.path.splitext(order.image)[0] + ".elf"
+    return "step=" + ":".join(f"{place:x}" for place in addresses(elf, _PLACES))

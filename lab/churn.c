@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What userspace may do to a virtual CPU between any two exits, and a guest must not notice: it is what a
+ * migration does, or a debugger that only looks. Each millisecond a CPU is kicked out of KVM_RUN, and
+ *
+ *   events   its pending and injected events are read and written back: KVM_SET_VCPU_EVENTS. An event whose
+ *            delivery faulted waits there for its next try
+ *   state    registers and the state of nested virtualization as well, in QEMU's order: KVM_SET_SREGS,
+ *            KVM_SET_NESTED_STATE, KVM_SET_REGS, KVM_SET_VCPU_EVENTS
+ *   slots    all memory slots go and come again: everything is cold
+ *
+ * A kick comes when it comes: what is hit differs from run to run, what must come out does not.
+ */
+#include "lab.h"
+#include "vmm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static bool events, state, slots;
+static long nested_bytes;
+
+static bool has(const char *options, const char *word)
+{
+	size_t length = strlen(word);
+	const char *at = options;
+
+	while ((at = strstr(at, word))) {
+		if ((at == options || at[-1] == ',') && (at[length] == ',' || !at[length]))
+			return true;
+		at += length;
+	}
+	return false;
+}
+
+void churn_start(const char *options)
+{
+	state = has(options, "state");
+	events = state || has(options, "events");
+	slots = has(options, "slots");
+	nested_bytes = ioctl(machine.vm, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE);
+}
+
+bool churn_wanted(void)
+{
+	return events || slots;
+}
+
+static void write_events(int cpu, struct kvm_vcpu_events *saved)
+{
+	/* An NMI of another CPU may have come since. */
+	if (machine.cpus > 1)
+		saved->flags &= ~KVM_VCPUEVENT_VALID_NMI_PENDING;
+	must("KVM_SET_VCPU_EVENTS", ioctl(cpu, KVM_SET_VCPU_EVENTS, saved));
+}
+
+static void renew_state(int cpu)
+{
+	struct kvm_vcpu_events saved_events;
+	struct kvm_nested_state *nested = NULL;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	must("KVM_GET_REGS", ioctl(cpu, KVM_GET_REGS, &regs));
+	must("KVM_GET_SREGS", ioctl(cpu, KVM_GET_SREGS, &sregs));
+	must("KVM_GET_VCPU_EVENTS", ioctl(cpu, KVM_GET_VCPU_EVENTS, &saved_events));
+	if (nested_bytes > 0) {
+		nested = calloc(1, nested_bytes);
+		nested->size = nested_bytes;
+		must("KVM_GET_NESTED_STATE", ioctl(cpu, KVM_GET_NESTED_STATE, nested));
+	}
+	must("KVM_SET_SREGS", ioctl(cpu, KVM_SET_SREGS, &sregs));
+	if (nested)
+		must("KVM_SET_NESTED_STATE", ioctl(cpu, KVM_SET_NESTED_STATE, nested));
+	must("KVM_SET_REGS", ioctl(cpu, KVM_SET_REGS, &regs));
+	write_events(cpu, &saved_events);
+	free(nested);
+}
+
+void churn(unsigned index)
+{
+	struct kvm_vcpu_events saved;
+	int cpu = machine.vcpus[index];
+
+	if (state) {
+		renew_state(cpu);
+	} else if (events) {
+		must("KVM_GET_VCPU_EVENTS", ioctl(cpu, KVM_GET_VCPU_EVENTS, &saved));
+		write_events(cpu, &saved);
+	}
+	/* While a slot is away, another CPU would see no memory there. */
+	if (slots && machine.cpus == 1)
+		renew_all_slots();
+}

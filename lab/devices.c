@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The VMM's ports: COM1 with its interrupt, the exit port, and a 440FX host bridge of which only the PAM
+ * registers do something. No more than the guests' library touches.
+ */
+#define _GNU_SOURCE
+#include "lab.h"
+#include "vmm.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define COM1 0x3f8
+#define COM1_IRQ 4
+enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR };
+#define IER_NOTHING_TO_SEND 0x02
+#define IIR_NOTHING_TO_SEND 0x02
+#define IIR_NONE 0x01
+#define LCR_DIVISOR 0x80
+#define MCR_LINE_OUT 0x08
+#define LSR_EMPTY_AND_IDLE 0x60
+#define MSR_SOMEBODY_THERE 0xb0
+#define EXIT_PORT 0xf4
+#define PCI_ADDRESS 0xcf8
+#define PCI_DATA 0xcfc
+#define PAM_FIRST 0x59
+#define PAM_LAST 0x5f
+
+static char output[1024];
+static size_t output_used;
+static uint8_t uart[8];
+static bool sent, line; /* "nothing to send" waits to be read; IRQ 4 as KVM knows it */
+
+static uint32_t pci_address;
+/* Intel 440FX: vendor, device, and class "host bridge". */
+static uint8_t pci_config[256] = {0x86, 0x80, 0x37, 0x12, [0x0b] = 0x06};
+
+void flush_com1(void)
+{
+	if (output_used)
+		message('D', output, output_used);
+	output_used = 0;
+}
+
+static void uart_line(void)
+{
+	bool raised =
+		sent && (uart[UART_IER] & IER_NOTHING_TO_SEND) && (uart[UART_MCR] & MCR_LINE_OUT);
+	struct kvm_irq_level level = {.irq = COM1_IRQ, .level = raised};
+
+	if (raised != line)
+		must("KVM_IRQ_LINE", ioctl(machine.vm, KVM_IRQ_LINE, &level));
+	line = raised;
+}
+
+static void uart_write(unsigned reg, uint8_t value)
+{
+	if (reg <= UART_IER && uart[UART_LCR] & LCR_DIVISOR)
+		return;
+	if (reg == UART_DATA) {
+		output[output_used++] = value;
+		if (value == '\n' || output_used == sizeof(output))
+			flush_com1();
+		sent = true;
+	} else {
+		/* Whoever begins to ask for it is told at once: there is never anything to send. */
+		if (reg == UART_IER && value & ~uart[UART_IER] & IER_NOTHING_TO_SEND)
+			sent = true;
+		uart[reg] = value;
+	}
+	uart_line();
+}
+
+static uint8_t uart_read(unsigned reg)
+{
+	switch (reg) {
+	case UART_DATA:
+		return 0;
+	case UART_IIR:
+		if (!line)
+			return IIR_NONE;
+		sent = false;
+		uart_line();
+		return IIR_NOTHING_TO_SEND;
+	case UART_LSR:
+		return LSR_EMPTY_AND_IDLE;
+	case UART_MSR:
+		return MSR_SOMEBODY_THERE;
+	default:
+		return uart[reg];
+	}
+}
+
+static uint8_t *pci_byte(unsigned port)
+{
+	unsigned reg = (pci_address & 0xfc) + (port - PCI_DATA);
+
+	/* Bus 0, device 0, function 0 is all that there is. */
+	return (pci_address & 0x80ffff00) == 0x80000000 ? &pci_config[reg] : NULL;
+}
+
+/*
+ * A change of a PAM register makes QEMU rebuild memory slots, and a slot that goes makes KVM drop all
+ * that it had mapped. That is what guests use the register for.
+ */
+static void pci_write(unsigned port, uint8_t value)
+{
+	uint8_t *byte = pci_byte(port);
+	unsigned reg = byte ? byte - pci_config : 0;
+
+	if (reg < 0x40 || *byte == value)
+		return;
+	*byte = value;
+	if (reg >= PAM_FIRST && reg <= PAM_LAST) {
+		renew_pam_slot();
+	}
+}
+
+static void write_port(unsigned port, const uint8_t *data, unsigned size)
+{
+	if (port == EXIT_PORT)
+		end("exit %#x", *data);
+	if (port == PCI_ADDRESS && size == 4)
+		memcpy(&pci_address, data, 4);
+	for (unsigned i = 0; i < size; i++) {
+		if (port + i - COM1 < 8)
+			uart_write(port + i - COM1, data[i]);
+		else if (port + i - PCI_DATA < 4)
+			pci_write(port + i, data[i]);
+	}
+}
+
+static void read_port(unsigned port, uint8_t *data, unsigned size)
+{
+	memset(data, 0xff, size);
+	if (port == PCI_ADDRESS && size == 4)
+		memcpy(data, &pci_address, 4);
+	for (unsigned i = 0; i < size; i++) {
+		if (port + i - COM1 < 8)
+			data[i] = uart_read(port + i - COM1);
+		else if (port + i - PCI_DATA < 4 && pci_byte(port + i))
+			data[i] = *pci_byte(port + i);
+	}
+}
+
+void port_access(struct kvm_run *run)
+{
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	pthread_mutex_lock(&machine.lock);
+	for (unsigned i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			write_port(run->io.port, data, run->io.size);
+		else
+			read_port(run->io.port, data, run->io.size);
+	}
+	pthread_mutex_unlock(&machine.lock);
+}

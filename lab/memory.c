@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The VMM's memory: RAM in 4 KiB pages, so that a page is cold on its own, and the image below 4 GiB. */
+#define _GNU_SOURCE
+#include "vmm.h"
+
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define FOUR_GIB (1ul << 32)
+/* What the PAM registers of the host bridge are about lies in a slot of its own. */
+#define PAM_BASE 0xc0000ul
+#define PAM_END 0x100000ul
+
+enum { SLOT_LOW, SLOT_PAM, SLOT_HIGH, SLOT_ROM, SLOTS };
+
+static struct kvm_userspace_memory_region slots[SLOTS];
+
+static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes, uint32_t flags)
+{
+	slots[number] = (struct kvm_userspace_memory_region){
+		.slot = number,
+		.flags = flags,
+		.guest_phys_addr = guest,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)host,
+	};
+	must("KVM_SET_USER_MEMORY_REGION",
+	     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &slots[number]));
+}
+
+void create_memory(void *rom, uint64_t rom_bytes)
+{
+	uint8_t *ram =
+		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must("mmap of memory", ram == MAP_FAILED ? -1 : 0);
+	madvise(ram, RAM_BYTES, MADV_NOHUGEPAGE);
+	machine.ram = ram;
+	set_slot(SLOT_LOW, 0, ram, 0xa0000, 0);
+	set_slot(SLOT_PAM, PAM_BASE, ram + PAM_BASE, PAM_END - PAM_BASE, 0);
+	set_slot(SLOT_HIGH, PAM_END, ram + PAM_END, RAM_BYTES - PAM_END, 0);
+	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes, KVM_MEM_READONLY);
+}
+
+static void renew(unsigned number)
+{
+	struct kvm_userspace_memory_region gone = slots[number];
+
+	gone.memory_size = 0;
+	must("KVM_SET_USER_MEMORY_REGION", ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &gone));
+	must("KVM_SET_USER_MEMORY_REGION",
+	     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &slots[number]));
+}
+
+void renew_pam_slot(void)
+{
+	renew(SLOT_PAM);
+}
+
+void renew_all_slots(void)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		renew(i);
+}
