@@ -47,6 +47,29 @@ CASE(inside_handler, ALL_NATIVE, RULE_NEST, CATCHES("model-ghcb-output-not-valid
 	check(in_handler.a == r.a && in_handler.b == r.b, "EAX is %#x, not %#x", in_handler.a, r.a);
 }
 
+#define VECTOR_VC 29
+
+/* What waits counts in ECX. */
+SNIPPET(cpuid_and_int_29, ".byte 0x51; mark insn; cpuid; mark int_29; int $29; mark after_int; .byte 0x59\n"
+			  "sti; nop; " WAIT);
+
+/* Only the exception pushes an error code; the library's handler tells them apart by that. */
+CASE_NEEDS("apic=1", vector_29, ALL_NATIVE,
+	   "APM 2, #VC Exception: a fault with an error code; an IPI on 29 and INT 29 are neither",
+	   CATCHES("model-ipi-as-int-n"))
+{
+	need_es();
+	need_native(GUEST_NEEDS_NATIVE);
+	setup.show_vc = true;
+	grant_iopl();
+	expect("[0x1d] irr=0x1, #VC(0x72)@insn, int v@after_int, intr v@wait");
+	subject_begin(VECTOR_VC);
+	interrupt_pending(VECTOR_VC);
+	observe("irr", apic_bit(APIC_IRR, VECTOR_VC));
+	run_until(cpuid_and_int_29, 1);
+	subject_end();
+}
+
 /* EBX: the command; EBP: the ICR. */
 SNIPPET(nmi_by_mmio, "mark insn; mov %ebx, (%ebp); area wait; " WAIT);
 
