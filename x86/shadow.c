@@ -328,6 +328,16 @@ CASE(movss_at_random, ALL_NATIVE, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 	try_loop(&movss_loop, open_marks);
 }
 
+/* Behind the second of two the interrupt may come or wait; behind the first it must wait. */
+SNIPPET(movss_movss_loop,
+	"1: mark top; mov %esi, %ss; mark first; mov %esi, %ss; mark next; nop; mark third\n"
+	"dec %ecx; mark fourth; jnz 1b");
+
+CASE(movss_movss_at_random, ALL_NATIVE, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
+{
+	try_loop(&movss_movss_loop, open_marks);
+}
+
 CASE(popss_at_random, COMPAT, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&popss_loop, open_marks);
