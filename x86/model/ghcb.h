@@ -8,11 +8,7 @@
 
 #include "vcpu.h"
 
-#include <stdbool.h>
 #include <stdint.h>
-
-/* MODEL_INTERCEPT_… of calls.h that are on. */
-extern unsigned ghcb_tsc_intercepts;
 
 /* The value that a new vCPU finds in its GHCB MSR. */
 void ghcb_reset(struct vcpu *v);
@@ -22,8 +18,5 @@ void ghcb_end_hold(struct vcpu *v, volatile struct ghcb_page *page);
 
 /* A VMGEXIT; RIP is behind it already. */
 void l2_vmgexit(struct vcpu *v);
-
-/* An exit for PAUSE, asked for by a forged #VC; see calls.h. */
-bool ghcb_pause(struct vcpu *v);
 
 #endif

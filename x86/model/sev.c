@@ -6,6 +6,7 @@
 #include "events.h"
 #include "exits.h"
 #include "ghcb.h"
+#include "hostile.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -294,7 +295,7 @@ static bool tsc_exit(struct vcpu *v)
 	struct insn insn;
 
 	if (!insn_at_rip(v, &insn) || insn.op != INSN_OP_RDTSC ||
-	    ghcb_tsc_intercepts & MODEL_INTERCEPT_RDTSC)
+	    hostile_tsc_intercepts & MODEL_INTERCEPT_RDTSC)
 		return false;
 	v->vmcb.rax = (uint32_t)now;
 	v->regs.rdx = now >> 32;
@@ -334,7 +335,7 @@ static bool es_exit(struct vcpu *v)
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 		return true;
 	case SVM_EXIT(PAUSE):
-		return ghcb_pause(v);
+		return hostile_pause(v);
 	case SVM_EXIT(MSR):
 		return msr_exit(v);
 	case SVM_EXIT(VMMCALL):
