@@ -94,11 +94,13 @@ class Scheduler:
         for target in targets:
             jobs.setdefault((target.section.name, target.machine.name, target.repetition), []).append(target)
         for group in jobs.values():
-            reason = group[0].section.unfit(group[0].machine)
-            if reason:
-                self._queue.append((group, reason))
-            else:
-                self._queue.append((_Job(group), None))
+            section, machine = group[0].section, group[0].machine
+            parts = {}
+            for target in group:
+                reason = section.unfit(machine) or machine.lacks(target.point.layer)
+                parts.setdefault(reason, []).append(target)
+            self._queue += [(part if reason else _Job(part), reason)
+                            for reason, part in parts.items()]
 
     @property
     def machine_seconds(self):

@@ -63,6 +63,7 @@ class Machine:
     qemu_params = False     # takes unittests.cfg's qemu_params
     nests = False           # takes `inside`
     variants = False        # takes `variant`, the part of its name behind a "+"
+    nested = ("svm", "vmx")     # what a guest may find there for a hypervisor of its own
     max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
@@ -92,6 +93,13 @@ class Machine:
     def cannot_step(self):
         """Why gdb cannot step a guest here, or None."""
         return "has no gdbstub that the runner knows"
+
+    def lacks(self, layer):
+        """Why no case can run here in this layer of a guest, or None: told without a boot."""
+        vendor = layer.partition("-")[0]
+        if vendor in Machine.nested and vendor not in self.nested:
+            return f"{self.name} offers its guests no {vendor.upper()}"
+        return None
 
     def start(self, order, names, timeout):
         """A boot.Boot, or what behaves like one, for `order`; `names` are those of its points."""

@@ -112,6 +112,7 @@ class BochsSvm(_Bochs):
 
     name = "bochs-svm"
     cpu = "ryzen"
+    nested = ("svm",)
     what = "Bochs as an AMD Ryzen, with SVM"
 
 
@@ -120,6 +121,7 @@ class BochsVmx(_Bochs):
 
     name = "bochs-vmx"
     cpu = "tigerlake"
+    nested = ("vmx",)
     what = "Bochs as an Intel Tiger Lake, with VMX"
 
 

@@ -38,6 +38,7 @@ class Model(Machine):
     what = "our model hypervisor, with --bug a wrong one"
     nests = True
     max_cpus = 4
+    nested = ()             # the model keeps SVM for itself
     mode = ""               # what the guest runs under: "", "sev", "sev-es" or "sev-snp"
 
     def __init__(self, tools, inside=None):

@@ -98,6 +98,7 @@ class Tcg(_Qemu):
     name = accel = "tcg"
     what = "QEMU's emulation, with nested SVM"
     fallback = True
+    nested = ("svm",)       # TCG has never had VMX
 
     def automatic(self):
         return True
@@ -124,6 +125,10 @@ class Kvm(_Qemu):
     @property
     def usual(self):
         return () if _hardware() else ("dummy", "int3")
+
+    @property
+    def nested(self):
+        return tuple(cpu_flags() & {"vmx", "svm"})
 
     def automatic(self):
         return _hardware()

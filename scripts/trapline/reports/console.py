@@ -14,6 +14,7 @@ _STYLES = {"pass": "green", "fail": "bold red", "crash": "bold magenta", "skip":
            "known": "cyan", "fixed": "bold cyan", "flaky": "bold yellow", "missing": "bold red",
            "blocked": "dim"}
 _SHOWN = 10             # bad results repeated at the end
+_ALIKE = 3              # so many skips of a guest in a row, for one reason, have a line each
 
 
 def wants_rich(stream):
@@ -29,6 +30,7 @@ class Console:
         self._machines = machines
         self._verbosity = verbosity
         self._stream = stream or sys.stdout
+        self._skips = []        # the last results, if they are skips of one guest for one reason
 
     def begin(self, total):
         pass
@@ -40,6 +42,11 @@ class Console:
         """Print the line of one result and, where it is bad, what explains it."""
         if self._verbosity < 0 and result.verdict not in (*BAD, FIXED):
             return
+        if self._skips and _alike(self._skips[0]) != _alike(result):
+            self._say_skips()
+        if result.verdict == SKIP and self._verbosity == 0:
+            self._skips.append(result)
+            return
         lines = [self._line(result.verdict, self._headline(result))]
         if result.verdict in BAD or self._verbosity > 0:
             lines += [self._detail(word, text) for word, text in details(result)
@@ -48,6 +55,7 @@ class Console:
 
     def end(self, summary):
         """Print what each machine came to and how to run the bad ones again."""
+        self._say_skips()
         self._print("")
         for machine in self._machines:
             results = [r for r in summary.results if r.target.machine is machine]
@@ -66,6 +74,16 @@ class Console:
         if summary.interrupted:
             self._print(f"interrupted: {len(summary.results)} of {summary.total} points have "
                         "a result")
+
+    def _say_skips(self):
+        skips, self._skips = self._skips, []
+        if len(skips) <= _ALIKE:
+            for result in skips:
+                self._print(self._line(SKIP, self._headline(result)))
+            return
+        first = skips[0]
+        self._print(self._line(SKIP, f"{first.target.section.name}@{first.target.machine.name}  "
+                                     f"{len(skips)} points: {first.reason}"))
 
     @staticmethod
     def _headline(result):
@@ -136,6 +154,11 @@ class RichConsole(Console):
 
     def _print(self, *lines):
         self._console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def _alike(result):
+    """What the skips of one line have in common."""
+    return result.verdict, result.target.section, result.target.machine, result.reason
 
 
 def again(target):
