@@ -46,11 +46,12 @@ def test_page():
     data = {"machines": {m: {"version": "1"} for m in table.MACHINES}, "results": [
         result("tcg", "known", "[0x0-0xf,0x20-0xff] int v@after; [0x10-0x1f] (none)"),
         result("bochs-svm", "pass", "[0x0-0xff] int v@after"),
-        result("bochs-vmx", "skip", "")]}
+        result("bochs-vmx", "skip", ""),
+        result("model", "blocked", "")]}
     text = table.page(data)
-    assert "| int_n | 0x0-0xf | `int v@after` | ✓ | ✓ | – no CPU |" in text
-    assert "| int_n | 0x10-0x1f | `int v@after` | `(none)` tcg-x | ✓ | – no CPU |" in text
-    assert "| int_n | 0x20-0xff | `int v@after` | ✓ | ✓ | – no CPU |" in text
+    assert "| int_n | 0x0-0xf | `int v@after` | ✓ | ✓ | – no CPU | – the machine beneath fails it |" in text
+    assert "| int_n | 0x10-0x1f | `int v@after` | `(none)` tcg-x | ✓ | – no CPU | – the machine beneath fails it |" in text
+    assert "| int_n | 0x20-0xff | `int v@after` | ✓ | ✓ | – no CPU | – the machine beneath fails it |" in text
     assert json.dumps(text)
 
 

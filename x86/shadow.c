@@ -28,7 +28,6 @@
 #include "trapline.h"
 
 #define PENDING 0x31
-#define WATCHDOG 0x22 /* of lower priority than PENDING */
 
 #define RULE_STI \
 	"SDM 2B, STI-Set Interrupt Flag: where IF was 0, interrupts stay blocked until the instruction after STI is done"
@@ -238,7 +237,7 @@ static void try_hlt(const struct snippet *snippet, const char *trace)
 	setup.leave_after = 1;
 	expect("%s", trace);
 	run_snippet(snippet);
-	timer_stop();
+	watchdog_stop();
 }
 
 SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop");
@@ -246,7 +245,7 @@ SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop")
 CASE(sti_hlt_pending, CPL0, RULE_HLT, CATCHES("model-shadow-lost model-hlt-sleeps"))
 {
 	interrupt_pending(PENDING);
-	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	watchdog_start();
 	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
 }
 
@@ -261,13 +260,13 @@ SNIPPET(movss_hlt, "sti; mark first; mov %esi, %ss; mark before; hlt; mark after
 CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
 {
 	interrupt_pending(PENDING);
-	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	watchdog_start();
 	prepare_row();
 	setup.leave_after = 1;
 	allow(OLDER_FIRST, "intr 0x31@before{IF}");
 	allow(LATER_TOO, "intr 0x31@after{IF}");
 	run(movss_hlt);
-	timer_stop();
+	watchdog_stop();
 }
 
 SNIPPET(popf_hlt, ".byte 0x55; popf; mark before; hlt; mark after; nop");
@@ -275,7 +274,7 @@ SNIPPET(popf_hlt, ".byte 0x55; popf; mark before; hlt; mark after; nop");
 CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, CATCHES("model-shadow-late"))
 {
 	interrupt_pending(PENDING);
-	timer_start(WATCHDOG, WATCHDOG_TICKS);
+	watchdog_start();
 	try_hlt(&popf_hlt, "intr 0x31@before{IF}");
 }
 

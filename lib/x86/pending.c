@@ -59,6 +59,31 @@ void timer_stop(void)
 	apic_write(APIC_LVT_TIMER, APIC_MASKED);
 }
 
+#define WATCHDOG_TICKS 200000000
+
+void watchdog_start(void)
+{
+	timer_start(WATCHDOG, WATCHDOG_TICKS);
+}
+
+void watchdog_stop(void)
+{
+	timer_stop();
+	if (apic_bit(APIC_IRR, WATCHDOG))
+		interrupts_drain();
+}
+
+bool watchdog_was_early(const struct snippet *snippet, const char *mark)
+{
+	const struct trace *trace = this_cpu()->trace;
+	uint64_t sleeps_at = mark_address(snippet, mark);
+
+	for (unsigned i = 0; i < trace->events_used; i++)
+		if (trace->events[i].vector == WATCHDOG && trace->events[i].rip < sleeps_at)
+			return true;
+	return false;
+}
+
 SNIPPET(drain, "sti; nop; nop; nop; nop; cli");
 
 static void end_all_services(void)

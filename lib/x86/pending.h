@@ -28,8 +28,17 @@ void nmi_to_self(void);
 void timer_start(unsigned vector, uint32_t count);
 void timer_stop(void);
 
-/* What a watchdog is set to: far beyond any snippet, well within the runner's limit. */
-#define WATCHDOG_TICKS 200000000
+/*
+ * A watchdog for a snippet that may sleep for ever, far beyond any snippet and well within the runner's limit.
+ * Its vector is of lower priority than those that cases wait for. Where the host did not let the machine run,
+ * it may bark before it should: watchdog_stop takes back what was not delivered, and a case repeats a run in
+ * which it was delivered before the mark that the snippet sleeps at.
+ */
+#define WATCHDOG 0x22
+void watchdog_start(void);
+void watchdog_stop(void);
+struct snippet;
+bool watchdog_was_early(const struct snippet *snippet, const char *mark);
 
 /*
  * For state_restore, after a case that lost or repeated an interrupt: takes what is still pending

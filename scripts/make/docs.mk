@@ -3,5 +3,5 @@
 # Pages of docs/ that are made from what the guests say.
 
 .PHONY: docs
-docs: ## make docs/vectors.md anew, from runs on tcg, bochs-svm and bochs-vmx
+docs: ## make docs/vectors.md anew, from runs on tcg, bochs-svm, bochs-vmx and model
 	@scripts/vectors-table
