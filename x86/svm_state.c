@@ -44,31 +44,30 @@
 #define RULE_INVALID \
 	"APM 2, Canonicalization and Consistency Checks: illegal state is VMEXIT_INVALID"
 
-#define PENDING_VECTOR 0x31
-#define VIRTUAL_VECTOR 0x51
+#define RULE_TF_LOADED \
+	"APM 2, VMRUN and TF/RF Bits in EFLAGS: the guest's TF traps after its first instruction, not before it"
 
-SNIPPET(call, "mark call; vmmcall; mark target; nop; mark after; nop; mark third; nop");
-SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark after; nop; mark again; vmmcall; "
-		    "mark last; nop");
-SNIPPET(call_sti, "mark call; vmmcall; mark target; sti; mark shadow; nop; mark after; nop; mark third; "
-		  "nop; cli; mark again; vmmcall; mark last; nop");
-SNIPPET(sti_call, "sti; mark call; vmmcall; mark target; nop; mark after; cli");
-SNIPPET(movss_call, "mov %ss, %eax; mov %eax, %ss; mark call; vmmcall; mark target; nop");
-SNIPPET(sti_nop_call, "sti; nop; mark call; vmmcall; mark target; nop; cli");
+#define BUGS_GUEST_TF CATCHES("bochs-vmexit-tf")
+#define BUGS_NO_SHADOW CATCHES("svm-sti-leak")
 
-static void name_vmrun(void)
+#define CALL "vmmcall"
+static void name_places(void)
 {
 	notation_name("vmrun", (uint64_t)svm_vmrun_insn, svm_vmrun_next - svm_vmrun_insn);
 	notation_name("after_vmrun", (uint64_t)svm_vmrun_next, 1);
 	notation_name("snippet_enter", (uint64_t)snippet_enter, 64);
 }
 
-/* -- TF and RF. ----------------------------------------------------------------------------------------------------------- */
+#include "carried.h"
 
-static void nothing(struct l2 *v)
-{
-	(void)v;
-}
+#define PENDING_VECTOR 0x31
+#define VIRTUAL_VECTOR 0x51
+
+SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark after; nop; mark again; vmmcall; "
+		    "mark last; nop");
+SNIPPET(call_sti, "mark call; vmmcall; mark target; sti; mark shadow; nop; mark after; nop; mark third; "
+		  "nop; cli; mark again; vmmcall; mark last; nop");
+/* -- TF and RF. ----------------------------------------------------------------------------------------------------------- */
 
 static void stop_stepping(struct l2 *v)
 {
@@ -78,92 +77,14 @@ static void stop_stepping(struct l2 *v)
 
 CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf bochs-vmrun-tf"))
 {
-	name_vmrun();
+	name_places();
 	l2_setup.host_rflags = X86_EFLAGS_TF;
 	l2_setup.on_call = stop_stepping;
 	expect("L1 #DB[BS]@after_vmrun");
 	run(call);
 }
 
-/* The snippet's first instruction is the VMMCALL; L1 has it emulated, and steps on it belong to L1. */
-CASE(guest_tf, ALL_NATIVE, RULE_GUEST_TF, CATCHES("bochs-vmexit-tf"))
-{
-	name_vmrun();
-	setup.rflags = X86_EFLAGS_TF;
-	l2_setup.on_call = nothing;
-	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
-	run(call);
-}
-
-static void set_tf(struct l2 *v)
-{
-	v->vmcb->rflags |= X86_EFLAGS_TF;
-}
-
-CASE(guest_tf_loaded, ALL_NATIVE,
-     "APM 2, VMRUN and TF/RF Bits in EFLAGS: the guest's TF traps after its first instruction, not before it",
-     "")
-{
-	l2_setup.on_call = set_tf;
-	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
-	run(call);
-}
-
-static void set_rf(struct l2 *v)
-{
-	v->vmcb->rflags |= X86_EFLAGS_RF;
-}
-
-CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
-{
-	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
-	l2_setup.on_call = set_rf;
-	expect("(none)");
-	run(call);
-}
-
-CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
-{
-	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
-	l2_setup.on_call = nothing;
-	expect("#DB[B0]@target");
-	run(call);
-}
-
 /* -- The interrupt shadow. ------------------------------------------------------------------------------------------------- */
-
-static uint64_t int_state;
-
-static void note_int_state(struct l2 *v)
-{
-	int_state = v->vmcb->int_state;
-}
-
-static void try_shadow_out(const struct snippet *snippet, bool shadow)
-{
-	int_state = ~0ul;
-	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
-	l2_setup.on_call = note_int_state;
-	run_snippet(snippet);
-	check((int_state & SVM_INTERRUPT_SHADOW) == shadow, "INTERRUPT_SHADOW is %lu at the exit",
-	      int_state & SVM_INTERRUPT_SHADOW);
-}
-
-CASE(shadow_out_sti, ALL_NATIVE, RULE_SHADOW, "")
-{
-	try_shadow_out(&sti_call, true);
-}
-
-CASE(shadow_out_movss, ALL_NATIVE, RULE_SHADOW, "")
-{
-	try_shadow_out(&movss_call, true);
-}
-
-CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
-{
-	try_shadow_out(&call, false);
-	try_shadow_out(&sti_nop_call, false);
-}
 
 static void shadow_with_pending(struct l2 *v)
 {
@@ -190,17 +111,16 @@ static void sti_before_vmrun(struct l2 *v)
 		v->vmcb->int_control |= SVM_V_INTR_MASKING;
 	} else {
 		l2_setup.host_rflags = 0;
-		int_state = v->vmcb->int_state;
+		note_shadow(v);
 	}
 }
 
 CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 {
-	int_state = ~0ul;
+	shadow = ~0ul;
 	l2_setup.on_call = sti_before_vmrun;
 	run(call_twice);
-	check(!(int_state & SVM_INTERRUPT_SHADOW),
-	      "INTERRUPT_SHADOW is set at an exit without STI");
+	check(!shadow, "INTERRUPT_SHADOW is set at an exit without STI");
 }
 
 /* -- Virtual interrupts. ---------------------------------------------------------------------------------------------------- */

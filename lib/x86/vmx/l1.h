@@ -54,7 +54,7 @@ uint64_t vmx_next(const struct l2 *v);
 
 /* -- run.S ------------------------------------------------------------------------------------------- */
 
-unsigned vmx_entry(struct regs *regs, bool launched);
+unsigned vmx_entry(struct regs *regs, bool launched, bool behind_mov_ss);
 extern const uint8_t vmx_exit[], vmx_l2_return[];
 
 #endif

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "../layout.h"
+
 /*
- * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI. L2's registers come from
+ * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI, whether it is to stand in
+ * the shadow of MOV SS in EDX. L2's registers come from
  * *regs and go back there, but for RSP, which is the VMCS's. Returns 0 behind a VM exit; else 1 for
  * VMfailInvalid, 2 for VMfailValid.
  */
 #include "../l2_regs.inc"
+#include "../layout.h"
 
 	.code64
 	.text
@@ -15,15 +19,20 @@ vmx_entry:
 	push	%rdi
 	mov	$0x6c14, %eax		/* VMCS_HOST_RSP */
 	vmwrite	%rsp, %rax
-	test	%esi, %esi
+	lea	(%esi, %edx, 2), %eax
+	cmp	$1, %eax
 	for_each_reg load
 	mov	(%rdi), %rax
 	mov	8 * 5(%rdi), %rdi
-	jnz	1f
+	je	1f
+	ja	2f
 	vmlaunch
-	jmp	2f
+	jmp	3f
 1:	vmresume
-2:	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
+	jmp	3f
+2:	mov	host_ss(%rip), %ss
+	vmresume
+3:	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
 	adc	$0, %eax
 	xor	$3, %eax
 	pop	%rdi
@@ -40,6 +49,11 @@ vmx_exit:
 	pop_preserved
 	xor	%eax, %eax
 	ret
+
+	.section .rodata
+host_ss:
+	.word	KERNEL_DS
+	.text
 
 /* snippet_enter, run as L2, returns here. VMCALL exits anyway; the address tells this one from a case's. */
 	.globl	vmx_l2_return

@@ -28,6 +28,8 @@ static struct {
 	uint32_t error; /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
 } cpus[MAX_CPUS];
 
+bool vmx_enter_behind_mov_ss;
+
 static uint32_t entry_error(const struct l2 *v)
 {
 	return cpus[v->cpu->index].error;
@@ -64,7 +66,7 @@ static void enter(struct l2 *v)
 
 	if (v->slat)
 		vmx_invept();
-	failed = vmx_entry(&v->regs, cpus[cpu].launched);
+	failed = vmx_entry(&v->regs, cpus[cpu].launched, vmx_enter_behind_mov_ss);
 	cpus[cpu].error = failed == 0 ? 0 : failed == 1 ? ~0u : vmread(VMCS_INSTRUCTION_ERROR);
 	if (!(vmx_reason(v) & VMX_ENTRY_FAILURE))
 		cpus[cpu].launched = true;
@@ -321,6 +323,7 @@ void vmx_enter(struct entry *entry, bool ept, const struct l2_hooks *hooks)
 
 void vmx_reset(void)
 {
+	vmx_enter_behind_mov_ss = false;
 	l2_reset(&slat_ept);
 }
 

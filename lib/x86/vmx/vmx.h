@@ -37,6 +37,9 @@ uint32_t vmx_reason(const struct l2 *v);
 /* The VMCS is cleared and loaded again, so that L2 goes on by VMLAUNCH. */
 void vmx_launch_again(struct l2 *v);
 
+/* VMRESUME stands right behind a MOV SS of L1's. Reset before each case. */
+extern bool vmx_enter_behind_mov_ss;
+
 /* Does this CPU allow the 1-setting of these secondary controls? */
 bool vmx_has_secondary(uint32_t controls);
 
