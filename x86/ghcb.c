@@ -392,44 +392,6 @@ CASE(msr_unknown, CPL0, RULE_MSR, CATCHES("model-ghcb-msr-unknown"))
 	check_alive();
 }
 
-/* -- Another CPU's page. ---------------------------------------------------------------------------------------- */
-
-#define POISON 0x9e3779b97f4a7c15ul
-
-static void ask_cpuid(void *answer)
-{
-	struct ghcb_call call = {.request.exit_code = SVM_EXIT_CPUID};
-
-	ghcb_offer(&call, GHCB_RAX, 0x80000000);
-	ghcb_offer(&call, GHCB_RCX, 0);
-	ghcb_call(&call);
-	*(uint64_t *)answer = call.outcome.verdict == GHCB_OK ? call.answer.value[GHCB_RAX] : 0;
-}
-
-/* CPU 1 asks while CPU 0 has its own page open. */
-CASE_NEEDS("cpus=2", other_cpu, CPL0, "GHCB 2.6: the page whose address this CPU's MSR holds",
-	   CATCHES("model-ghcb-one-for-all"))
-{
-	volatile uint64_t *word;
-	struct ghcb_use use;
-	uint64_t answer = 0;
-	unsigned changed = 0;
-	bool done;
-
-	need_page();
-	word = (volatile uint64_t *)ghcb_open(&use);
-	for (unsigned i = 0; i < 512; i++)
-		word[i] = POISON + i;
-	cpu_start_work(1, ask_cpuid, &answer);
-	done = cpu_wait(1);
-	for (unsigned i = 0; i < 512; i++)
-		changed += word[i] != POISON + i;
-	ghcb_close(&use);
-	check(done, "CPU 1 did not come back within the deadline");
-	check(answer >= 0x8000001f, "CPU 1 was answered %#lx", answer);
-	check(!changed, "%u words of the page of CPU 0 changed", changed);
-}
-
 /* -- A hypervisor that is not to be trusted. ----------------------------------------------------------------- */
 
 CASE(hostile, CPL0, RULE_HOSTILE, CATCHES("model-ghcb-wrong-result"))

@@ -126,6 +126,10 @@ void ap_hold(struct vcpu *v, volatile struct ghcb_page *page)
 {
 	v->ap.held = true;
 	v->ap.page = page;
+	if (bug(GHCB_HOLD_ENDS)) {
+		v->ap.held = false;
+		ghcb_end_hold(v, page);
+	}
 }
 
 bool ap_runs(const struct vcpu *v)

@@ -105,10 +105,11 @@ static void msr_protocol(struct vcpu *v)
 
 void ghcb_end_hold(struct vcpu *v, volatile struct ghcb_page *page)
 {
-	struct ghcb_msr m = {.code = GHCB_MSR_AP_RESET_HOLD_RESPONSE, .sipi = 1};
+	struct ghcb_msr m = {.code = GHCB_MSR_AP_RESET_HOLD_RESPONSE,
+			     .sipi = !bug(GHCB_HOLD_SILENT)};
 
 	if (page)
-		page->exit_info_2 = 1;
+		page->exit_info_2 = !bug(GHCB_HOLD_SILENT);
 	else
 		v->ghcb_msr = ghcb_msr_encode(&m);
 }
