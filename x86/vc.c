@@ -241,6 +241,36 @@ CASE(monitor_mwait, CPL0, "GHCB 4.1, MONITOR and MWAIT: no output", CATCHES("mod
 	check_others(0);
 }
 
+/* What a guest under SEV-ES is offered nothing of, by no event: the handler's answer is the CPU's own. */
+SNIPPET(vmrun_insn, "mark insn; .byte 0x0f, 0x01, 0xd8; nop");
+SNIPPET(vmload_insn, "mark insn; .byte 0x0f, 0x01, 0xda; nop");
+SNIPPET(vmsave_insn, "mark insn; .byte 0x0f, 0x01, 0xdb; nop");
+SNIPPET(clgi_insn, "mark insn; .byte 0x0f, 0x01, 0xdd; nop");
+SNIPPET(invlpga_insn, "mark insn; .byte 0x0f, 0x01, 0xdf; nop");
+
+static void try_svm(const struct snippet *snippet, unsigned code)
+{
+	expect_vc(code, "#UD@insn");
+	poison();
+	/* An address that they would take: no #GP comes first. */
+	setup.regs.rax = 0;
+	run_snippet(snippet);
+	check_others(0);
+}
+
+#define RULE_SVM "APM 3, VMRUN, VMLOAD, VMSAVE, CLGI, INVLPGA: #UD where EFER.SVME is 0"
+#define SVM_CASE(name, code)                                        \
+	CASE(name, CPL0, RULE_SVM, CATCHES("model-svm-not-hidden")) \
+	{                                                           \
+		try_svm(&name##_insn, code);                        \
+	}
+
+SVM_CASE(vmrun, SVM_EXIT_VMRUN)
+SVM_CASE(vmload, SVM_EXIT_VMLOAD)
+SVM_CASE(vmsave, SVM_EXIT_VMSAVE)
+SVM_CASE(clgi, SVM_EXIT_CLGI)
+SVM_CASE(invlpga, SVM_EXIT_INVLPGA)
+
 static void try_tsc(const struct snippet *snippet, unsigned code, unsigned intercept, uint32_t more)
 {
 	uint64_t before, between, after;

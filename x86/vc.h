@@ -54,4 +54,16 @@ static inline void expect_vc(unsigned code, const char *then)
 		expect("#VC(%#x)@insn%s%s", code, *then ? ", " : "", then);
 }
 
+/* Ports that every machine of ours has: the configuration space of its host bridge. */
+#define ADDRESS 0xcf8
+#define DATA 0xcfc
+#define ENABLE 0x80000000u
+
+/* The bridge's identification, 32 bits that are all different and never change. */
+static inline uint32_t identification(void)
+{
+	outl(ADDRESS, ENABLE);
+	return inl(DATA);
+}
+
 #endif

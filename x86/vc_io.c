@@ -24,10 +24,6 @@
 
 /* -- Ports. The host bridge's configuration space is on every machine of ours. ---------------------- */
 
-#define ADDRESS 0xcf8
-#define DATA 0xcfc
-#define ENABLE 0x80000000u
-
 SNIPPET(in8, "mark insn; in %dx, %al; mark after; nop");
 SNIPPET(in16, "mark insn; in %dx, %ax; mark after; nop");
 SNIPPET(in32, "mark insn; in %dx, %eax; mark after; nop");
@@ -38,13 +34,6 @@ SNIPPET(out8, "mark insn; out %al, %dx; mark after; nop");
 SNIPPET(out16, "mark insn; out %ax, %dx; mark after; nop");
 SNIPPET(out32, "mark insn; out %eax, %dx; mark after; nop");
 SNIPPET(out8_imm, "mark insn; out %al, $0x80; mark after; nop");
-
-/* The bridge's identification, 32 bits that are all different and never change. */
-static uint32_t identification(void)
-{
-	outl(ADDRESS, ENABLE);
-	return inl(DATA);
-}
 
 static void try_in(const struct snippet *snippet, unsigned bytes)
 {

@@ -27,9 +27,13 @@
 #define IOIO_IN (1u << 0)
 #define IOIO_STRING (1u << 2)
 
+/* L2's SVME, which is ours, is 0 to L2; all are three bytes long. */
 static void undefined(struct vcpu *v)
 {
-	vcpu_raise(v, VECTOR_UD, NO_ERROR);
+	if (bug(SVM_NOT_HIDDEN))
+		vcpu_skip(v, 3);
+	else
+		vcpu_raise(v, VECTOR_UD, NO_ERROR);
 }
 
 static void set_pair(struct vcpu *v, uint64_t value)
@@ -284,6 +288,7 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT(STGI):
 	case SVM_EXIT(CLGI):
 	case SVM_EXIT(SKINIT):
+	case SVM_EXIT(INVLPGA):
 		return undefined(v);
 	}
 	panic("model: exit %#lx at %#lx, info %#lx %#lx", code, v->vmcb.rip, v->vmcb.exit_info1,

@@ -139,9 +139,9 @@ bool sev_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 static void init_es(struct vmcb *b)
 {
 	static const uint8_t wanted[] = {
-		SVM_INTERCEPT_RDPMC,   SVM_INTERCEPT_INVD,   SVM_INTERCEPT_TASK_SWITCH,
-		SVM_INTERCEPT_RSM,     SVM_INTERCEPT_WBINVD, SVM_INTERCEPT_INVLPGA,
-		SVM_INTERCEPT_MONITOR, SVM_INTERCEPT_MWAIT,
+		SVM_INTERCEPT_RDPMC, SVM_INTERCEPT_INVD,   SVM_INTERCEPT_TASK_SWITCH,
+		SVM_INTERCEPT_RSM,   SVM_INTERCEPT_WBINVD, SVM_INTERCEPT_MONITOR,
+		SVM_INTERCEPT_MWAIT,
 	};
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)
