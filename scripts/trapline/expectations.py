@@ -60,16 +60,18 @@ class Known:
 
 
 class Index:
-    """Of `entries`, those that speak of `machine` of version `number`, by guest.
+    """Of `entries`, those that speak of `machine` of version `number`, by guest. A machine that runs inside
+    `inside` is also spoken of as MACHINE@INSIDE, so that a file can tell a lab's emulators apart.
 
     There are hundreds of entries and thousands of points, and a glob costs more than the rest of
     a result.
     """
 
-    def __init__(self, entries, machine, number):
+    def __init__(self, entries, machine, number, inside=""):
         self._anywhere, self._of = [], {}
         for place, entry in enumerate(entries):
-            if entry.applies(machine, number):
+            if entry.applies(machine, number) or \
+                    inside and entry.applies(f"{machine}@{inside}", number):
                 guests = entry.guests()
                 for list_ in ([self._anywhere] if guests is None else
                               [self._of.setdefault(guest, []) for guest in guests]):

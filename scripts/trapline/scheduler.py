@@ -310,7 +310,9 @@ class Scheduler:
         """The expectations that speak of this target."""
         machine = target.machine
         if machine not in self._known:
-            self._known[machine] = Index(self._expectations, machine.name, machine.number())
+            below = machine.underneath
+            self._known[machine] = Index(self._expectations, machine.name, machine.number(),
+                                         below.name if below else "")
         return self._known[machine].find(target.point_id, target.said_name)
 
     def _ask_underneath(self, targets):

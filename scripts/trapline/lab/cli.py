@@ -80,8 +80,13 @@ def parser():
     tables.add_argument("--cases", nargs="+", default=[], metavar="CASE",
                         help="more cases, for the table of differences")
     tables.add_argument("--kernels", metavar="NAME,…", help="default: all")
+    tables.add_argument("--machines", metavar="NAME,…",
+                        help="these machines of the lab instead: lab-6.1,lab-6.1-intel+ept=0")
     tables.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules")
+    tables.add_argument("--keep", metavar="DIR", help="keep each machine's report there, and take what is "
+                        "there already")
+    tables.add_argument("--brief", action="store_true", help="bugs only, not each case")
     tables.add_argument("--write", metavar="F", help="put it into this file, between its marks")
 
     attempt = commands.add_parser("try", help="run one case on a kernel just built: exit status 0 "
@@ -254,7 +259,9 @@ def _list(_options):
         kernel = store.load(name)
         kept = sum(os.path.getsize(os.path.join(kernel.folder, f))
                    for f in os.listdir(kernel.folder))
-        machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules)
+        machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules) + \
+            [f"lab-{name}-intel"] * ("kvm-intel" in kernel.modules) + \
+            [f"lab-{name}-bochs"] * ("kvm-amd" in kernel.modules)
         rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
     if len(rows) == 1:
         print("no kernels yet: scripts/lab add 6.1 --debian bookworm")

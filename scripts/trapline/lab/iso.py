@@ -56,11 +56,11 @@ def _read(path):
 
 
 def _blocks(data):
-    return -(-len(data) // BLOCK)
+    return max(-(-len(data) // BLOCK), 1)
 
 
 def _padded(data):
-    return data.ljust(max(_blocks(data), 1) * BLOCK, b"\0")
+    return data.ljust(_blocks(data) * BLOCK, b"\0")
 
 
 def _name(name):

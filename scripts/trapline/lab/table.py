@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -17,16 +18,19 @@ KVM_BUGS = re.compile(r"(kvm|nsvm|svm|vmrun)-(?!sev|avic)")
 BEGIN, END = "<!-- scripts/lab table begins -->", "<!-- scripts/lab table ends -->"
 
 
-def run(machines, words):
-    """The JSON report of a run."""
+def run(machine, words, keep):
+    """The JSON report of a run on one machine; from folder `keep`, if it is there already."""
     with tempfile.TemporaryDirectory(prefix="trapline-") as folder:
-        path = os.path.join(folder, "results.json")
-        done = subprocess.run(
-            [os.path.join(_ROOT, "run_tests.sh"), "--machine", ",".join(machines), "--strict",
-             "-q", "--json", path, *words],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode not in (0, 1):
-            raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: "))
+        path = os.path.join(keep or folder, f"{machine}.json")
+        if not os.path.exists(path):
+            new = os.path.join(folder, "results.json")
+            done = subprocess.run(
+                [os.path.join(_ROOT, "run_tests.sh"), "--machine", machine, "--strict", "-q",
+                 "-j1", "--json", new, *words],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if done.returncode not in (0, 1):
+                raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: "))
+            shutil.move(new, path)
         with open(path, encoding="utf-8") as file:
             return json.load(file)
 
@@ -91,14 +95,30 @@ def differences(by_point, machines):
     return found
 
 
-def command(options):
-    """scripts/lab table."""
+def columns(options):
+    """Names of the machines, in order: those asked for, or each kernel's first."""
+    if options.machines:
+        return options.machines.split(",")
     names = options.kernels.split(",") if options.kernels else store.names()
     if not names:
         raise UsageError("no kernels yet: see scripts/lab add --help")
-    kernels = [store.load(name) for name in names]
     suffix = "".join(f"+{p}" for p in options.params)
-    machines = [f"lab-{k.name}{suffix}" for k in kernels]
+    return [f"lab-{store.load(name).name}{suffix}" for name in names]
+
+
+def head(machine, report):
+    """A column's head: "6.1.192 intel ept=0"."""
+    facts = report["machines"][machine]
+    version = re.search(r"Linux ([\d.]+)", facts["version"])[1]
+    name, *params = machine.split("+")
+    kind = re.search(r"-(intel|bochs)$", name)
+    return " ".join([version, {"intel": "Intel", "bochs": "AMD, Bochs"}.get(kind and kind[1], "AMD"),
+                     *params])
+
+
+def command(options):
+    """scripts/lab table."""
+    machines = columns(options)
     catalogue = bugs_.load(os.path.join(_ROOT, "bugs.toml"))
     found = caught()
     for bug in options.bugs:
@@ -108,23 +128,26 @@ def command(options):
               options.bugs or [b for b in catalogue if KVM_BUGS.match(b)] if bug in found}
     if not wanted:
         raise UsageError("no case catches any of these bugs")
+    if options.keep and not os.path.isdir(options.keep):
+        raise UsageError(f"{options.keep}: is no folder")
     cases = dict.fromkeys(p for ids in wanted.values() for p in ids)
-    report = run(machines, [*cases, *options.cases])
-    by_point = {}
-    for result in report["results"]:
-        point = f"{result['case']}:{result['environment']}"
-        by_point.setdefault(point, {})[result["machine"]] = result
-    heads = [f"{k.version}" for k in kernels]
+    by_point, heads, emulators = {}, [], []
+    for machine in machines:
+        report = run(machine, [*cases, *options.cases], options.keep)
+        heads.append(head(machine, report))
+        emulators.append(report["machines"][machine]["version"].split(", in ")[-1])
+        for result in report["results"]:
+            point = f"{result['case']}:{result['environment']}"
+            by_point.setdefault(point, {})[machine] = result
     rows = [["bug", *heads]]
     for bug, ids in wanted.items():
-        rows.append([f"`{bug}`", *(word([by_point[p][m] for p in ids if p in by_point])
+        rows.append([f"`{bug}`", *(word([by_point[p][m] for p in ids if m in by_point.get(p, ())])
                                    for m in machines)])
-    text = f"By bug of bugs.toml, {report['machines'][machines[0]]['version'].split(', in ')[-1]}"
-    text += ", `kvm_amd"
-    text += "".join(f" {p}" for p in options.params) + "`:\n\n" + markdown(rows)
+    text = f"By bug of bugs.toml, on {' and '.join(dict.fromkeys(emulators))}:\n\n" + markdown(rows)
+    by_point = {p: results for p, results in by_point.items() if len(results) == len(machines)}
     rows = [["case", *heads], *differences(by_point, machines)]
-    if len(rows) > 1:
-        text += "\nThe cases of these that fail, or differ between kernels:\n\n" + markdown(rows)
+    if len(rows) > 1 and not options.brief:
+        text += "\nThe cases of these that fail, or differ between machines:\n\n" + markdown(rows)
     if options.write:
         _write(options.write, text)
     else:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The lab's machines: what Bochs boots from, what the VMM is told, and that nothing is left behind."""
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from trapline.errors import UsageError
+from trapline.lab import image, iso, store, table
+from trapline.lab.machine import VMM_OPTIONS
+from trapline.machines import known
+from trapline.machines.base import Order, Tools
+
+TOP = Path(__file__).resolve().parent.parent
+
+
+# -- What Bochs boots from. ------------------------------------------------------------------------------
+
+FILES = {"isolinux.bin": bytes(range(256)) * 16, "vmlinuz": b"k" * 5000, "initrd": b""}
+
+
+def test_disc_is_read_by_others(tmp_path):
+    if not shutil.which("xorriso"):
+        pytest.skip("no xorriso")
+    (tmp_path / "a.iso").write_bytes(iso.image(FILES, "isolinux.bin"))
+    subprocess.run(["xorriso", "-indev", "a.iso", "-osirrox", "on", "-extract", "/", "out"],
+                   cwd=tmp_path, check=True, capture_output=True)
+    found = {p.name.lower().rstrip("."): p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert found["vmlinuz"] == FILES["vmlinuz"] and found["initrd"] == b""
+    assert found["isolinux.bin"][64:] == FILES["isolinux.bin"][64:]
+
+
+def test_boot_information_table():
+    disc = iso.image(FILES, "isolinux.bin")
+    catalog = struct.unpack_from("<I", disc, 17 * iso.BLOCK + 71)[0] * iso.BLOCK
+    entry = disc[catalog:catalog + 64]
+    assert sum(struct.unpack("<16H", entry[:32])) & 0xffff == 0 and entry[32] == 0x88
+    block = struct.unpack_from("<I", entry, 40)[0]
+    program = disc[block * iso.BLOCK:][:4096]
+    volume, at, size, total = struct.unpack_from("<IIII", program, 8)
+    assert (volume, at, size) == (16, block, 4096)
+    assert total == sum(struct.unpack("<1008I", program[64:])) & 0xffffffff
+
+
+def test_signature_is_taken_off():
+    module = b"\x7fELF" + b"x" * 100
+    signed = module + b"s" * 300 + bytes(8) + (300).to_bytes(4, "big") + b"~Module signature appended~\n"
+    assert image.unsigned(signed) == module and image.unsigned(module) == module
+
+
+# -- What the VMM is told. ---------------------------------------------------------------------------------
+
+def newest(suffix=""):
+    """Name of a lab machine, of the newest kernel in the user's own cache; skips where there is none."""
+    for name in reversed(store.names()):
+        if f"lab-{name}{suffix}" in known.names():
+            machine = known.create(f"lab-{name}{suffix}", Tools(build=str(TOP / "build")))
+            return machine if machine.probe() is None else pytest.skip(machine.probe())
+    return pytest.skip("no lab kernel in the cache (scripts/lab add 6.1 --debian bookworm)")
+
+
+def test_words_of_a_machine():
+    name = newest().name
+    machine = known.create(f"{name}+npt=0+state", Tools())
+    assert machine.params == {("kvm-amd", "npt"): "0"}
+    for word in ("frobnicate", "npt", "=1"):
+        with pytest.raises(UsageError, match="is neither PARAMETER=VALUE nor one of"):
+            known.create(f"{name}+{word}", Tools())
+    with pytest.raises(UsageError, match="has no parameter .nqt"):
+        known.create(f"{name}+nqt=0", Tools())
+
+
+def test_where_the_debugger_finds_things():
+    from trapline.lab.machine import _step
+
+    words = _step(Order(b"", image=str(TOP / "build" / "hoststep.rom"))).removeprefix("step=").split(":")
+    said = subprocess.run(["nm", TOP / "build" / "hoststep.elf"], capture_output=True, text=True,
+                          check=True).stdout
+    for word, symbol in zip(words, ("host_plan", "host_waits_here", "host_is_done_here")):
+        assert f"{int(word, 16):016x}" in [line.split()[0] for line in said.splitlines()
+                                            if line.endswith(f" {symbol}")]
+    with pytest.raises(UsageError, match="has no symbol host_plan"):
+        _step(Order(b"", image=str(TOP / "build" / "dummy.rom")))
+
+
+def test_heads_of_a_table():
+    report = {"machines": {name: {"version": "KVM of Linux 6.1.192 (6.1.0-56), in Bochs 2.7"}
+                           for name in ("lab-6.1", "lab-6.1-intel+ept=0", "lab-6.1-bochs")}}
+    assert [table.head(name, report) for name in report["machines"]] == [
+        "6.1.192 AMD", "6.1.192 Intel ept=0", "6.1.192 AMD, Bochs"]
+
+
+# -- Real kernels, where they are. ------------------------------------------------------------------------
+
+def verdicts(machine, *words):
+    """{point: verdict} of a run."""
+    done = subprocess.run([TOP / "run_tests.sh", "--machine", machine, "--ktap", *words], text=True,
+                          capture_output=True, timeout=400, stdin=subprocess.DEVNULL)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("option", VMM_OPTIONS)
+def test_guest_does_not_notice(option):
+    said = verdicts(f"{newest().name}+{option}", "dummy", "int3/int3_cold_stack_ist", "nmi/cold_idt")
+    assert "not ok" not in said and "ok 1" in said
+
+
+def test_debugger_of_the_lab():
+    said = verdicts(newest().name, "hoststep/nops", "hoststep/sti_2")
+    assert "not ok" not in said and "SKIP" not in said and "ok 1" in said
+
+
+def processes(token):
+    """Those that have `token` in their environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if token.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("delay", [0.3, 2.5, 6.0])
+def test_interrupted_run_leaves_nothing(how, delay):
+    machine, token = newest().name, f"TRAPLINE_TOKEN_{uuid.uuid4().hex}"
+
+    def surroundings():
+        tree = subprocess.run(["git", "status", "--porcelain"], cwd=TOP, capture_output=True,
+                              text=True, check=True).stdout
+        return tree, Path("/proc/mounts").read_text(), sorted(
+            n for n in os.listdir("/tmp") if n.startswith("trapline-lab"))
+
+    before = surroundings()
+    run = subprocess.Popen(
+        [TOP / "run_tests.sh", "--machine", machine, "int3"], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=os.environ | {token: "1"})
+    time.sleep(delay)
+    run.send_signal(how)
+    run.wait(20)
+    end = time.monotonic() + 10
+    while processes(token) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not processes(token)
+    assert surroundings() == before
