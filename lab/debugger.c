@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 
 #define INT3 0xcc
+#define VECTOR_DB 1
 #define MAX_STEPS 16
 #define DR7_GLOBAL(n) (2u << 2 * (n))
 #define DR7_ALWAYS 0x600
@@ -99,7 +100,24 @@ static void leave(uint64_t pc)
 	go_from(pc);
 }
 
-static void stopped_at(uint64_t pc)
+/* A #DB that is none of ours is the guest's: QEMU hands it on, and so do we. */
+static void hand_on(uint64_t dr6)
+{
+	struct kvm_vcpu_events events;
+	struct kvm_debugregs registers;
+	int cpu = machine.vcpus[0];
+
+	must("KVM_GET_DEBUGREGS", ioctl(cpu, KVM_GET_DEBUGREGS, &registers));
+	registers.dr6 = dr6;
+	must("KVM_SET_DEBUGREGS", ioctl(cpu, KVM_SET_DEBUGREGS, &registers));
+	must("KVM_GET_VCPU_EVENTS", ioctl(cpu, KVM_GET_VCPU_EVENTS, &events));
+	events.exception.injected = 1;
+	events.exception.nr = VECTOR_DB;
+	events.exception.has_error_code = 0;
+	must("KVM_SET_VCPU_EVENTS", ioctl(cpu, KVM_SET_VCPU_EVENTS, &events));
+}
+
+static void stopped_at(uint64_t pc, uint64_t dr6)
 {
 	if (pc == waits_at) {
 		/* Without BLOCKIRQ (before 5.15) a plan that wants it is left alone, and the guest says so. */
@@ -122,8 +140,7 @@ static void stopped_at(uint64_t pc)
 		else
 			leave(pc);
 	} else {
-		pthread_mutex_lock(&machine.lock);
-		end("KVM_EXIT_DEBUG at %#lx, where the debugger has no breakpoint", pc);
+		hand_on(dr6);
 	}
 }
 
@@ -147,7 +164,7 @@ void debugger_exit(const struct kvm_run *run)
 
 	switch (phase) {
 	case RUNS:
-		stopped_at(pc);
+		stopped_at(pc, run->debug.arch.dr6);
 		break;
 	case STEPS_OVER:
 		run_on();
