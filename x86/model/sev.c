@@ -178,8 +178,12 @@ static void write_cr0_of(struct vcpu *v)
 	struct vmcb *b = &v->vmcb;
 	uint64_t value;
 	unsigned length;
-	int reg = insn_mov_cr(v, &length);
+	int reg;
 
+	/* Bochs has already cleared it for a CR0 that is not yet written. */
+	if (b->cr0 & X86_CR0_PG && b->efer & EFER_LME)
+		b->efer |= EFER_LMA;
+	reg = insn_mov_cr(v, &length);
 	if (reg < 0)
 		panic("model: no MOV CR0 at %#lx", b->rip);
 	value = *vcpu_reg(v, reg) | CR0_ET;

@@ -44,13 +44,13 @@
 /* Keeps EBP. Leaves its findings in sev_status and sev_c_bit, and the C-bit in the page tables. */
 	.globl	sev_boot
 sev_boot:
-	mov	$boot_idt + 8 * VECTOR_VC, %edi
+	mov	$early_idt + 8 * VECTOR_VC, %edi
 	mov	$early_vc, %eax
 	call	set_gate
-	mov	$boot_idt + 8 * VECTOR_GP, %edi
+	mov	$early_idt + 8 * VECTOR_GP, %edi
 	mov	$early_gp, %eax
 	call	set_gate
-	lidt	boot_idt_pointer
+	lidt	early_idt_pointer
 
 	mov	$0x80000000, %eax
 	xor	%ecx, %ecx
@@ -71,7 +71,7 @@ read_status:
 	mov	%eax, sev_status
 	test	$2, %al
 	jnz	1f
-	cmpl	$0, vc_count
+	cmpl	$0, early_vc_count
 	mov	$REASON_STATUS, %esi
 	jne	terminate
 	jmp	2f
@@ -112,7 +112,7 @@ read_status:
 	jmp	set_c_bit
 
 no_sev:
-	cmpl	$0, vc_count
+	cmpl	$0, early_vc_count
 	mov	$REASON_NO_SEV, %esi
 	jne	terminate
 	ret
@@ -148,7 +148,7 @@ msr_protocol:
  * stack: error code, EIP, CS, EFLAGS.
  */
 early_vc:
-	incl	vc_count
+	incl	early_vc_count
 	push	%esi
 	mov	$REASON_EARLY_VC, %esi
 	cmpl	$SVM_EXIT_CPUID, 4(%esp)
@@ -231,7 +231,7 @@ terminate:
 	or	$REASON_SET_TRAPLINE << 12 | TERMINATE, %eax
 	xor	%edx, %edx
 	mov	$MSR_GHCB, %ecx
-	cmpl	$0, vc_count
+	cmpl	$0, early_vc_count
 	je	1f
 	wrmsr
 	vmgexit
@@ -241,15 +241,17 @@ terminate:
 
 	.section .rodata, "a"
 	.balign	8
-boot_idt_pointer:
+	.globl	early_idt_pointer
+early_idt_pointer:
 	.word	8 * (VECTOR_VC + 1) - 1
-	.long	boot_idt
+	.long	early_idt
 
 	.bss
 	.balign	8
-boot_idt:
+early_idt:
 	.skip	8 * (VECTOR_VC + 1)
-vc_count:
+	.globl	early_vc_count
+early_vc_count:
 	.skip	4
 	.balign	8
 	.globl	sev_status, sev_c_bit
