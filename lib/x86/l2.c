@@ -115,13 +115,8 @@ static bool handle_exit(struct l2 *v, l2_exit_hook *of_layer)
 	return false;
 }
 
-/*
- * What L2 has left pending comes now, and shows as L1's in the trace. An NMI handler that L2 did not
- * finish still blocks NMIs, until an IRET.
- */
-static void settle(struct l2 *v, const struct code *code)
+void l2_unblock_nmis(void)
 {
-	v->cpu->run.code = code;
 	asm volatile("mov %%rsp, %%rax\n"
 		     "pushq %0\n"
 		     "pushq %%rax\n"
@@ -133,6 +128,13 @@ static void settle(struct l2 *v, const struct code *code)
 		     :
 		     : "i"(KERNEL_DS), "i"(KERNEL_CS)
 		     : "rax", "memory");
+}
+
+/* What L2 has left pending comes now, and shows as L1's in the trace. It may have left an NMI's handler. */
+static void settle(struct l2 *v, const struct code *code)
+{
+	v->cpu->run.code = code;
+	l2_unblock_nmis();
 	vendor->settle();
 	v->cpu->run.code = NULL;
 }

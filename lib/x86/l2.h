@@ -102,6 +102,9 @@ void l2_intercept_exceptions(struct l2 *v, uint32_t vectors);
 /* Lets L1 take what is pending for it: NMIs alone, or interrupts as well. */
 void l2_window(bool interrupts);
 
+/* An exit by an NMI blocks NMIs until an IRET: this is one, that goes nowhere. */
+void l2_unblock_nmis(void);
+
 /* Puts the exit into this CPU's trace. */
 void l2_show_exit(struct l2 *v);
 

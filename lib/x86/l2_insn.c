@@ -53,6 +53,21 @@ void l2_do_cpuid(struct l2 *v, uint64_t next)
 	l2_skip(v, 0, next);
 }
 
+void l2_do_rdmsr(struct l2 *v, uint64_t next)
+{
+	uint64_t value = rdmsr(v->regs.rcx);
+
+	v->regs.rax = (uint32_t)value;
+	v->regs.rdx = value >> 32;
+	l2_skip(v, 0, next);
+}
+
+void l2_do_wrmsr(struct l2 *v, uint64_t next)
+{
+	wrmsr(v->regs.rcx, v->regs.rdx << 32 | (uint32_t)v->regs.rax);
+	l2_skip(v, 0, next);
+}
+
 static void port_in(uint64_t *rax, uint16_t port, unsigned bytes)
 {
 	if (bytes == 1)

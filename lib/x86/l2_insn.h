@@ -16,6 +16,8 @@ void l2_skip(struct l2 *v, uint32_t dr6, uint64_t next);
 
 /* Each does the instruction that ends at `next`, and skips it. */
 void l2_do_cpuid(struct l2 *v, uint64_t next);
+void l2_do_rdmsr(struct l2 *v, uint64_t next);
+void l2_do_wrmsr(struct l2 *v, uint64_t next);
 void l2_do_port(struct l2 *v, uint16_t port, unsigned bytes, bool in, uint64_t next);
 
 #endif

@@ -16,8 +16,7 @@
 
 static uint8_t vmxon_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 static uint8_t vmcs_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
-/* Intercepted MSRs: none. */
-static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
+static uint8_t msr_bitmaps[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 
 /* -- Access. ------------------------------------------------------------------------------------------ */
 
@@ -113,6 +112,23 @@ void vmx_invept(void)
 
 /* -- Filling. ----------------------------------------------------------------------------------------- */
 
+static uint8_t *no_msrs(unsigned cpu)
+{
+	memset(msr_bitmaps[cpu], 0, sizeof(msr_bitmaps[cpu]));
+	return msr_bitmaps[cpu];
+}
+
+/* SDM 3C, "MSR-Bitmap Address": a quarter each for reads and writes of low and high MSRs. */
+#define WRITES_OF_LOW 2048
+
+void vmx_intercept_msr(uint32_t msr)
+{
+	uint8_t *bitmap = (uint8_t *)vmread(VMCS_MSR_BITMAP);
+
+	bitmap[msr / 8] |= 1 << msr % 8;
+	bitmap[WRITES_OF_LOW + msr / 8] |= 1 << msr % 8;
+}
+
 static void fill_controls(const struct l2 *v)
 {
 	vmwrite(VMCS_PIN_CONTROLS, vmx_allowed(VMX_PIN, 0));
@@ -123,7 +139,7 @@ static void fill_controls(const struct l2 *v)
 							   SECONDARY_XSAVES |
 							   (v->slat ? SECONDARY_EPT : 0)));
 	if (vmread(VMCS_CPU_CONTROLS) & CPU_MSR_BITMAP)
-		vmwrite(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
+		vmwrite(VMCS_MSR_BITMAP, (uint64_t)no_msrs(v->cpu->index));
 	vmwrite(VMCS_EXIT_CONTROLS,
 		vmx_allowed(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_LOAD_PAT |
 					      EXIT_SAVE_EFER | EXIT_LOAD_EFER));

@@ -141,6 +141,7 @@ enum vmcs_field {
 #define EPT_EXECUTE (1u << 2)
 /* Bits 5:3 say what the entries allowed; 11:9 not every CPU defines. */
 #define EPT_QUALIFICATION 0x1ffu
+#define EPT_BY_IRET (1u << 12) /* an IRET had ended the blocking of NMIs */
 #define EPT_LINEAR_VALID (1u << 7)
 #define EPT_OF_LINEAR (1u << 8) /* the access itself, and not one to L2's page tables */
 

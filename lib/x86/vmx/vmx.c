@@ -19,8 +19,6 @@
 
 /* DR6's bits in the qualification of a #DB. */
 #define QUALIFICATION_DR6 (0xfu | DR6_BD | DR6_BS)
-/* What is defined in an interruption-information field, besides bit 12. */
-#define EVENT_DEFINED (L2_EVENT_VALID | L2_EVENT_HAS_ERROR | L2_EVENT_TYPE | L2_EVENT_VECTOR)
 
 static struct {
 	struct l2 l2;
@@ -153,7 +151,7 @@ static void describe(const struct l2 *v, struct event *event)
 		entry_error(v) ? vmx_error_name(entry_error(v)) : vmx_reason_name(reason);
 	if (reason & VMX_ENTRY_FAILURE)
 		return;
-	event->vectoring = vmread(VMCS_VECTORING_EVENT) & EVENT_DEFINED;
+	event->vectoring = vmread(VMCS_VECTORING_EVENT) & VMX_EVENT_BITS;
 	if (event->vectoring & L2_EVENT_HAS_ERROR)
 		event->vectoring_error = vmread(VMCS_VECTORING_ERROR_CODE);
 	if (reason == VMX_EXCEPTION_OR_NMI)
@@ -194,7 +192,7 @@ static void inject(struct l2 *v, uint32_t what, uint32_t error, uint64_t next)
 /* SDM 3C, "Information for VM Exits That Occur During Event Delivery": all that L1 needs is there. */
 static void inject_again(struct l2 *v, uint64_t next)
 {
-	uint32_t what = vmread(VMCS_VECTORING_EVENT) & EVENT_DEFINED;
+	uint32_t what = vmread(VMCS_VECTORING_EVENT) & VMX_EVENT_BITS;
 
 	(void)v;
 	(void)next;

@@ -16,12 +16,18 @@
 #define L2_PRIVILEGED_SOFT (5u << 8) /* INT1 */
 #define L2_SOFT_EXCEPTION (6u << 8)  /* INT3, INTO */
 
+/* What an interruption-information field has in common with the word of an event; bit 12 is its own. */
+#define VMX_EVENT_BITS (L2_EVENT_VALID | L2_EVENT_HAS_ERROR | L2_EVENT_TYPE | L2_EVENT_VECTOR)
+
 /* As in svm.h; VMX can inject whatever it delivers. */
 #define need_soft_injection() ((void)0)
 
 /* Does the CPU let L1 inject these? SDM 3D, "Basic VMX Information", "Miscellaneous Data". */
 bool vmx_takes_any_error_code(void); /* exceptions with and without one, whatever the vector */
 bool vmx_takes_length_0(void);	     /* software interrupts and exceptions of no length */
+
+/* Makes RDMSR and WRMSR of one of the MSRs below 2000H exit. */
+void vmx_intercept_msr(uint32_t msr);
 
 /* Panic for a field that this CPU does not have. */
 uint64_t vmread(enum vmcs_field field);
