@@ -77,7 +77,7 @@ bool vmx_takes_length_0(void)
 }
 
 /* Firmware that is not there has not locked it: we do. */
-static bool enabled(void)
+bool vmx_enable(void)
 {
 	uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
 
@@ -90,7 +90,7 @@ const char *vmx_obstacle(void)
 {
 	if (!(cpuid(1, 0).c & CPUID_1_C_VMX))
 		return "the CPU has no VMX";
-	if (!enabled())
+	if (!vmx_enable())
 		return "VMX is disabled (IA32_FEATURE_CONTROL)";
 	return NULL;
 }

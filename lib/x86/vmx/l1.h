@@ -11,6 +11,9 @@ const char *vmx_obstacle_ept(void);
 
 /* -- capability.c: what the CPU allows. ------------------------------------------------------------- */
 
+/* False if this CPU's firmware has locked VMX out. */
+bool vmx_enable(void);
+
 /* In the order of the MSRs that describe them. */
 enum vmx_controls { VMX_PIN, VMX_CPU, VMX_EXIT, VMX_ENTRY, VMX_SECONDARY };
 

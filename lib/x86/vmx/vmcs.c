@@ -79,6 +79,7 @@ static void begin_region(uint8_t *region)
 
 void vmx_on(unsigned cpu)
 {
+	vmx_enable();
 	begin_region(vmxon_regions[cpu]);
 	begin_region(vmcs_regions[cpu]);
 	write_cr0(read_cr0() | vmx_cr0_fixed());
