@@ -84,6 +84,8 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 
 	if ((command & ICR_MODE) == ICR_FIXED && (command & ICR_VECTOR) < 16)
 		lapic_error(from, ESR_SEND_ILLEGAL);
+	if (bug(ESR_ALWAYS_SET))
+		from->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
 	for (unsigned i = 0; i < smp_count(); i++) {
 		struct vcpu *to = smp_vcpu(i);
 
