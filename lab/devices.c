@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define PAGE_BYTES 4096
 #define COM1 0x3f8
 #define COM1_IRQ 4
 enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR };
@@ -30,6 +31,13 @@ static char output[1024];
 static size_t output_used;
 static uint8_t uart[8];
 static bool sent, line; /* "nothing to send" waits to be read; IRQ 4 as KVM knows it */
+
+/*
+ * What the guest writes to COM1's data register waits in KVM's ring until something else comes out: an exit
+ * for each byte of a report would be most of a run. Not while the guest wants to hear of what was sent.
+ */
+static struct kvm_coalesced_mmio_ring *ring;
+static bool coalesced;
 
 static uint32_t pci_address;
 /* Intel 440FX: vendor, device, and class "host bridge". */
@@ -53,6 +61,28 @@ static void uart_line(void)
 	line = raised;
 }
 
+static void coalesce(bool on)
+{
+	struct kvm_coalesced_mmio_zone zone = {.addr = COM1 + UART_DATA, .size = 1, .pio = 1};
+
+	if (!ring || on == coalesced)
+		return;
+	must("coalesced port",
+	     ioctl(machine.vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
+		   &zone));
+	coalesced = on;
+}
+
+void start_devices(void *cpu_pages)
+{
+	int page = ioctl(machine.kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	if (page <= 0 || ioctl(machine.kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) <= 0)
+		return;
+	ring = (void *)((char *)cpu_pages + page * PAGE_BYTES);
+	coalesce(true);
+}
+
 static void uart_write(unsigned reg, uint8_t value)
 {
 	if (reg <= UART_IER && uart[UART_LCR] & LCR_DIVISOR)
@@ -67,6 +97,8 @@ static void uart_write(unsigned reg, uint8_t value)
 		if (reg == UART_IER && value & ~uart[UART_IER] & IER_NOTHING_TO_SEND)
 			sent = true;
 		uart[reg] = value;
+		if (reg == UART_IER)
+			coalesce(!value);
 	}
 	uart_line();
 }
@@ -143,11 +175,22 @@ static void read_port(unsigned port, uint8_t *data, unsigned size)
 	}
 }
 
+void drain_ring(void)
+{
+	unsigned entries = (PAGE_BYTES - sizeof(*ring)) / sizeof(ring->coalesced_mmio[0]);
+
+	while (ring && ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
+		uart_write(UART_DATA, ring->coalesced_mmio[ring->first].data[0]);
+		__atomic_store_n(&ring->first, (ring->first + 1) % entries, __ATOMIC_RELEASE);
+	}
+}
+
 void port_access(struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
 	pthread_mutex_lock(&machine.lock);
+	drain_ring();
 	for (unsigned i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
 			write_port(run->io.port, data, run->io.size);

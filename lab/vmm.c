@@ -28,7 +28,7 @@
 #define ARGUMENTS_MAGIC "TRAPLINE-ARGS-1\n"
 #define ARGUMENTS_BYTES 4096
 
-struct machine machine = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct machine machine = {.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 static size_t run_bytes;
 static struct kvm_cpuid2 *cpuid;
 static volatile bool cancelled;
@@ -41,6 +41,7 @@ _Noreturn void end(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	drain_ring();
 	flush_com1();
 	message('R', text, strlen(text));
 	_exit(0);
@@ -146,6 +147,8 @@ static void *run_cpu(void *argument)
 		mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine.vcpus[index], 0);
 
 	must("mmap of a CPU", run == MAP_FAILED ? -1 : 0);
+	if (!index)
+		start_devices(run);
 	for (;;) {
 		/* A CPU that waits for its SIPI comes back with EAGAIN once that has come. */
 		if (ioctl(machine.vcpus[index], KVM_RUN, 0) < 0) {

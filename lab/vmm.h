@@ -35,7 +35,10 @@ void renew_pam_slot(void);
 /* The same for each slot, one after the other. No CPU may run. */
 void renew_all_slots(void);
 
-/* devices.c */
+/* devices.c. `cpu_pages`: what KVM shares of the first CPU. */
+void start_devices(void *cpu_pages);
+/* Takes what KVM has kept of the guest's output. The lock is held. */
+void drain_ring(void);
 void port_access(struct kvm_run *run);
 /* What the guest wrote to COM1 and did not end with a newline. The lock is held. */
 void flush_com1(void);

@@ -29,7 +29,8 @@ def run(machine, words, keep):
                  "-j1", "--json", new, *words],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode not in (0, 1):
-                raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: "))
+                raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: ")
+                                 or f"run_tests.sh ended with {done.returncode}")
             shutil.move(new, path)
         with open(path, encoding="utf-8") as file:
             return json.load(file)
