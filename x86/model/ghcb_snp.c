@@ -31,10 +31,9 @@ static bool change(struct vcpu *v, uint64_t gfn, unsigned operation)
 	if ((operation != PSC_PRIVATE && operation != PSC_SHARED) || !rmp_covers(gpa))
 		return false;
 	was_valid = rmp_is_validated(gpa);
-	rmp_assign(gpa, to_guest);
+	rmp_assign(v, gpa, to_guest);
 	if (bug(SNP_PSC_KEEPS_VALIDATED) && (was_valid || to_guest))
-		rmp_validate(gpa, true);
-	smp_flush(v);
+		rmp_validate(v, gpa, true);
 	return true;
 }
 

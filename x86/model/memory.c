@@ -140,29 +140,33 @@ void memory_set_c_bit(uint64_t bit)
 	memory_drop_all();
 }
 
-void memory_unmap(uint64_t gpa)
+bool memory_unmap(uint64_t gpa)
 {
-	uint64_t *table = (uint64_t *)ROOT;
+	uint64_t *table = (uint64_t *)ROOT, *last;
+	bool was_mapped;
 
 	for (unsigned shift = 39; shift > 12; shift -= 9) {
 		uint64_t entry = *entry_at(table, gpa, shift);
 
 		if (!entry)
-			return;
+			return false;
 		table = (uint64_t *)(entry & PTE_ADDRESS);
 	}
-	*entry_at(table, gpa, 12) = 0;
+	last = entry_at(table, gpa, 12);
+	was_mapped = *last;
+	*last = 0;
+	return was_mapped;
 }
 
-void memory_forget(uint64_t gpa)
+bool memory_forget(uint64_t gpa)
 {
-	memory_unmap(gpa);
-	memory_unmap(gpa | c_bit);
+	bool shared = memory_unmap(gpa);
+
+	return memory_unmap(gpa | c_bit) || shared;
 }
 
 void memory_lose(uint64_t gpa)
 {
-	memory_forget(gpa);
 	if (gpa >= L2_RAM_BYTES)
 		return;
 	gpa &= ~(PAGE_BYTES - 1);

@@ -36,13 +36,13 @@ void memory_set_c_bit(uint64_t bit);
 /* Maps what lies at the private address, executable, where L2 looks for it without the bit. */
 bool memory_map_private(uint64_t gpa);
 
-/* Forgets the mapping of one page: the next access to it exits. */
-void memory_unmap(uint64_t gpa);
+/* Forgets the mapping of one page: the next access to it exits. False: there was none. */
+bool memory_unmap(uint64_t gpa);
 
 /* The same for both views of a page, at its address without the C-bit. */
-void memory_forget(uint64_t gpa);
+bool memory_forget(uint64_t gpa);
 
-/* The page changes hands (SEV-SNP): no view of it is mapped, and all that was in it is lost. */
+/* The page, which is not mapped, changes hands (SEV-SNP): all that was in it is lost. */
 void memory_lose(uint64_t gpa);
 
 /* Forgets all mappings: everything is cold. */

@@ -3,6 +3,7 @@
 
 #include "bug.h"
 #include "memory.h"
+#include "smp.h"
 
 #include "string.h"
 #include "x86/paging.h"
@@ -49,22 +50,29 @@ bool rmp_is_vmsa(uint64_t gpa)
 	return *entry(gpa) & VMSA;
 }
 
-void rmp_assign(uint64_t gpa, bool to_guest)
+static void forget(struct vcpu *self, uint64_t gpa)
+{
+	if (memory_forget(gpa))
+		smp_flush(self);
+}
+
+void rmp_assign(struct vcpu *self, uint64_t gpa, bool to_guest)
 {
 	uint8_t *e = entry(gpa);
 
 	if (to_guest == (bool)(*e & ASSIGNED))
 		return;
 	*e = to_guest ? ASSIGNED : 0;
+	forget(self, gpa);
 	memory_lose(gpa);
 }
 
-void rmp_validate(uint64_t gpa, bool valid)
+void rmp_validate(struct vcpu *self, uint64_t gpa, bool valid)
 {
 	uint8_t *e = entry(gpa);
 
 	*e = valid ? *e | VALIDATED : *e & ~VALIDATED;
-	memory_forget(gpa);
+	forget(self, gpa);
 }
 
 void rmp_make_vmsa(uint64_t gpa, bool vmsa)

@@ -8,6 +8,8 @@
 #ifndef MODEL_RMP_H
 #define MODEL_RMP_H
 
+#include "vcpu.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,12 +26,13 @@ bool rmp_is_vmsa(uint64_t gpa);
 
 /*
  * RMPUPDATE: the page changes hands. It is not validated any more, and what it held is lost. A page that
- * is where it is told to go stays as it was.
+ * is where it is told to go stays as it was. `self` is the processor that exited, NULL before the first; no
+ * other one goes on with what it may have known of the page.
  */
-void rmp_assign(uint64_t gpa, bool to_guest);
+void rmp_assign(struct vcpu *self, uint64_t gpa, bool to_guest);
 
 /* PVALIDATE, RMPADJUST and the launch. */
-void rmp_validate(uint64_t gpa, bool valid);
+void rmp_validate(struct vcpu *self, uint64_t gpa, bool valid);
 void rmp_make_vmsa(uint64_t gpa, bool vmsa);
 
 #endif

@@ -10,7 +10,6 @@
 #include "memory.h"
 #include "rmp.h"
 #include "sev.h"
-#include "smp.h"
 #include "vc.h"
 
 #include "string.h"
@@ -86,10 +85,7 @@ bool snp_access(struct vcpu *v, bool is_private)
 
 	if (!rmp_covers(gpa))
 		return false;
-	if (rmp_is_private(gpa) != is_private) {
-		rmp_assign(gpa, is_private);
-		smp_flush(v);
-	}
+	rmp_assign(v, gpa, is_private);
 	if (!is_private || rmp_is_validated(gpa) || bug(SNP_ALL_VALIDATED))
 		return false;
 	raise_not_validated(v, gpa);
@@ -134,14 +130,13 @@ static bool find_page(struct vcpu *v, bool large, uint64_t *gpa, unsigned *resul
 	else if (large && !bug(SNP_SIZE))
 		*result = SNP_FAIL_SIZE;
 	else
-		rmp_assign(*gpa, true);
+		rmp_assign(v, *gpa, true);
 	return *result == SNP_DONE;
 }
 
 static void finish(struct vcpu *v, unsigned result)
 {
 	v->vmcb.rax = result;
-	smp_flush(v);
 	vcpu_skip(v, SNP_INSN_LENGTH);
 }
 
@@ -158,7 +153,7 @@ static void do_pvalidate(struct vcpu *v)
 
 	if (find_page(v, v->regs.rcx & 1, &gpa, &result)) {
 		unchanged = rmp_is_validated(gpa) == valid;
-		rmp_validate(gpa, valid);
+		rmp_validate(v, gpa, valid);
 	}
 	if (is_raised(v))
 		return;

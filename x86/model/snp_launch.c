@@ -94,7 +94,7 @@ static void launch_page(uint64_t gpa, uint32_t type)
 {
 	void *page = memory_at(gpa | 1ul << sev_c_bit_position());
 
-	rmp_validate(gpa, true);
+	rmp_validate(NULL, gpa, true);
 	memset(page, 0, PAGE_BYTES);
 	if (type == ASEV_CPUID)
 		fill_cpuid_page(page);
@@ -110,7 +110,7 @@ void snp_launch(const uint8_t *rom, uint64_t bytes)
 		panic("model: the ROM has no ASEV metadata, which SEV-SNP needs");
 	rmp_init();
 	for (uint64_t gpa = L2_MEMORY_END - bytes; gpa < L2_MEMORY_END; gpa += PAGE_BYTES)
-		rmp_validate(gpa, true);
+		rmp_validate(NULL, gpa, true);
 	for (uint32_t i = 0; i < m->sections; i++) {
 		uint64_t base = m->section[i].base, end = base + m->section[i].bytes;
 
