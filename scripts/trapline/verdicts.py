@@ -39,6 +39,7 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
     `crash` is then the reason, and `broke` says that it is the machine's own. `expectations` are
     the entries that speak of it.
     """
+    machine = target.machine
     observed = "; ".join(said.observed or said.trace)
     result = Result(target, PASS, observed=observed, allowed=said.allowed, values=said.values,
                     expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds,
@@ -70,6 +71,8 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
             result.known = entry
             crash_reason = f" ({result.reason})" if crash is not None else ""
             result.verdict, result.reason = KNOWN, entry.reason + crash_reason
+            if entry.bug.startswith(machine.foreign_bugs or ("?",)):
+                result.verdict = BLOCKED
             return result
     if expectations:
         result.notes.append(f"known to fail, but differently: {expectations[0].where} expects "

@@ -28,6 +28,7 @@ class LabMachine(Machine):
 
     accel = "kvm"
     variants = True
+    foreign_bugs = ("tcg-", "bochs-")
     vendor = ""             # "kvm-amd" or "kvm-intel"
     emulator = None         # class of the machine underneath
     kernel_name = ""

@@ -25,8 +25,8 @@ def run(machine, words, keep):
         if not os.path.exists(path):
             new = os.path.join(folder, "results.json")
             done = subprocess.run(
-                [os.path.join(_ROOT, "run_tests.sh"), "--machine", machine, "--strict", "-q",
-                 "-j1", "--json", new, *words],
+                [os.path.join(_ROOT, "run_tests.sh"), "--machine", machine, "-q", "-j1", "--json", new,
+                 *words],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode not in (0, 1):
                 raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: ")
@@ -55,23 +55,24 @@ def caught():
 def word(results):
     """present, absent, blocked or skipped, of one bug's results on one kernel."""
     verdicts = [r["verdict"] for r in results]
-    bad = [r for r in results if r["verdict"] in ("fail", "crash")]
+    bad = [r for r in results if r["verdict"] in ("fail", "crash", "known")]
     if bad:
         return "**present**" if len(bad) == len(results) else \
             f"**present** ({len(bad)} of {len(results)} cases)"
-    if "pass" in verdicts:
-        return "absent" if set(verdicts) <= {"pass", "skip"} else \
+    if "pass" in verdicts or "fixed" in verdicts:
+        return "absent" if set(verdicts) <= {"pass", "fixed", "skip"} else \
             f"absent ({verdicts.count('blocked')} blocked)"
     return "blocked" if "blocked" in verdicts else "skipped" if verdicts else "no case"
 
 
 def outcome(result):
     """One cell of the table of differences."""
-    if result["verdict"] == "pass":
+    if result["verdict"] in ("pass", "fixed"):
         return "right"
     text = result["observed"] or result["reason"]
     text = text[:60].replace("|", "\\|")
-    return f"{result['verdict']}: `{text}`" if text else result["verdict"]
+    verdict = "fail" if result["verdict"] == "known" else result["verdict"]
+    return f"{verdict}: `{text}`" if text else verdict
 
 
 def markdown(rows):

@@ -66,6 +66,7 @@ class Machine:
     nested = ("svm", "vmx")     # what a guest may find there for a hypervisor of its own
     max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
+    foreign_bugs = ()       # beginnings of the ids of bugs that are not its own: such a failure is blocked
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
     usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all
     usual_reason = ""       # why not all, half a sentence
