@@ -48,7 +48,7 @@
 
 #define BUGS_CODE CATCHES("kvm-emul-db-rf xen-db-loop model-code-breakpoint-lost")
 
-CODE_ROW(plain, ALL_NATIVE, "")
+CODE_ROW(plain, ALL_NATIVE, CATCHES("model-code-breakpoint-lost"))
 FOR_EACH_EXITING(CODE_ROW, BUGS_CODE, BUGS_CODE, BUGS_CODE)
 
 SNIPPET(run_into_cold, "nop; mark insn; nop; mark after; nop");
@@ -103,7 +103,7 @@ CASE(rf_not_from_popf, ALL_NATIVE,
 
 SNIPPET(load, "mark insn\n" TEXT_mmio_read "\nmark after; nop");
 
-CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("tcg-rf"))
+CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("tcg-rf model-pf-twice"))
 {
 	unmap_window();
 	setup.hook = map_window;
@@ -160,8 +160,9 @@ static void try_access(const struct snippet *snippet, unsigned offset, const cha
 #define DATA_ROW(name, snippet, kind, watched_at, bytes, access_at, trace)  \
 	DATA_CASE(name, snippet, kind, watched_at, bytes, access_at, trace, \
 		  "model-data-breakpoint-lost")
-#define NO_DATA_ROW(name, snippet, kind, watched_at, bytes, access_at) \
-	DATA_CASE(name, snippet, kind, watched_at, bytes, access_at, "(none)", "")
+#define NO_DATA_ROW(name, snippet, kind, watched_at, bytes, access_at)         \
+	DATA_CASE(name, snippet, kind, watched_at, bytes, access_at, "(none)", \
+		  "model-data-breakpoint-page")
 #define DATA_CASE(name, snippet, kind, watched_at, bytes, access_at, trace, bugs) \
 	CASE(data_##name, ALL_NATIVE, RULE_DATA, CATCHES(bugs))                   \
 	{                                                                         \
@@ -270,7 +271,7 @@ CASE(data_fault, ALL_NATIVE,
 #define BUGS_IO "kvm-io-breakpoint"
 IO_ROW(in, "in %dx, %al", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
 IO_ROW(out, "out %al, %dx", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
-IO_ROW(other_port, "in %dx, %al", SCRATCH_PORT - 1, "(none)", "")
+IO_ROW(other_port, "in %dx, %al", SCRATCH_PORT - 1, "(none)", "model-io-breakpoint-any-port")
 IO_ROW(insb, "insb", SCRATCH_PORT, "#DB[B0]@after", BUGS_IO)
 IO_ROW(rep_outsb, "rep outsb", SCRATCH_PORT, "#DB[B0]@insn{RF}, #DB[B0]@after",
        BUGS_IO " tcg-rep-io-breakpoint")

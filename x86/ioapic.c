@@ -40,7 +40,7 @@
 #define BUGS_EDGE CATCHES("model-source-class-1")
 #define BUGS_LEVEL \
 	CATCHES("bochs-no-remote-irr model-source-class-1 model-tmr-wrong model-eoi-not-broadcast")
-#define BUGS_OTHERS CATCHES("model-source-class-1 model-ipi-lost")
+#define BUGS_OTHERS CATCHES("model-source-class-1")
 
 static void observe_remote_irr(void)
 {
@@ -210,27 +210,27 @@ ROUND_IN(other_by_id, ALL_NATIVE, "apic=1", RULE_PHYSICAL, BUGS_OTHERS)
 	try_round(1 << 1, percpu[1].apic_id, 0);
 }
 
-ROUND(last_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
+ROUND(last_by_id, RULE_PHYSICAL, "model-source-class-1")
 {
 	try_round(1u << (cpus - 1), percpu[cpus - 1].apic_id, 0);
 }
 
-ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
+ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1")
 {
 	try_round(ALL_CPUS, 0xff, 0);
 }
 
-ROUND(other_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
+ROUND(other_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 {
 	try_round(1 << 1, apic_logical_id(1), IOAPIC_LOGICAL);
 }
 
-ROUND(pair_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
+ROUND(pair_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 {
 	try_round(1 << 0 | 1 << 1, apic_logical_id(0) | apic_logical_id(1), IOAPIC_LOGICAL);
 }
 
-ROUND(all_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
+ROUND(all_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 {
 	try_round(ALL_CPUS, 0xff, IOAPIC_LOGICAL);
 }

@@ -124,7 +124,8 @@ static enum action nmi_in_nmi(const struct event *event, struct trap_frame *fram
 	go_on_without_iret(frame, mark_address(&nmi_then_iret, "inside"));
 }
 
-CASE_NEEDS(MODE_NEEDS, blocked_until_iret, CPL0, RULE_BLOCKING, CATCHES("model-nmi-not-blocked"))
+CASE_NEEDS(MODE_NEEDS, blocked_until_iret, CPL0, RULE_BLOCKING,
+	   CATCHES("model-nmi-unblocked-early"))
 {
 	need_iret_unblocks_nmi();
 	calls = 0;
@@ -145,7 +146,7 @@ static enum action three_nmis_in_nmi(const struct event *event, struct trap_fram
 }
 
 CASE_NEEDS(MODE_NEEDS, collapse, SENDERS, RULE_BLOCKING,
-	   CATCHES("model-nmi-not-collapsed model-nmi-not-blocked"))
+	   CATCHES("model-nmi-not-collapsed model-nmi-unblocked-early"))
 {
 	calls = 0;
 	setup.hook = three_nmis_in_nmi;
@@ -173,7 +174,6 @@ static enum action leave_int_2_without_iret(const struct event *event, struct tr
 
 CASE_NEEDS(MODE_NEEDS, int_2_blocks_nothing, CPL0, RULE_INT_2, CATCHES("model-int-2-as-nmi"))
 {
-	need_iret_unblocks_nmi();
 	setup.hook = leave_int_2_without_iret;
 	prepare(apic_id(), ICR_NMI);
 	expect("int 0x2@after_int, nmi@wait");
@@ -197,7 +197,7 @@ static enum action int_2_in_nmi(const struct event *event, struct trap_frame *fr
 
 /* The IRET of INT 2's handler ends the blocking, as any IRET does. */
 CASE_NEEDS(MODE_NEEDS, int_2_is_not_blocked, CPL0, RULE_INT_2,
-	   CATCHES("model-int-2-as-nmi model-nmi-not-blocked"))
+	   CATCHES("model-int-2-as-nmi model-nmi-unblocked-early"))
 {
 	need_iret_unblocks_nmi();
 	calls = 0;
@@ -272,23 +272,27 @@ static void use_cpus(void)
 	need(cpus_start(cpus), "CPU %u did not answer INIT and SIPI", cpus_started());
 }
 
-#define ROUND(name, targets, destination, command, bugs)                  \
-	CASE_NEEDS("cpus=2 " MODE_NEEDS, name, CPL0, RULE_IPI,            \
-		   CATCHES("model-nmi-lost model-nmi-wrong-target" bugs)) \
-	{                                                                 \
-		use_cpus();                                               \
-		try_round(targets, destination, command);                 \
+#define ROUND(name, targets, destination, command, bugs)                      \
+	CASE_NEEDS("cpus=2 " MODE_NEEDS, name, CPL0, RULE_IPI, CATCHES(bugs)) \
+	{                                                                     \
+		use_cpus();                                                   \
+		try_round(targets, destination, command);                     \
 	}
 
-ROUND(other, 1 << 1, percpu[1].apic_id, ICR_NMI, "")
-ROUND(others, ~1u, 0, ICR_NMI | ICR_OTHERS, "")
-ROUND(all_by_id, ~0u, apic_everybody(), ICR_NMI, "")
-ROUND(other_by_logical_id, 2, apic_logical_id(1), ICR_NMI | ICR_LOGICAL, " bochs-x2apic-ldr")
+/* Somebody who is named; somebody who is not. */
+#define NAMED "model-nmi-lost"
+#define NOT_NAMED "model-nmi-wrong-target"
+
+ROUND(other, 1 << 1, percpu[1].apic_id, ICR_NMI, NAMED " " NOT_NAMED)
+ROUND(others, ~1u, 0, ICR_NMI | ICR_OTHERS, NAMED " " NOT_NAMED)
+ROUND(all_by_id, ~0u, apic_everybody(), ICR_NMI, NAMED)
+ROUND(other_by_logical_id, 2, apic_logical_id(1), ICR_NMI | ICR_LOGICAL,
+      NAMED " " NOT_NAMED " bochs-x2apic-ldr")
 ROUND(pair_by_logical_id, 3, apic_logical_id(0) | apic_logical_id(1), ICR_NMI | ICR_LOGICAL,
-      " bochs-x2apic-ldr")
-ROUND(all_by_logical_id, ~0u, apic_everybody(), ICR_NMI | ICR_LOGICAL, "")
-ROUND(nobody_by_id, 0, 0x5a, ICR_NMI, "")
-ROUND(nobody_by_logical_id, 0, apic_logical_id(0) << 7, ICR_NMI | ICR_LOGICAL, "")
+      NAMED " bochs-x2apic-ldr")
+ROUND(all_by_logical_id, ~0u, apic_everybody(), ICR_NMI | ICR_LOGICAL, NAMED)
+ROUND(nobody_by_id, 0, 0x5a, ICR_NMI, NOT_NAMED)
+ROUND(nobody_by_logical_id, 0, apic_logical_id(0) << 7, ICR_NMI | ICR_LOGICAL, NOT_NAMED)
 
 /* CPU 1 is in its NMI handler while CPU 0 sends three more. */
 static enum action wait_in_handler(const struct event *event, struct trap_frame *frame)

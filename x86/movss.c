@@ -54,7 +54,7 @@ FOR_EACH_EXITING(STEP_ROW, BUGS_STEP, BUGS_STEP_MMIO, BUGS_STEP_NATIVE)
 SNIPPET(step_movss_twice,
 	"mark insn; mov %esi, %ss; mark first; mov %esi, %ss; mark second; nop; mark after; nop");
 
-CASE(tf_movss_movss, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf"))
+CASE(tf_movss_movss, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"))
 {
 	single_step();
 	allow("SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: only the first of several is sure to hold back",
@@ -69,7 +69,7 @@ SNIPPET_BOTH(step_popss, "nop",
 SNIPPET_BOTH(step_popss_cpuid, "nop",
 	     "push %esi; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop");
 
-CASE(tf_popss, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf"))
+CASE(tf_popss, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"))
 {
 	single_step();
 	expect("#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
@@ -88,14 +88,16 @@ SNIPPET(step_movss_int_n, "mark insn; mov %esi, %ss; mark shadow; int $0x21; mar
 SNIPPET(step_movss_int1, "mark insn; mov %esi, %ss; mark shadow; .byte 0xf1; mark after; nop");
 SNIPPET(step_movss_popf, ".byte 0x55; mark insn; mov %esi, %ss; mark shadow; popf; mark after; nop");
 
-CASE(tf_movss_int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087"))
+CASE(tf_movss_int3, ALL_NATIVE, RULE_TF_CLEARED,
+     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"))
 {
 	single_step();
 	expect("#BP@after{TF}, #DB[BS]@end{TF}");
 	run(step_movss_int3);
 }
 
-CASE(tf_movss_int_n, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087"))
+CASE(tf_movss_int_n, ALL_NATIVE, RULE_TF_CLEARED,
+     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"))
 {
 	single_step();
 	expect("int 0x21@after{TF}, #DB[BS]@end{TF}");

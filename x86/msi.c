@@ -31,7 +31,7 @@
 	"SDM 3A, Message Address Register Format: with redirection hint, one of the CPUs with that logical id"
 
 #define BUGS CATCHES("model-source-class-1")
-#define BUGS_OTHERS CATCHES("model-source-class-1 model-ipi-lost")
+#define BUGS_OTHERS CATCHES("model-source-class-1")
 
 static void prepare_edu(void)
 {
@@ -102,12 +102,12 @@ ROUND_IN(other_by_id, ALL_NATIVE, "apic=1", RULE_PHYSICAL, BUGS_OTHERS)
 	try_round(to_id, 1 << 1, percpu[1].apic_id, 0);
 }
 
-ROUND(other_level_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
+ROUND(other_level_by_id, RULE_PHYSICAL, "model-source-class-1")
 {
 	try_round(to_id, 1 << 1, percpu[1].apic_id, MSI_LEVEL);
 }
 
-ROUND(last_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
+ROUND(last_by_id, RULE_PHYSICAL, "model-source-class-1")
 {
 	try_round(to_id, 1u << (cpus - 1), percpu[cpus - 1].apic_id, 0);
 }
@@ -117,17 +117,17 @@ ROUND(nobody_by_id, RULE_PHYSICAL, "model-ipi-wrong-target")
 	try_round(to_id, 0, 0x5a, 0);
 }
 
-ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
+ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1")
 {
 	try_round(to_id, ALL_CPUS, 0xff, 0);
 }
 
-ROUND(other_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
+ROUND(other_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 {
 	try_round(to_logical_id, 1 << 1, apic_logical_id(1), 0);
 }
 
-ROUND(last_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
+ROUND(last_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 {
 	try_round(to_logical_id, 1u << (cpus - 1), apic_logical_id(cpus - 1), 0);
 }

@@ -405,7 +405,7 @@ CASE_NEEDS("cpus=2", popss_from_other_cpu, COMPAT, RULE_MOVSS, CATCHES("tcg-nmi-
 /* IF is clear. An NMI that comes before HLT is none that woke it: the next run gives it more time. */
 CASE_NEEDS("cpus=2", wakes_hlt, CPL0,
 	   "SDM 2A, HLT-Halt: an NMI ends it, and its return address is the instruction after HLT",
-	   CATCHES("model-hlt-sleeps"))
+	   CATCHES("model-nmi-lost"))
 {
 	unsigned runs = 0;
 

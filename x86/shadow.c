@@ -156,7 +156,7 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define BUGS_EARLY_SKIPPED "model-shadow-late"
 #define BUGS_EARLY_COLD "model-shadow-late"
 #define BUGS_EITHER_PLAIN "model-ipi-no-isr"
-#define BUGS_EITHER_SKIPPED "model-shadow-invented model-ipi-no-isr"
+#define BUGS_EITHER_SKIPPED "model-ipi-no-isr"
 #define BUGS_EITHER_COLD "model-ipi-no-isr"
 
 #define TAIL(x) "mark before\n" x "\nmark after; nop; mark late; nop; mark later; nop"

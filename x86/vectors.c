@@ -188,7 +188,7 @@ static void try_limit(unsigned missing)
 	}
 }
 
-CASE(within_limit, ALL_NATIVE, RULE_LIMIT, "")
+CASE(within_limit, ALL_NATIVE, RULE_LIMIT, CATCHES("model-idt-limit"))
 {
 	expect("[0xe-0xff] int v@after");
 	try_limit(0);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "bug.h"
 
+#include "reach.h"
+
 #include "string.h"
 
 static const char *const ids[] = {
@@ -9,11 +11,32 @@ static const char *const ids[] = {
 #undef BUG
 };
 
-static bool on[BUG_COUNT];
+static bool on[BUG_COUNT], asked[BUG_COUNT];
 
 bool bug_is_on(enum model_bug which)
 {
+	asked[which] = true;
 	return on[which];
+}
+
+bool bug_is_expected(enum model_bug which)
+{
+	return on[which] || reach_is_on();
+}
+
+bool bug_is_switched_on(enum model_bug which)
+{
+	return on[which];
+}
+
+bool bug_was_asked(enum model_bug which)
+{
+	return asked[which];
+}
+
+void bugs_forget_asked(void)
+{
+	memset(asked, 0, sizeof(asked));
 }
 
 static bool switch_on(const char *id, unsigned length)

@@ -10,6 +10,7 @@
 
 #include "breakpoints.h"
 #include "bug.h"
+#include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "sev.h"
@@ -19,6 +20,7 @@
 #include "x86/desc.h"
 
 #define VECTOR_DB 1
+#define REPLACED_BYTES 3 /* a length that none of what was there had */
 #define VECTOR_UD 6
 #define VECTOR_NP 11
 #define VECTOR_GP 13
@@ -40,11 +42,23 @@ static void step(struct vcpu *v)
 	intercept_exception(&v->vmcb, VECTOR_DB, true);
 }
 
+bool events_pf_is_spoilt(void)
+{
+	return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
+}
+
 /* IRET may fault; then no trap tells that it is over. */
 static void intercept_faults(struct vcpu *v, bool on)
 {
 	for (unsigned vector = VECTOR_NP; vector <= VECTOR_PF; vector++)
-		intercept_exception(&v->vmcb, vector, on);
+		intercept_exception(&v->vmcb, vector,
+				    on || (vector == VECTOR_PF && events_pf_is_spoilt()));
+}
+
+void events_break_behind(struct vcpu *v, unsigned hit)
+{
+	step(v);
+	v->page_hit = hit;
 }
 
 void events_swallow_step(struct vcpu *v)
@@ -56,7 +70,7 @@ void events_swallow_step(struct vcpu *v)
 static void step_over(struct vcpu *v)
 {
 	v->stepping = v->late = false;
-	intercept_exception(&v->vmcb, VECTOR_DB, events_debug_is_spoilt());
+	intercept_exception(&v->vmcb, VECTOR_DB, events_debug_may_be_spoilt());
 	if (!v->iret_in_step)
 		return;
 	v->iret_in_step = false;
@@ -69,14 +83,28 @@ static void inject(struct vcpu *v, uint32_t what, uint32_t error)
 	v->vmcb.inject = (struct svm_event){what, error};
 }
 
-static void inject_nmi(struct vcpu *v)
+/* Neither IF nor the local APIC has a say in it. */
+static bool nmi_due(const struct vcpu *v)
 {
-	v->nmi_doubled = bug(NMI_DOUBLED) && !v->nmi_doubled;
-	v->nmi_pending = v->nmi_doubled;
+	bool masked = !(v->vmcb.rflags & X86_EFLAGS_IF) || !lapic_takes(&v->apic);
+
+	return v->nmi_pending && !v->nmi_blocked && !(masked && bug(NMI_MASKED));
+}
+
+static void block_nmi(struct vcpu *v)
+{
 	v->nmi_blocked = !bug(NMI_UNBLOCKED_EARLY);
-	v->halted = false;
 	/* Under SEV-ES, IRET is the guest's secret: it says by itself when it is done. */
 	intercept(&v->vmcb, SVM_INTERCEPT_IRET, v->nmi_blocked && !l2_is_es());
+}
+
+static void inject_nmi(struct vcpu *v)
+{
+	v->nmi_doubled = !v->nmi_doubled && bug(NMI_DOUBLED);
+	v->nmi_pending = v->nmi_doubled || v->nmi_surplus;
+	v->nmi_surplus -= v->nmi_surplus ? 1 : 0;
+	v->halted = false;
+	block_nmi(v);
 	inject(v, SVM_EVENT_VALID | SVM_NMI | 2, 0);
 }
 
@@ -111,9 +139,9 @@ static void inject_interrupt(struct vcpu *v, unsigned vector)
 
 	lapic_accept(&v->apic, vector);
 	v->halted = v->late = false;
-	if (bug(DPL_FOR_INTERRUPTS) && read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl)
+	if (read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_INTERRUPTS))
 		inject(v, with_error_code(VECTOR_GP), vector * 8 + 2);
-	else if (bug(IPI_ERROR_CODE) && has_error_code_as_exception(vector))
+	else if (has_error_code_as_exception(vector) && bug(IPI_ERROR_CODE))
 		inject(v, with_error_code(vector), 0);
 	else
 		inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);
@@ -152,13 +180,17 @@ static void exit_at_handler(struct vcpu *v, unsigned vector)
 void events_before_entry(struct vcpu *v)
 {
 	bool enabled = v->vmcb.rflags & X86_EFLAGS_IF;
+	bool nmi = nmi_due(v);
 	int vector = lapic_deliverable(&v->apic);
 
 	inject(v, 0, 0);
 	open_window(v, false);
+	if (bug_is_set(RF_IGNORED) && !l2_is_es())
+		intercept(&v->vmcb, SVM_INTERCEPT_IRET, !v->iret_seen && !v->iret_in_step);
+	v->iret_seen = false;
 	if (v->event.what & SVM_EVENT_VALID) {
 		inject(v, v->event.what, v->event.error);
-		if (v->nmi_pending && !v->nmi_blocked)
+		if (nmi)
 			exit_at_handler(v, v->event.what & SVM_EVENT_VECTOR);
 		if (v->again.what & SVM_EVENT_VALID)
 			exit_at_handler(v, v->event.what & SVM_EVENT_VECTOR);
@@ -167,19 +199,19 @@ void events_before_entry(struct vcpu *v)
 		open_window(v, vector >= 0);
 		return;
 	}
-	if (bug(NMI_AFTER_INTR) && vector >= 0 && enabled && !in_shadow(v)) {
+	if (nmi && vector >= 0 && enabled && !in_shadow(v) && bug(NMI_AFTER_INTR)) {
 		inject_interrupt(v, vector);
 		return;
 	}
-	if (v->nmi_pending && !v->nmi_blocked && !v->iret_in_step && !in_shadow(v)) {
+	if (nmi && !v->iret_in_step && !in_shadow(v)) {
 		inject_nmi(v);
 		return;
 	}
-	if (v->nmi_pending && !v->nmi_blocked)
+	if (nmi)
 		step(v);
 	if (vector < 0)
 		return;
-	if ((enabled && !in_shadow(v) && !v->late) || bug(IPI_IGNORES_IF))
+	if ((enabled && !in_shadow(v) && !v->late) || (!enabled && bug(IPI_IGNORES_IF)))
 		inject_interrupt(v, vector);
 	else if (enabled)
 		step(v); /* not every emulator loads the shadow at VMRUN: hold it by stepping */
@@ -189,7 +221,7 @@ void events_before_entry(struct vcpu *v)
 
 bool events_due(const struct vcpu *v)
 {
-	return (v->nmi_pending && !v->nmi_blocked) || v->event.what & SVM_EVENT_VALID ||
+	return nmi_due(v) || v->event.what & SVM_EVENT_VALID ||
 	       (v->vmcb.rflags & X86_EFLAGS_IF && lapic_deliverable(&v->apic) >= 0);
 }
 
@@ -208,6 +240,20 @@ static bool retries_soft_int(struct vcpu *v)
 	return v->soft_int_n && bug(KVM_SPEC_RIP);
 }
 
+/* Whether no software interrupt stands any more where one was executed. */
+static bool is_replaced(struct vcpu *v)
+{
+	uint64_t rip = v->vmcb.rip;
+	unsigned length;
+	bool int_n;
+	int vector;
+
+	v->vmcb.rip = v->soft_rip;
+	vector = insn_soft_int(v, &length, &int_n);
+	v->vmcb.rip = rip;
+	return vector < 0;
+}
+
 void events_after_exit(struct vcpu *v)
 {
 	struct svm_event e = v->vmcb.exit_int_info;
@@ -216,17 +262,16 @@ void events_after_exit(struct vcpu *v)
 		return;
 	if ((e.what & SVM_EVENT_TYPE) == SVM_SOFT_INT && retries_soft_int(v))
 		return;
+	if ((e.what & SVM_EVENT_TYPE) == SVM_SOFT_INT && is_replaced(v) && bug(KVM_INT3_REPLACED))
+		v->vmcb.rip = v->soft_rip + REPLACED_BYTES;
 	v->event = e;
 	if (bug(EVENT_DOUBLED))
 		v->again = e;
 }
 
-bool events_break_shadow(struct vcpu *v)
+bool events_shadow_holds(const struct vcpu *v)
 {
-	if (!in_shadow(v) || !(v->vmcb.rflags & X86_EFLAGS_IF) || lapic_deliverable(&v->apic) < 0)
-		return false;
-	v->vmcb.int_state &= ~SVM_INTERRUPT_SHADOW;
-	return true;
+	return in_shadow(v) && v->vmcb.rflags & X86_EFLAGS_IF && lapic_deliverable(&v->apic) >= 0;
 }
 
 bool events_step_done(struct vcpu *v)
@@ -249,31 +294,65 @@ bool events_step_done(struct vcpu *v)
 		b->dr6 = v->own_dr6;
 		return true;
 	}
+	if (v->page_hit) {
+		b->dr6 = (b->dr6 & ~(uint64_t)(v->own_tf ? 0 : DR6_BS)) | v->page_hit;
+		v->page_hit = 0;
+		return false;
+	}
 	if (v->own_tf || b->dr6 & 15)
 		return false;
 	b->dr6 &= ~(uint64_t)DR6_BS;
 	return true;
 }
 
-bool events_debug_is_spoilt(void)
+bool events_emulated(struct vcpu *v)
 {
-	return bug(STEP_LOST) || bug(STEP_DOUBLED) || bug(DATA_BREAKPOINT_LOST);
+	bool traps = v->vmcb.rflags & X86_EFLAGS_TF;
+
+	if (!v->stepping)
+		return traps;
+	step_over(v);
+	v->swallow = false;
+	if (!v->own_tf)
+		v->vmcb.rflags &= ~(uint64_t)X86_EFLAGS_TF;
+	return v->own_tf;
+}
+
+bool events_debug_may_be_spoilt(void)
+{
+	return bug_may_come(STEP_LOST) || bug_may_come(STEP_DOUBLED) ||
+	       bug_may_come(DATA_BREAKPOINT_LOST) || bug_may_come(CODE_BREAKPOINT_LOST) ||
+	       bug_may_come(KVM_CODEBP_MOVSS);
+}
+
+/* All but NOP: for a bug that a hypervisor has where it emulates. */
+static bool may_exit(const struct vcpu *v)
+{
+	uint8_t bytes[INSN_MAX_LENGTH];
+
+	return insn_fetch(v, bytes) && bytes[0] != 0x90;
 }
 
 void events_debug(struct vcpu *v)
 {
 	struct vmcb *b = &v->vmcb;
 
-	if (bug(STEP_LOST) && b->dr6 & DR6_BS && !(b->dr6 & 15)) {
+	if (b->dr6 & DR6_BS && !(b->dr6 & 15) && bug(STEP_LOST)) {
 		b->dr6 &= ~(uint64_t)DR6_BS;
 		return;
 	}
-	if (bug(DATA_BREAKPOINT_LOST) && breakpoints_of_data(v)) {
+	if (breakpoints_of_code(v) &&
+	    ((in_shadow(v) && may_exit(v) && bug(KVM_CODEBP_MOVSS)) || bug(CODE_BREAKPOINT_LOST))) {
+		b->dr6 &= ~15ul;
+		b->rflags |= X86_EFLAGS_RF;
+		return;
+	}
+	if (breakpoints_of_data(v) && bug(DATA_BREAKPOINT_LOST)) {
 		b->dr6 &= ~15ul;
 		return;
 	}
 	vcpu_raise(v, VECTOR_DB, NO_ERROR);
-	if (bug(STEP_DOUBLED) && b->dr6 & DR6_BS)
+	if (b->dr6 & DR6_BS && bug(STEP_DOUBLED))
 		v->again = v->event;
 }
 
@@ -289,8 +368,39 @@ void events_iret_faulted(struct vcpu *v)
 	vcpu_raise(v, vector, v->vmcb.exit_info1);
 }
 
+void events_pf_or_iret(struct vcpu *v)
+{
+	if (v->iret_in_step) {
+		events_iret_faulted(v);
+		return;
+	}
+	v->vmcb.cr2 = v->vmcb.exit_info2;
+	if (bug(FAULT_AS_TRAP))
+		v->vmcb.rip += 2;
+	vcpu_raise(v, VECTOR_PF, v->vmcb.exit_info1);
+	if (bug(PF_TWICE))
+		v->again = v->event;
+}
+
+/* For a bug alone: what IRET is about to load as RFLAGS. */
+static void spoil_rf(struct vcpu *v)
+{
+	uint64_t at = v->vmcb.rsp + 2 * (vcpu_bits(v) / 8), flags = 0;
+
+	v->iret_seen = true;
+	if (memory_read(v, at, &flags, 4) != 4 || !(flags & X86_EFLAGS_RF) ||
+	    !breakpoints_on_code(v) || !bug(RF_IGNORED))
+		return;
+	flags &= ~(uint64_t)X86_EFLAGS_RF;
+	memory_write(v, at, &flags, 4);
+}
+
 void events_iret(struct vcpu *v)
 {
+	if (bug_is_set(RF_IGNORED))
+		spoil_rf(v);
+	if (!v->nmi_blocked)
+		return;
 	intercept(&v->vmcb, SVM_INTERCEPT_IRET, false);
 	v->iret_in_step = true;
 	intercept_faults(v, true);
@@ -303,32 +413,40 @@ void events_fault(struct vcpu *v, unsigned vector)
 
 	if (bug(FAULT_AS_TRAP))
 		v->vmcb.rip += 2;
-	if (bug(DPL_FOR_EXCEPTIONS) && read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl)
+	if (read_gate(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_EXCEPTIONS))
 		vcpu_raise(v, VECTOR_GP, vector * 8 + 2);
 	else
 		vcpu_raise(v, vector, NO_ERROR);
+}
+
+/* A software interrupt's fault about its gate. */
+static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
+{
+	unsigned scale = v->vmcb.efer & EFER_LMA && bug(IDT_ERROR_CODE_64) ? 16 : 8;
+
+	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
 }
 
 /* Whether the gate lets a software interrupt through; raises what it does not. */
 static bool gate_allows(struct vcpu *v, unsigned vector)
 {
 	const struct vmcb *b = &v->vmcb;
-	unsigned size = b->efer & EFER_LMA ? 16 : 8, scale = bug(IDT_ERROR_CODE_64) ? size : 8;
-	unsigned error = vector * scale + (bug(INT_N_EXT) ? 3 : 2);
+	unsigned size = b->efer & EFER_LMA ? 16 : 8;
 	uint8_t gate[16];
 
-	if ((vector + 1) * size - 1 > b->idtr.limit) {
-		vcpu_raise(v, VECTOR_GP, error);
+	if ((vector + 1) * size - 1 > b->idtr.limit ||
+	    ((vector + 1) * size - 1 == b->idtr.limit && bug(IDT_LIMIT))) {
+		raise_for_gate(v, VECTOR_GP, vector);
 		return false;
 	}
 	if (!read_gate(v, vector, gate))
 		return true;
 	if (gate_dpl(gate) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
-		vcpu_raise(v, VECTOR_GP, error);
+		raise_for_gate(v, VECTOR_GP, vector);
 		return false;
 	}
 	if (!(gate[5] & 0x80)) {
-		vcpu_raise(v, VECTOR_NP, error);
+		raise_for_gate(v, VECTOR_NP, vector);
 		return false;
 	}
 	return true;
@@ -340,28 +458,37 @@ void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_
 
 	if (!gate_allows(v, vector))
 		return;
-	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == 14)
+	if (int_n && vector == VECTOR_PF && bug(INT_N_SIDE_EFFECTS))
 		b->cr2 = 0xdead;
-	if (int_n && bug(INT_N_SIDE_EFFECTS) && vector == VECTOR_DB)
+	if (int_n && vector == VECTOR_DB && bug(INT_N_SIDE_EFFECTS))
 		b->dr6 = DR6_CLEAR | DR6_BS;
-	if (int_n && bug(INT_N_MASKED) &&
-	    (!(b->rflags & X86_EFLAGS_IF) || in_shadow(v) || lapic_priority(&v->apic))) {
+	if (int_n && (!(b->rflags & X86_EFLAGS_IF) || in_shadow(v) || lapic_priority(&v->apic)) &&
+	    bug(INT_N_MASKED)) {
 		b->rip += length;
 		return;
 	}
-	if (int_n && bug(IPI_AS_INT_N) && lapic_merge(&v->apic, vector)) {
+	if (int_n && vector == 2 && bug(INT_2_AS_NMI)) {
+		if (v->nmi_blocked) {
+			v->nmi_pending = true;
+			b->rip += length;
+			return;
+		}
+		block_nmi(v);
+	}
+	if (int_n && lapic_has(&v->apic, vector) && bug(IPI_AS_INT_N) &&
+	    lapic_merge(&v->apic, vector)) {
 		b->rip += length;
 		return;
 	}
-	if (!bug(INT_N_KEEPS_RF))
+	if (b->rflags & X86_EFLAGS_RF && !bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
 	v->soft_rip = b->rip;
 	v->soft_int_n = int_n;
-	if (!(int_n && bug(INT_N_AS_EXCEPTION) && vector < 32))
+	if (!(int_n && vector < 32 && bug(INT_N_AS_EXCEPTION)))
 		b->rip += length - (bug(INT_N_RIP) ? 1 : 0);
 	if (int_n && has_error_code_as_exception(vector) &&
-	    (bug(INT_N_ERROR_CODE) || (bug(INT_13_ERROR_CODE) && vector == VECTOR_GP)))
+	    (bug(INT_N_ERROR_CODE) || (vector == VECTOR_GP && bug(INT_13_ERROR_CODE))))
 		v->event = (struct svm_event){with_error_code(vector), 0};
 	else
 		v->event = (struct svm_event){SVM_EVENT_VALID | SVM_SOFT_INT | vector, 0};

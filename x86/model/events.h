@@ -17,9 +17,12 @@ void events_after_exit(struct vcpu *v);
 /* An exit from stepping one instruction; false: the #DB is L2's own. */
 bool events_step_done(struct vcpu *v);
 
-/* L2's own #DB, and whether a bug wants to see it. */
+/* An instruction was emulated, so that no step ends: whether a trap of L2's own is due behind it. */
+bool events_emulated(struct vcpu *v);
+
+/* L2's own #DB, and whether a bug may want to see it. */
 void events_debug(struct vcpu *v);
-bool events_debug_is_spoilt(void);
+bool events_debug_may_be_spoilt(void);
 
 /* #UD and #BR, which only a bug intercepts. */
 void events_fault(struct vcpu *v, unsigned vector);
@@ -28,11 +31,18 @@ void events_fault(struct vcpu *v, unsigned vector);
 void events_iret(struct vcpu *v);
 void events_iret_faulted(struct vcpu *v);
 
+/* #PF, which else only a bug intercepts. */
+void events_pf_or_iret(struct vcpu *v);
+bool events_pf_is_spoilt(void);
+
+/* A bug: the instruction at RIP counts as one that met breakpoints, a mask of DR6. */
+void events_break_behind(struct vcpu *v, unsigned hit);
+
 /* A bug: the single-step trap of the instruction that exited never comes. */
 void events_swallow_step(struct vcpu *v);
 
-/* A bug: the instruction in the shadow exited, and an interrupt comes before it after all. */
-bool events_break_shadow(struct vcpu *v);
+/* An interrupt is held back by the shadow that the instruction which exited stands in. */
+bool events_shadow_holds(const struct vcpu *v);
 
 /* Software interrupt of L2's instruction at RIP, `length` bytes long: by INT n, or by INT3 or INTO. */
 void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n);

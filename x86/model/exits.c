@@ -10,12 +10,15 @@
 #include "ports.h"
 #include "sensors.h"
 #include "sev.h"
+#include "time.h"
 
 #include "string.h"
 #include "x86/apic.h"
 #include "x86/cpu.h"
 #include "x86/panic.h"
 
+#define VECTOR_BP 3
+#define NOP_BYTES 3 /* of the one that a case replaces an INT3 with */
 #define VECTOR_UD 6
 #define VECTOR_GP 13
 #define X2APIC_FIRST 0x800
@@ -67,9 +70,12 @@ struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf)
 static void exit_cpuid(struct vcpu *v)
 {
 	struct cpuid r = exits_cpuid(v->vmcb.rax, v->regs.rcx);
+	static uint32_t calls;
 
 	if (bug(NMI_SPURIOUS))
 		v->nmi_pending = true;
+	if ((uint32_t)v->vmcb.rax == 0 && bug(CPUID_UNSTEADY))
+		r.b += calls++;
 	v->vmcb.rax = r.a;
 	v->regs.rbx = r.b;
 	v->regs.rcx = r.c;
@@ -174,8 +180,9 @@ static void exit_npf(struct vcpu *v)
 	uint64_t gpa = v->vmcb.exit_info2;
 
 	if (l2_is_sev() ? sev_map(v) : memory_map(gpa)) {
-		if (bug(STEP_LOST) && v->vmcb.rflags & X86_EFLAGS_TF &&
-		    !(v->event.what & SVM_EVENT_VALID))
+		breakpoints_page_touched(v, gpa);
+		if (v->vmcb.rflags & X86_EFLAGS_TF && !(v->event.what & SVM_EVENT_VALID) &&
+		    bug(STEP_LOST))
 			events_swallow_step(v);
 		return;
 	}
@@ -191,9 +198,17 @@ static void exit_soft_int(struct vcpu *v)
 	bool int_n;
 	int vector = insn_soft_int(v, &length, &int_n);
 
+	/* This one needs somebody to overwrite it meanwhile. */
+	for (unsigned i = 0; vector >= 0 && bug_is_set(KVM_INT3_REPLACED) && i < 20000; i++) {
+		cpu_relax();
+		vector = insn_soft_int(v, &length, &int_n);
+	}
 	/* Another processor has overwritten it: what stands there now is run. */
-	if (vector < 0)
+	if (vector < 0) {
+		if (bug(KVM_INT3_REPLACED))
+			events_soft_int(v, VECTOR_BP, NOP_BYTES, false);
 		return;
+	}
 	events_soft_int(v, vector, length, int_n);
 }
 
@@ -213,6 +228,40 @@ static void exit_cr8(struct vcpu *v, bool write)
 	else
 		*vcpu_reg(v, reg) = v->apic.tpr >> 4;
 	vcpu_skip(v, length);
+}
+
+/* Only a bug intercepts it. */
+static void exit_write_dr7(struct vcpu *v)
+{
+	unsigned length;
+	int reg = insn_mov_cr(v, &length);
+	uint64_t value;
+
+	if (reg < 0)
+		panic("model: no MOV DR7 at %#lx", v->vmcb.rip);
+	value = *vcpu_reg(v, reg);
+	if (value >> 32) {
+		vcpu_raise(v, VECTOR_GP, 0);
+		return;
+	}
+	v->vmcb.dr7 = (value & 0xffff2fff) | DR7_CLEAR;
+	vcpu_skip(v, length);
+	breakpoints_by_page(v);
+}
+
+/* For a bug alone. */
+static void exit_rdtsc(struct vcpu *v)
+{
+	set_pair(v, bug(TSC_STANDS) ? 0x5453430000000000 : time_now());
+	vcpu_skip(v, 2);
+}
+
+/* Only who is in a hurry intercepts it. */
+static void exit_pause(struct vcpu *v)
+{
+	v->spins = true;
+	time_waits(v);
+	vcpu_skip(v, 2);
 }
 
 static void exit_hlt(struct vcpu *v)
@@ -237,8 +286,11 @@ void exit_handle(struct vcpu *v)
 {
 	uint64_t code = v->vmcb.exit_code;
 
-	if (bug(SHADOW_LOST) && events_break_shadow(v))
+	v->spins = false;
+	if (events_shadow_holds(v) && bug(SHADOW_LOST)) {
+		v->vmcb.int_state &= ~SVM_INTERRUPT_SHADOW;
 		return;
+	}
 	if (l2_is_sev() && sev_exit(v))
 		return;
 	switch (code) {
@@ -246,7 +298,7 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT(NMI):
 		return;
 	case SVM_EXIT(VINTR):
-		v->late = bug(SHADOW_LATE) || bug(SHADOW_INVENTED);
+		v->late = bug(SHADOW_LATE);
 		return;
 	case SVM_EXIT(CPUID):
 		return exit_cpuid(v);
@@ -254,11 +306,17 @@ void exit_handle(struct vcpu *v)
 		return exit_msr(v);
 	case SVM_EXIT(IOIO):
 		return exit_io(v);
+	case SVM_EXIT(RDTSC):
+		return exit_rdtsc(v);
+	case SVM_EXIT(PAUSE):
+		return exit_pause(v);
 	case SVM_EXIT(HLT):
 		return exit_hlt(v);
 	case SVM_EXIT_READ_CR0 + 8:
 	case SVM_EXIT_WRITE_CR0 + 8:
 		return exit_cr8(v, code == SVM_EXIT_WRITE_CR0 + 8);
+	case SVM_EXIT_WRITE_DR0 + 7:
+		return exit_write_dr7(v);
 	case SVM_EXIT(IRET):
 		return events_iret(v);
 	case SVM_EXIT(INTN):
@@ -276,7 +334,7 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_EXCEPTION + 12:
 	case SVM_EXIT_EXCEPTION + 13:
 	case SVM_EXIT_EXCEPTION + 14:
-		return events_iret_faulted(v);
+		return events_pf_or_iret(v);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):

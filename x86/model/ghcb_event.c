@@ -9,6 +9,7 @@
 #include "hostile.h"
 #include "memory.h"
 #include "sev.h"
+#include "time.h"
 
 #include "x86/cpu.h"
 #include "x86/panic.h"
@@ -56,7 +57,7 @@ static bool read_msr(struct ghcb_known *k, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case MSR_TSC:
-		*value = rdtsc();
+		*value = time_now();
 		return true;
 	case MSR_SYSENTER_ESP:
 		*value = k->v->vmcb.sysenter_esp;
@@ -123,7 +124,7 @@ static void event_cpuid(struct ghcb_known *k)
 
 static void event_tsc(struct ghcb_known *k)
 {
-	uint64_t now = rdtsc();
+	uint64_t now = time_now();
 
 	k->rax = (uint32_t)now;
 	k->rdx = now >> 32;

@@ -2,6 +2,7 @@
 #include "insn.h"
 
 #include "breakpoints.h"
+#include "bug.h"
 #include "ioapic.h"
 #include "memory.h"
 #include "ports.h"
@@ -80,7 +81,7 @@ int insn_mov_cr(const struct vcpu *v, unsigned *length)
 		rex = wide && (bytes[at] & 0xf0) == 0x40 ? bytes[at] : 0;
 		at++;
 	}
-	if (at + 3 > count || bytes[at] != 0x0f || (bytes[at + 1] & ~2) != 0x20)
+	if (at + 3 > count || bytes[at] != 0x0f || (bytes[at + 1] & ~3) != 0x20)
 		return -1;
 	*length = at + 3;
 	return (bytes[at + 2] & 7) | (rex & 1) << 3;
@@ -283,7 +284,7 @@ bool insn_string_io(struct vcpu *v, unsigned port)
 		if (!memory_walk(v, linear, &gpa)) {
 			v->vmcb.cr2 = linear;
 			vcpu_raise(v, VECTOR_PF,
-				   (insn.op == INSN_OP_INS ? PF_WRITE : 0) |
+				   (insn.op == INSN_OP_INS && !bug(INS_READS) ? PF_WRITE : 0) |
 					   (v->vmcb.cpl == 3 ? PF_USER : 0));
 			return true;
 		}

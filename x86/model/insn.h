@@ -20,7 +20,7 @@ bool insn_at_rip(const struct vcpu *v, struct insn *insn);
 int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n);
 
 /*
- * MOV from or to a control register at RIP: the general register, and the length in *length; -1 if it
+ * MOV from or to a control or debug register at RIP: the general register, and the length in *length; -1 if it
  * is none.
  */
 int insn_mov_cr(const struct vcpu *v, unsigned *length);

@@ -3,12 +3,16 @@
 
 #include "bug.h"
 #include "events.h"
+#include "reach.h"
 #include "sensors.h"
 #include "serial.h"
 #include "sev.h"
+#include "time.h"
 
 #include "string.h"
 #include "x86/cpu.h"
+
+#define COM1_DATA 0x3f8
 
 static uint8_t io_map[3 * 4096] __attribute__((aligned(4096)));
 static uint8_t msr_map[2 * 4096] __attribute__((aligned(4096)));
@@ -66,6 +70,8 @@ void intercept_all_ports(void)
 /* COM1 but for its scratch register, by which a guest can tell that port I/O exits and works. */
 bool port_is_passed(unsigned port)
 {
+	if (port == COM1_DATA && reach_is_on())
+		return false;
 	return (port >= 0x3f8 && port < 0x3ff) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
 }
 
@@ -101,14 +107,19 @@ void intercepts_init(struct vmcb *b)
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
+	/* Under SEV-ES it is what a guest asks for (calls.h). */
+	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries() && !l2_is_es());
 	intercept_exception(b, 3, true);
-	intercept_exception(b, 1, events_debug_is_spoilt());
-	if (bug(FAULT_AS_TRAP) || bug(DPL_FOR_EXCEPTIONS)) {
+	intercept_exception(b, 1, events_debug_may_be_spoilt());
+	if (bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS)) {
 		intercept_exception(b, 5, true);
 		intercept_exception(b, 6, true);
 	}
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
+	intercept_exception(b, 14, events_pf_is_spoilt());
+	intercept(b, SVM_INTERCEPT_RDTSC, bug_is_set(TSC_STANDS));
+	b->intercept_dr_write = bug_is_set(DATA_BREAKPOINT_PAGE) ? 1u << 7 : 0;
 	b->iopm = (uint64_t)io_map;
 	b->msrpm = (uint64_t)msr_map;
 }

@@ -55,6 +55,20 @@ static bool addressed(const struct vcpu *from, const struct vcpu *to, uint32_t c
 				     : physically(&to->apic, destination, x2);
 }
 
+/* More than one in waiting is one; the vector means nothing. */
+static void nmi(struct vcpu *to, unsigned vector)
+{
+	if (bug(NMI_LOST))
+		return;
+	if (vector != 2 && bug(NMI_VECTOR)) {
+		lapic_request(to, vector);
+		return;
+	}
+	if (to->nmi_pending && bug(NMI_NOT_COLLAPSED))
+		to->nmi_surplus++;
+	to->nmi_pending = true;
+}
+
 static void deliver(struct vcpu *from, struct vcpu *to, uint32_t command)
 {
 	switch (command & ICR_MODE) {
@@ -63,7 +77,7 @@ static void deliver(struct vcpu *from, struct vcpu *to, uint32_t command)
 		lapic_request(to, command & ICR_VECTOR);
 		break;
 	case ICR_NMI:
-		to->nmi_pending = !bug(NMI_LOST);
+		nmi(to, command & ICR_VECTOR);
 		break;
 	case ICR_INIT:
 		if (to == from || (command & ICR_LEVEL && !(command & ICR_ASSERT)))
@@ -77,8 +91,44 @@ static void deliver(struct vcpu *from, struct vcpu *to, uint32_t command)
 	smp_kick(to);
 }
 
+/* A bug: every so often one to the sender itself. */
+static bool is_lost(uint32_t command)
+{
+	static unsigned sent;
+
+	return (command & (ICR_SHORTHAND | ICR_MODE)) == (ICR_SELF | ICR_FIXED) &&
+	       ++sent % 64 == 0 && bug(SELF_IPI_LOST);
+}
+
+/* A bug: it goes to those whom it does not name. */
+static bool misdirected(uint32_t command)
+{
+	switch (command & ICR_MODE) {
+	case ICR_FIXED:
+		return bug(IPI_WRONG_TARGET);
+	case ICR_NMI:
+		return bug(NMI_WRONG_TARGET);
+	}
+	return false;
+}
+
+/* The last of several that a fixed interrupt names; 0 if it names fewer. */
+static unsigned last_of_several(const struct vcpu *from, uint32_t command, uint32_t destination)
+{
+	unsigned named = 0, last = 0;
+
+	for (unsigned i = 0; i < smp_count(); i++) {
+		if (!addressed(from, smp_vcpu(i), command, destination))
+			continue;
+		named++;
+		last = i;
+	}
+	return named > 1 && (command & ICR_MODE) == ICR_FIXED ? last : 0;
+}
+
 void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 {
+	unsigned last = last_of_several(from, command, destination);
 	bool to_one = (command & ICR_MODE) == ICR_LOWEST_PRIORITY;
 	struct vcpu *best = NULL;
 
@@ -86,10 +136,15 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 		lapic_error(from, ESR_SEND_ILLEGAL);
 	if (bug(ESR_ALWAYS_SET))
 		from->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
+	if (is_lost(command))
+		return;
 	for (unsigned i = 0; i < smp_count(); i++) {
 		struct vcpu *to = smp_vcpu(i);
 
-		if (!lapic_is_on(&to->apic) || !addressed(from, to, command, destination))
+		if (!lapic_is_on(&to->apic) ||
+		    (!addressed(from, to, command, destination) && !misdirected(command)))
+			continue;
+		if (i && i == last && bug(IPI_LOST))
 			continue;
 		if (!to_one)
 			deliver(from, to, command);

@@ -4,6 +4,7 @@
 #include "bug.h"
 #include "ioapic.h"
 #include "ipi.h"
+#include "time.h"
 #include "vcpu.h"
 
 #include "string.h"
@@ -63,6 +64,11 @@ bool lapic_is_on(const struct lapic *a)
 	return a->base & APIC_BASE_ENABLE;
 }
 
+bool lapic_takes(const struct lapic *a)
+{
+	return a->spurious & APIC_SOFTWARE_ENABLE;
+}
+
 bool lapic_write_base(struct lapic *a, uint64_t value)
 {
 	bool on = value & APIC_BASE_ENABLE, x2 = value & APIC_BASE_X2;
@@ -112,6 +118,7 @@ static int lowest(const uint32_t *set)
 	return -1;
 }
 
+/* Asked only about vectors below 16. */
 static bool delivers_illegal(void)
 {
 	return bug(TCG_ILLEGAL_VECTOR) || bug(XEN_ILLEGAL_VECTOR) || bug(ILLEGAL_VECTOR);
@@ -128,21 +135,33 @@ uint32_t lapic_priority(const struct lapic *a)
 
 int lapic_deliverable(const struct lapic *a)
 {
-	int vector = bug(IPI_ORDER) ? lowest(a->irr) : highest(a->irr);
+	int vector = highest(a->irr);
 
-	if (vector < 0 || !(a->spurious & APIC_SOFTWARE_ENABLE))
+	if (vector < 0 || !lapic_takes(a))
 		return -1;
-	if (delivers_illegal() && vector < 16)
+	if (vector != lowest(a->irr) && bug(IPI_ORDER))
+		vector = lowest(a->irr);
+	if (vector < 16 && delivers_illegal())
 		return vector;
-	if (bug(TPR_CLASS_1) && vector < 32)
+	if ((vector & 0xf0) > (int)(lapic_priority(a) & 0xf0))
 		return vector;
-	return (vector & 0xf0) > (int)(lapic_priority(a) & 0xf0) ? vector : -1;
+	return vector < 32 && bug(TPR_CLASS_1) ? vector : -1;
+}
+
+static bool has(const uint32_t *set, unsigned vector)
+{
+	return set[vector / 32] >> vector % 32 & 1;
+}
+
+bool lapic_has(const struct lapic *a, unsigned vector)
+{
+	return has(a->irr, vector) || has(a->isr, vector);
 }
 
 bool lapic_merge(struct lapic *a, unsigned vector)
 {
 	put(a->irr, vector, false);
-	return a->isr[vector / 32] >> vector % 32 & 1;
+	return has(a->isr, vector);
 }
 
 void lapic_accept(struct lapic *a, unsigned vector)
@@ -156,7 +175,7 @@ static void end_of_interrupt(struct lapic *a)
 {
 	int serving = highest(a->isr);
 
-	if (bug(EOI_WRONG_VECTOR))
+	if (serving != lowest(a->isr) && bug(EOI_WRONG_VECTOR))
 		serving = lowest(a->isr);
 	if (serving < 0)
 		return;
@@ -174,7 +193,9 @@ void lapic_error(struct vcpu *v, uint32_t bit)
 	struct lapic *a = &v->apic;
 	uint32_t lvt = a->lvt[LVT_ERROR];
 
-	if (bug(KVM_ILLEGAL_VECTOR) || bug(ESR_NEVER_SET) || delivers_illegal())
+	if (bit & (ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL) && delivers_illegal())
+		return;
+	if (bug(KVM_ILLEGAL_VECTOR) || bug(ESR_NEVER_SET))
 		return;
 	a->esr_collected |= bit;
 	if (bug(NO_ERROR_INTERRUPT))
@@ -186,7 +207,7 @@ void lapic_error(struct vcpu *v, uint32_t bit)
 
 void lapic_request(struct vcpu *v, unsigned vector)
 {
-	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE) && !bug(APIC_NEVER_OFF))
+	if (!lapic_takes(&v->apic) && !bug(APIC_NEVER_OFF))
 		return;
 	if (vector < 16 && !delivers_illegal()) {
 		if (bug(KVM_ILLEGAL_VECTOR))
@@ -201,7 +222,7 @@ void lapic_request(struct vcpu *v, unsigned vector)
 
 void lapic_was_level(struct lapic *a, unsigned vector)
 {
-	if (!bug(TMR_WRONG) && a->irr[vector / 32] >> vector % 32 & 1)
+	if (a->irr[vector / 32] >> vector % 32 & 1 && !bug(TMR_WRONG))
 		put(a->tmr, vector, true);
 }
 
@@ -219,7 +240,7 @@ void lapic_local_interrupt(struct vcpu *v, unsigned entry)
 
 	if (lvt & APIC_MASKED && !bug(LVT_MASK_IGNORED))
 		return;
-	if (bug(SOURCE_CLASS_1) && vector >= 16 && vector < 32)
+	if (vector >= 16 && vector < 32 && bug(SOURCE_CLASS_1))
 		return;
 	if ((lvt & ICR_MODE) == ICR_NMI)
 		v->nmi_pending = true;
@@ -236,7 +257,7 @@ static uint32_t divisor(const struct lapic *a)
 
 static uint64_t timer_elapsed(const struct lapic *a)
 {
-	return (rdtsc() - a->timer_started) / divisor(a);
+	return (time_now() - a->timer_started) / divisor(a);
 }
 
 static uint32_t timer_current(const struct lapic *a)
@@ -257,7 +278,7 @@ bool lapic_tick(struct vcpu *v)
 		return false;
 	if (timer_elapsed(a) < a->timer_initial)
 		return true;
-	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC ? rdtsc() : 0;
+	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC ? time_now() : 0;
 	lapic_local_interrupt(v, APIC_LVT_TIMER);
 	return a->timer_started;
 }
@@ -285,7 +306,7 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 		*value = 0x50014 | APIC_VERSION_SUPPRESSES_EOI;
 		return true;
 	case APIC_TPR:
-		*value = a->tpr;
+		*value = a->tpr && bug(TPR_READS_0) ? 0 : a->tpr;
 		return true;
 	case APIC_PPR:
 		*value = lapic_priority(a);
@@ -325,20 +346,25 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 
 static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t value)
 {
-	if (bug(LVT_REFUSES_ILLEGAL) && (value & ICR_VECTOR) < 16)
+	if ((value & ICR_VECTOR) < 16 && (*lvt ^ value) & ICR_VECTOR && bug(LVT_REFUSES_ILLEGAL))
 		value = (value & ~ICR_VECTOR) | (*lvt & ICR_VECTOR);
 	*lvt = value & LVT_WRITABLE;
 	if (offset == APIC_LVT_TIMER)
 		*lvt = value & (LVT_WRITABLE | LVT_PERIODIC);
 	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE))
 		*lvt |= APIC_MASKED;
-	if ((value & ICR_VECTOR) < 16 && (value & ICR_MODE) == ICR_FIXED)
+	/* SDM 3A, "Valid Interrupt Vectors": the mask need not matter; here it does. */
+	if ((value & ICR_VECTOR) < 16 && (value & ICR_MODE) == ICR_FIXED && !(value & APIC_MASKED))
 		lapic_error(v, ESR_RECEIVE_ILLEGAL);
 }
 
 static void write_spurious(struct lapic *a, uint32_t value)
 {
+	bool toggled = (a->spurious ^ value) & APIC_SOFTWARE_ENABLE;
+
 	a->spurious = value & (0x1ff | APIC_SUPPRESS_EOI);
+	if (toggled && highest(a->irr) >= 0 && bug(OPENVMM_APIC_TOGGLE))
+		memset(a->irr, 0, sizeof(a->irr));
 	if (value & APIC_SOFTWARE_ENABLE)
 		return;
 	for (unsigned i = 0; i < LVT_COUNT; i++)
@@ -388,7 +414,7 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 		return !lapic_is_x2(a);
 	case APIC_TIMER_INITIAL:
 		a->timer_initial = value;
-		a->timer_started = value ? rdtsc() : 0;
+		a->timer_started = value ? time_now() : 0;
 		return true;
 	case APIC_TIMER_DIVIDE:
 		a->timer_divide = value & 11;

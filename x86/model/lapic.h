@@ -32,6 +32,9 @@ bool lapic_write_base(struct lapic *a, uint64_t value);
 bool lapic_is_x2(const struct lapic *a);
 bool lapic_is_on(const struct lapic *a);
 
+/* Enabled by software. */
+bool lapic_takes(const struct lapic *a);
+
 /* The vector to deliver next at the current priority, or -1. */
 int lapic_deliverable(const struct lapic *a);
 
@@ -52,6 +55,9 @@ void lapic_accept(struct lapic *a, unsigned vector);
 
 /* The processor priority: that of the vector in service, or TPR. */
 uint32_t lapic_priority(const struct lapic *a);
+
+/* Whether the vector is requested or in service. */
+bool lapic_has(const struct lapic *a, unsigned vector);
 
 /* A bug: INT n of this vector and its interrupt count as one. True if the interrupt came first. */
 bool lapic_merge(struct lapic *a, unsigned vector);

@@ -12,8 +12,10 @@
 #include "bug.h"
 #include "intercepts.h"
 #include "memory.h"
+#include "reach.h"
 #include "sev.h"
 #include "smp.h"
+#include "time.h"
 
 #include "report.h"
 #include "string.h"
@@ -45,7 +47,10 @@ static uint64_t number(const char *word, const char *text)
 	return value;
 }
 
-/* Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev, sev-es or sev-snp. */
+/*
+ * Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev, sev-es or sev-snp, reach,
+ * hurry.
+ */
 static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 {
 	const char *word = (const char *)block.text;
@@ -57,6 +62,10 @@ static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 			*own = number(word, word + 4);
 		else if (starts_with(word, "payload="))
 			*payload = number(word, word + 8);
+		else if (starts_with(word, "reach"))
+			reach_switch_on();
+		else if (starts_with(word, "hurry"))
+			time_hurry();
 		else if (starts_with(word, "cpus="))
 			*cpus = number(word, word + 5);
 		else if (starts_with(word, "bug="))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ports.h"
 
+#include "reach.h"
 #include "serial.h"
 #include "smp.h"
 
@@ -8,6 +9,7 @@
 
 #include <stdbool.h>
 
+#define COM1_DATA 0x3f8
 #define COM1_SCRATCH 0x3ff
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_DATA 0xcfc
@@ -35,7 +37,7 @@ uint32_t port_read(unsigned port, unsigned bytes)
 {
 	uint32_t value = 0;
 
-	if (port == COM1_SCRATCH && bytes == 1)
+	if ((port == COM1_SCRATCH || port == COM1_DATA) && bytes == 1)
 		return inb(port);
 	if (serial_has_port(port) && bytes == 1)
 		return serial_read(port);
@@ -52,6 +54,9 @@ void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 {
 	unsigned reg = (address & 0xfc) + port - CONFIG_DATA;
 
+	/* The data port comes here only where somebody listens. */
+	if (port == COM1_DATA && bytes == 1)
+		reach_byte(value);
 	if (port == COM1_SCRATCH && bytes == 1)
 		outb(port, value);
 	if (serial_has_port(port) && bytes == 1)

@@ -13,6 +13,7 @@
 #include "rmp.h"
 #include "snp.h"
 #include "snp_launch.h"
+#include "time.h"
 #include "vc.h"
 
 #include "string.h"
@@ -278,14 +279,14 @@ static unsigned code_of_hardware(const struct vcpu *v, unsigned code)
 	return code;
 }
 
-/* For a bug: #GP is intercepted, and what raised it was RDMSR or IN. */
+/* For a bug alone #GP is intercepted, and what raised it may be RDMSR or IN. */
 static bool vc_for_gp(struct vcpu *v)
 {
 	struct insn insn;
 
-	if (insn_at_rip(v, &insn) && insn.op == INSN_OP_RDMSR)
+	if (insn_at_rip(v, &insn) && insn.op == INSN_OP_RDMSR && bug(VC_BEFORE_GP))
 		l2_raise_vc(v, SVM_EXIT_MSR);
-	else if (insn_at_rip(v, &insn) && insn.op == INSN_OP_IN)
+	else if (insn_at_rip(v, &insn) && insn.op == INSN_OP_IN && bug(VC_BEFORE_GP))
 		l2_raise_vc(v, SVM_EXIT_IOIO);
 	else
 		vcpu_raise(v, VECTOR_GP, v->vmcb.exit_info1);
@@ -295,7 +296,7 @@ static bool vc_for_gp(struct vcpu *v)
 /* Not wanted, and only here because the emulator has one intercept for two instructions. */
 static bool tsc_exit(struct vcpu *v)
 {
-	uint64_t now = rdtsc();
+	uint64_t now = time_now();
 	struct insn insn;
 
 	if (!insn_at_rip(v, &insn) || insn.op != INSN_OP_RDTSC ||
@@ -320,8 +321,6 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT(INTN):
 	case SVM_EXIT_EXCEPTION + 3:
 	case SVM_EXIT_EXCEPTION + 4:
-	case SVM_EXIT_EXCEPTION + VECTOR_GP:
-		return bug(VC_BEFORE_GP) && vc_for_gp(v);
 	case SVM_EXIT_EXCEPTION + 11:
 	case SVM_EXIT_EXCEPTION + 12:
 	case SVM_EXIT_EXCEPTION + 14:
@@ -330,6 +329,8 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT_INVALID:
 	case 0xffffffff:
 		return false;
+	case SVM_EXIT_EXCEPTION + VECTOR_GP:
+		return vc_for_gp(v);
 	case SVM_EXIT_EXCEPTION + 1:
 		if (events_step_done(v))
 			return true;
@@ -378,7 +379,7 @@ void sev_before_entry(struct vcpu *v)
 	intercept_exception(&v->vmcb, VECTOR_AC, true);
 	if (l2_is_snp())
 		intercept_exception(&v->vmcb, VECTOR_UD, true);
-	if (bug(VC_BEFORE_GP))
+	if (bug_may_come(VC_BEFORE_GP))
 		intercept_exception(&v->vmcb, VECTOR_GP, true);
 	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1)) {
 		v->event.what = 0;

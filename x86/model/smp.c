@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "sensors.h"
 #include "sev.h"
+#include "time.h"
 
 #include "x86/apic.h"
 #include "x86/cpu.h"
@@ -130,6 +131,8 @@ static void wait(struct vcpu *v)
 		if (may_run(v))
 			return;
 		panic_if_all_sleep(v);
+		if (timer)
+			time_waits(v);
 		v->asleep = true;
 		unlock();
 		if (timer)

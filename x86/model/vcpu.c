@@ -2,10 +2,12 @@
 #include "vcpu.h"
 
 #include "bug.h"
+#include "events.h"
 #include "ghcb.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "sev.h"
+#include "time.h"
 
 #include "string.h"
 #include "x86/cpu.h"
@@ -79,6 +81,7 @@ void vcpu_enter(struct vcpu *v)
 {
 	uint64_t ours = (uint64_t)&v->ours, theirs = (uint64_t)&v->vmcb;
 
+	v->vmcb.tsc_offset = time_tsc_offset();
 	asm volatile("clgi; vmsave %%rax" : : "a"(ours) : "memory");
 	asm volatile("vmload %%rax" : : "a"(theirs) : "memory");
 	/* VMRUN does it as well, but not in every emulator. */
@@ -110,12 +113,12 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 	if (vcpu_bits(v) != 64)
 		b->rip &= 0xffffffff;
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
-	if (!bug(SKIP_KEEPS_SHADOW))
+	if (b->int_state & SVM_INTERRUPT_SHADOW && !bug(SKIP_KEEPS_SHADOW))
 		b->int_state &= ~SVM_INTERRUPT_SHADOW;
-	if (b->rflags & X86_EFLAGS_TF && !step_is_lost(v)) {
+	if (events_emulated(v) && !step_is_lost(v)) {
 		b->dr6 |= DR6_BS;
 		v->trap_due = true;
-		if (bug(OPENVMM_TF_MMIO) && b->exit_code == SVM_EXIT_NPF)
+		if (b->exit_code == SVM_EXIT_NPF && bug(OPENVMM_TF_MMIO))
 			b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
 	}
 	if (v->trap_due)

@@ -23,6 +23,7 @@ struct vcpu {
 	volatile bool inside, asleep;
 	bool entered;	  /* the same under the lock: an exit is to come */
 	bool forget_exit; /* it is to be forgotten: INIT has come meanwhile */
+	bool spins;	  /* has executed nothing but PAUSE and what needs no exit */
 	struct ap_state ap;
 	uint64_t ghcb_msr;	  /* under SEV-ES */
 	uint64_t registered_ghcb; /* under SEV-SNP; 0: none */
@@ -31,6 +32,7 @@ struct vcpu {
 	struct svm_event event;
 	/* An NMI waits; NMIs are held back until the IRET of the handler is over. */
 	bool nmi_pending, nmi_blocked;
+	unsigned nmi_surplus; /* a bug: more that wait */
 	/* The IRET that ends the blocking is being stepped over. */
 	bool iret_in_step;
 	/* We set TF for one instruction; whether L2 had it set itself. */
@@ -41,7 +43,10 @@ struct vcpu {
 	bool soft_int_n;
 	/* For the bugs that deliver twice or late. */
 	struct svm_event again;
-	bool late, nmi_doubled, swallow;
+	bool late, nmi_doubled, swallow, iret_seen;
+	/* For one that takes a page for a breakpoint: the pages of DR0 to DR3, and whose was met. */
+	uint64_t watched_page[4];
+	unsigned page_hit;
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
 	bool halted;
