@@ -205,8 +205,11 @@ def _main(argv):
     if options.prove:
         from . import prove
 
+        for path in (options.json, options.html):
+            _check_writable(path)
         return prove.main(chosen, images, tools, options.jobs or len(os.sched_getaffinity(0)),
-                          bugs, entries, options.json, options.quick)
+                          bugs, entries, root, options.json, options.html, options.quick,
+                          bool(options.guests or options.group))
     machines = _machines(options.machine, tools, options.lab_params)
     before = _baseline(options, machines)
     gone = before and (lambda every: before.gone(every, chosen, machines,

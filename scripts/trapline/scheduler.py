@@ -70,17 +70,20 @@ class Scheduler:
     """Runs `targets` with at most `slots` boots at a time.
 
     `on_result(Result)` is called as each becomes known, `on_tick()` a few times a second.
-    `timeout` overrides every other, in seconds. `machine_seconds` has, for each machine's name,
+    `timeout` overrides every other, in seconds. After
+    `hangs` (None: never) a guest gets a quarter of its time. `machine_seconds` has, for each machine's name,
     the time from its first start to its last end.
     """
 
-    def __init__(self, targets, slots, on_result, expectations=(), timeout=None, on_tick=None):
+    def __init__(self, targets, slots, on_result, expectations=(), timeout=None, on_tick=None,
+                 hangs=HANGS):
         self._slots = slots
         self._on_result = on_result
         self._on_tick = on_tick or (lambda: None)
         self._expectations = expectations
         self._known = {}                # machine: Index
         self._timeout = timeout
+        self._hangs_allowed = float("inf") if hangs is None else hangs
         self._queue = deque()
         self._running = {}              # Boot: _Running
         self._roms = {}
@@ -155,7 +158,7 @@ class Scheduler:
         timeout = self._timeout
         if timeout is None:
             timeout = (section.timeout or TIMEOUT) * machine.slowness
-        if self._hangs.get((section.name, machine.name), 0) >= HANGS:
+        if self._hangs.get((section.name, machine.name), 0) >= self._hangs_allowed:
             timeout /= 4
         now = time.monotonic()
         span = self._spans.setdefault(machine.name, [now, now])

@@ -17,6 +17,8 @@ class Tools:
     cache: str | None = None
     build: str = "build"
     bugs: tuple = ()        # that the model is to have
+    reach: bool = False     # it is to tell which bugs each case can meet
+    hurry: bool = False     # its guest is to wait for nothing in vain
     qemu_is_default: bool = True        # nobody asked for this QEMU by name
 
 

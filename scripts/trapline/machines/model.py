@@ -78,7 +78,8 @@ class Model(Machine):
     def words(self):
         """What the model is told besides where its payload lies."""
         words = [f"mode={self.mode}"] if self.mode else []
-        return words + ([f"bug={','.join(self.tools.bugs)}"] if self.tools.bugs else [])
+        words += [f"bug={','.join(self.tools.bugs)}"] if self.tools.bugs else []
+        return words + [w for w in ("reach", "hurry") if getattr(self.tools, w)]
 
     def _image(self):
         return os.path.join(self.tools.build, "model.rom")

@@ -6,16 +6,13 @@ long after it was made, and a merged run as well. page/ holds the template, the 
 script; page/report.js draws the traces.
 """
 
-import json
-import os
 from collections import Counter
 
 from ..guests import ENVIRONMENTS
 from ..verdicts import BAD, VERDICTS
-from . import files
+from . import files, page
 from .json import document
 
-_PAGE = os.path.join(os.path.dirname(__file__), "page")
 GLYPHS = {"pass": "✓", "fail": "✗", "crash": "!", "flaky": "~", "missing": "?", "skip": "–",
           "known": "≈", "fixed": "★", "blocked": "□"}
 # The most striking first: a row, a guest and a bar show the worst they have.
@@ -38,10 +35,6 @@ class Html(files.FileReport):
 
 def render(doc, bugs):
     """The page for the JSON document `doc`; `bugs` are bugs.Bug by id."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, lstrip_blocks=True)
     machines = list(doc["machines"])
     machines += [m for m in dict.fromkeys(r["machine"] for r in doc["results"])
                  if m not in machines]
@@ -53,23 +46,12 @@ def render(doc, bugs):
     names = 40 + round(7.9 * max(longest, 12))
     width = names + 78 + sum(46 + 36 * (len(es) - 1) for _, es in columns)
     counts = Counter(r["verdict"] for r in results)
-    return environment.from_string(_asset("page.html")).render(
-        doc=doc, style=_asset("style.css"), script=_asset("report.js"),
-        data=_embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results),
+    return page.environment().get_template("page.html").render(
+        doc=doc, style=page.asset("style.css"), script=page.asset("report.js"),
+        data=page.embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results),
         columns=columns, names=names, width=width, guests=_guests(results, columns), counts=_ordered(counts),
         glyphs=GLYPHS, bad=sum(counts[v] for v in (*BAD, "missing")), total=len(results),
         slowest=_slowest(results))
-
-
-def _asset(name):
-    with open(os.path.join(_PAGE, name), encoding="utf-8") as file:
-        return file.read()
-
-
-def _embedded(value):
-    """`value` as JSON for a script element: nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _ordered(counts):

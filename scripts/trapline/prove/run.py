@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The boots of --prove.
+
+1. Every native point without a bug.
+2. Once more with the model taking note of the bugs that it was asked for while the point ran ("reach"). A bug
+   cannot show where nobody asks for it, so it is tried nowhere else. Points that take longer than SLOW are
+   left out: only what they claim is tried on them.
+3. Each bug on one point of each case that met it, and of each that claims it.
+4. What claims a bug and has not caught it gets its other points.
+
+--quick is 1, 3 and 4, for claims alone.
+
+Of a guest's two sections (with two CPUs and with four) the one that takes less time comes first. All boots of a step run side by side.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+from .. import select
+from ..guests import NATIVE
+from ..machines.model import Model, ModelSevEs, ModelSevSnp, switches
+from ..scheduler import Scheduler
+from ..verdicts import BAD, PASS, SKIP
+from .matrix import Bug, Catch
+
+SLOW = 1.0              # seconds
+LEAST_TIMEOUT = 3.0     # seconds; a guest under a bug may hang
+MARGIN = 5              # times what its slowest point takes without a bug
+REACHED = "reached "
+
+
+def _class_of(bug_id):
+    """The machine that can have the bug: what concerns encryption needs a guest under SEV-ES or SNP."""
+    words = set(bug_id.split("-"))
+    if "snp" in words:
+        return ModelSevSnp
+    return ModelSevEs if words & {"ghcb", "vc", "vmgexit", "bit"} else Model
+
+
+def case_id(target):
+    return target.said_name.partition(":")[0]
+
+
+class Proof:
+    """One run of --prove over `sections`; see run()."""
+
+    def __init__(self, sections, images, tools, slots, expectations, progress):
+        self._sections = sections
+        self._images = images
+        self._tools = tools
+        self._slots = slots
+        self._expectations = expectations
+        self._progress = progress
+        self._targets = {}                  # (machine class, point id): Target that passes
+        self._seconds = {}                  # the same: time without a bug
+        self.unsound = []                   # Results that are bad without a bug
+        self._sound = defaultdict(list)     # (machine class, case id): point ids, the cheapest first
+        self._reached = defaultdict(set)    # (machine class, bug id): point ids
+
+    def run(self, quick):
+        """Bugs of the model, in order of bugs.def."""
+        bugs = [Bug(id_, _class_of(id_).name) for id_ in switches()]
+        self._without_bug(bugs, quick)
+        if not quick:
+            self._listen([b.id for b in bugs])
+        self._quicker_sections_first()
+        classes = {b.id: _class_of(b.id) for b in bugs}
+        cells = []                          # (bug, case id, points)
+        for bug in bugs:
+            for (class_, case), points in self._sound.items():
+                if class_ is not classes[bug.id]:
+                    continue
+                met = [p for p in points if p in self._reached[class_, bug.id]]
+                bug.met.update([case] if met else [])
+                if case in bug.claimed:
+                    # Those that met it first: the others are tried for the claim's sake.
+                    cells.append((bug, case, met + [p for p in points if p not in met]))
+                elif met and not quick:
+                    cells.append((bug, case, met))
+        self._try([(bug, case, points[:1]) for bug, case, points in cells], "bugs")
+        self._try([(bug, case, points[1:]) for bug, case, points in cells
+                   if case in bug.claimed and case not in bug.caught], "other environments")
+        return bugs
+
+    # Steps 1 and 2
+
+    def _without_bug(self, bugs, quick):
+        targets = []
+        for class_ in (Model, ModelSevEs, ModelSevSnp):
+            ids = {b.id for b in bugs if _class_of(b.id) is class_}
+            targets += [t for t in self._native(class_(self._tools))
+                        if (class_ is Model and not quick) or self._concerns(t, ids, quick)]
+        for result in self._scheduled(targets, "without a bug"):
+            target = result.target
+            class_, case = type(target.machine), case_id(target)
+            if result.verdict in BAD:
+                self.unsound.append(result)
+            elif result.verdict == PASS:
+                self._targets[class_, target.point_id] = target
+                self._seconds[class_, target.point_id] = result.seconds
+                self._sound[class_, case].append(target.point_id)
+                for bug in bugs:
+                    if bug.id in target.point.case.catches and _class_of(bug.id) is class_:
+                        bug.claimed.add(case)
+
+    def _listen(self, names):
+        """Which bugs a point meets. What fails then, in a guest in a hurry, is not taken for a catch later."""
+        targets = []
+        for class_ in (Model, ModelSevEs, ModelSevSnp):
+            machine = class_(replace(self._tools, reach=True, hurry=True))
+            machine.name = f"{class_.name} listening"
+            machine.underneath = None
+            targets += [replace(t, machine=machine) for (c, point), t in self._targets.items()
+                        if c is class_ and self._seconds[c, point] <= SLOW]
+        for result in self._scheduled(targets, "listening"):
+            class_, point = type(result.target.machine), result.target.point_id
+            if result.verdict != PASS:
+                self._sound[class_, case_id(result.target)].remove(point)
+                continue
+            for note in result.notes:
+                if note.startswith(REACHED):
+                    for number in note.removeprefix(REACHED).split():
+                        self._reached[class_, names[int(number)]].add(point)
+
+    def _concerns(self, target, ids, quick):
+        """Whether its guest (its case, if time is short) claims one of the bugs `ids`."""
+        cases = [target.point.case] if quick else {p.case for p in target.image.points}
+        return any(ids & set(c.catches) for c in cases)
+
+    def _native(self, machine):
+        """Points of all guests that run on `machine` without a layer in between."""
+        return [select.Target(section, self._images[section.file], point, machine)
+                for section in self._sections if not section.unfit(machine)
+                for point in select.points(section, self._images[section.file])
+                if point.layer == NATIVE]
+
+    def _quicker_sections_first(self):
+        """A case may be in two sections; within one, its environments keep their order."""
+        for (class_, case), points in self._sound.items():
+            times = defaultdict(float)
+            for point in points:
+                times[point.partition("/")[0]] += self._seconds[class_, point]
+            points.sort(key=lambda p: times[p.partition("/")[0]])
+
+    # Steps 3 and 4
+
+    def _try(self, cells, what):
+        wanted = defaultdict(set)           # bug id: point ids
+        by_id = {}
+        for bug, case, points in cells:
+            by_id[bug.id] = bug
+            wanted[bug.id].update(points)
+            bug.tried.update([case] if points else [])
+        targets = []
+        for id_, points in wanted.items():
+            machine = _class_of(id_)(replace(self._tools, bugs=(id_,), hurry=True))
+            machine.name = f"{machine.name} with {id_}"
+            machine.underneath = None       # only points that pass without the bug are run
+            targets += [t for t in self._native(machine) if t.point_id in points]
+        for result in self._scheduled(targets, what):
+            target = result.target
+            if result.verdict not in (PASS, SKIP):
+                by_id[target.machine.tools.bugs[0]].caught.setdefault(
+                    case_id(target), Catch(target.point_id, result.observed or result.reason))
+
+    def _scheduled(self, targets, what):
+        """Results of all; the sections get the time that they need, and the longest boots come first."""
+        jobs = defaultdict(list)
+        for target in targets:
+            jobs[target.section.name, target.machine.name].append(target)
+        length = {}
+        for key, group in jobs.items():
+            times = [self._seconds.get((type(t.machine), t.point_id), 0.0) for t in group]
+            length[key] = sum(times)
+            if not sum(times):
+                continue                    # nothing is known of it yet: the section's own
+            limit = max(LEAST_TIMEOUT, MARGIN * max(times)) / group[0].machine.slowness
+            for target in group:
+                target.section = replace(target.section, timeout=limit)
+        order = sorted(jobs, key=lambda key: -length[key])
+        results = []
+
+        def take(result):
+            results.append(result)
+            self._progress(what, len(results), len(targets))
+
+        Scheduler([t for key in order for t in jobs[key]], self._slots, take,
+                  self._expectations, hangs=None).run()
+        return results
