@@ -20,9 +20,7 @@
  * A buggy hypervisor shows the wrong type or none in the exit, an event twice or not at all, or one
  * with another return address.
  */
-#define GUEST_LAYERS(do) \
-	do               \
-	(svm, "svm")
+#define GUEST_LAYERS SVM_LAYERS
 #include "trapline.h"
 
 #include "x86/svm/svm.h"
@@ -42,6 +40,7 @@
 	CATCHES("nsvm-next-rip bochs-eventinj-rip kvm-int3-retry kvm-intn-retry nsvm-nmi-reinject")
 #define BUGS_DF CATCHES("kvm-nested-exception tcg-df-intercept")
 
+#define SLAT_LAYER layer_svm
 #define CALL "vmmcall"
 #define SHUTDOWN "SHUTDOWN"
 #define PLACE_OF_DF "" /* APM 2, #DF: the saved RIP is undefined */
@@ -70,12 +69,12 @@
 		allow(EXT_SDM, format, error | EXT); \
 	} while (0)
 
-static void expect_int1(const char *page, uint64_t info, const char *trace)
+static void expect_int1(const char *exit, const char *trace)
 {
 	allow("APM 2, #DB (Debug): trap-type, so RIP is that of the next instruction",
-	      "exit NPF(%#lx,gpa=%s,vectoring #DB)@after, %s", info, page, trace);
+	      "exit %svectoring #DB)@after, %s", exit, trace);
 	allow("APM 2, Exception Intercepts: names INT3, INTO and BOUND as those whose exits have their own RIP, and is silent about INT1",
-	      "exit NPF(%#lx,gpa=%s,vectoring #DB)@insn, %s", info, page, trace);
+	      "exit %svectoring #DB)@insn, %s", exit, trace);
 }
 
 static bool missed(const struct l2 *v, uint64_t *page)

@@ -2,10 +2,12 @@
 /*
  * Delivery that faults, by SVM and VMX alike (svm_vectoring.c, vmx_vectoring.c): the rows, the columns and
  * L1. Each row is an event, executed by L2, pending for it, or injected by L1; each column one thing that
- * L1 takes away at the snippet's call. The same rows with pages that are cold below L1: there L0 has to
- * sort it out, and L1 sees nothing.
+ * L1 takes away at the snippet's call: in the nested tables or, in the layer without them, in L2's own, and
+ * then the exit is a #PF. The same rows with pages that are cold below L1: there L0 has to sort it out, and
+ * L1 sees nothing.
  *
  * The file that includes this has defined
+ *	SLAT_LAYER		the layer in which L1 has pages to take away
  *	CALL			the instruction that calls L1
  *	MISS			name of the exit for what L1 has not mapped
  *	MISS_READ, MISS_WRITE, MISS_FETCH, MISS_WALK
@@ -34,13 +36,20 @@ static uint8_t tss_page[PAGE_BYTES] __attribute__((aligned(4096)));
 static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
 static uint8_t handler_page[PAGE_BYTES] __attribute__((aligned(4096)));
 
+#define VECTOR_PF 14
+
+/* The exit for a miss in the nested tables says `info`; a #PF has this error code. */
 static const struct {
 	const char *name;
 	uint64_t info;
+	unsigned error;
 } things[] = {
-	[IDT] = {"idt", MISS_READ},	     [GDT] = {"gdt", MISS_READ},
-	[TSS] = {"tss", MISS_READ},	     [STACK] = {"stack", MISS_WRITE},
-	[HANDLER] = {"handler", MISS_FETCH}, [PAGE_TABLE] = {"table", MISS_WALK},
+	[IDT] = {"idt", MISS_READ, 0},
+	[GDT] = {"gdt", MISS_READ, 0},
+	[TSS] = {"tss", MISS_READ, 0},
+	[STACK] = {"stack", MISS_WRITE, PF_WRITE},
+	[HANDLER] = {"handler", MISS_FETCH, PF_FETCH},
+	[PAGE_TABLE] = {"table", MISS_WALK, PF_WRITE},
 };
 
 /* Gives the delivery of `vector` a page of its own to stumble over; returns its address. */
@@ -146,10 +155,43 @@ static uint64_t next_of(const struct row *r)
 	return trap_returns_to(r) ? mark_address(r->snippet, r->next) : 0;
 }
 
+/* Without nested paging L1 takes the page from L2's own tables, and it is a #PF that L1 intercepts. */
+static uint64_t *entry_of_missing(void)
+{
+	return missing == WINDOW ? window_pde() : paging_pte(missing);
+}
+
+static void take_from_l2(void)
+{
+	*entry_of_missing() &= ~PTE_PRESENT;
+	invlpg(missing);
+}
+
+static void give_to_l2(void)
+{
+	*entry_of_missing() |= PTE_PRESENT;
+	invlpg(missing);
+}
+
+static bool missed_in_l2(const struct l2 *v, uint64_t *page)
+{
+	if (l2_exception(v) != VECTOR_PF || layer == &SLAT_LAYER)
+		return false;
+	*page = l2_get(v, L2_FAULT_ADDRESS);
+	return *page - missing < PAGE_BYTES;
+}
+
+static void intercept_page_faults(struct l2 *v)
+{
+	l2_intercept_exceptions(v, 1u << VECTOR_PF);
+}
+
 static void start(struct l2 *v)
 {
-	if (missing)
+	if (missing && layer == &SLAT_LAYER)
 		slat_unmap(missing);
+	else if (missing)
+		take_from_l2();
 	if (row->how == INJECTED)
 		l2_inject(v, row->what, row->error, next_of(row));
 	else if (row->vector == PENDING_VECTOR)
@@ -163,11 +205,14 @@ static enum l2_action mend(struct l2 *v)
 {
 	uint64_t page;
 
-	if (!missed(v, &page))
+	if (missed(v, &page))
+		slat_map(page);
+	else if (missed_in_l2(v, &page))
+		give_to_l2();
+	else
 		return L2_UNEXPECTED;
 	if (page - missing < PAGE_BYTES)
 		faults++;
-	slat_map(page);
 	note_exit(v, row, next_of(row));
 	l2_inject_again(v, next_of(row));
 	return L2_RESUME;
@@ -209,20 +254,42 @@ static void set_up(const struct row *r)
 	l2_setup.on_exit = mend;
 }
 
+/* What the exit says before it comes to what was being delivered. */
+static void describe_miss(struct text *out, const struct row *r, enum thing thing)
+{
+	const unsigned offsets[] = {
+		[IDT] = r->vector * sizeof(struct gate),
+		[GDT] = KERNEL_CS,
+		[TSS] = offsetof(struct tss, ist[1]),
+		[STACK] = PAGE_BYTES - 8,
+		[HANDLER] = 0,
+		[PAGE_TABLE] = PAGE_BYTES - 8,
+	};
+
+	if (layer == &SLAT_LAYER) {
+		text_append(out, MISS "(%#lx,gpa=%s", things[thing].info, things[thing].name);
+		text_append(out, thing == HANDLER ? ")" : ",");
+		return;
+	}
+	text_append(out, "#PF(%#x,cr2=%s", things[thing].error, things[thing].name);
+	text_append(out, offsets[thing] ? "+%#x)" : ")", offsets[thing]);
+	text_append(out, thing == HANDLER ? "" : "(");
+}
+
 /* The frame is complete when the handler's own page is missing: that is no fault of the delivery. */
 static void expect_exit(const struct row *r, enum thing thing)
 {
-	const char *name = things[thing].name;
-	uint64_t info = things[thing].info;
+	char exit[80];
+	struct text text;
 
-	if (thing == HANDLER) {
-		expect("exit " MISS "(%#lx,gpa=handler)@handler, %s", info, r->trace);
-	} else if (r == &row_int1) {
-		expect_int1(name, info, r->trace);
-	} else {
-		expect("exit " MISS "(%#lx,gpa=%s,vectoring %s)@insn, %s", info, name, r->vectoring,
-		       r->trace);
-	}
+	text_init(&text, exit, sizeof(exit));
+	describe_miss(&text, r, thing);
+	if (thing == HANDLER)
+		expect("exit %s@handler, %s", exit, r->trace);
+	else if (r == &row_int1)
+		expect_int1(exit, r->trace);
+	else
+		expect("exit %svectoring %s)@insn, %s", exit, r->vectoring, r->trace);
 }
 
 /* L1 has not mapped the thing: it sees the exit, and L2 the event. */
@@ -231,11 +298,17 @@ static void try_unmapped(const struct row *r, enum thing thing)
 	deliver_another_event();
 	set_up(r);
 	missing = prepare(thing, r->vector) & ~(PAGE_BYTES - 1);
+	if (layer != &SLAT_LAYER) {
+		missing = thing == PAGE_TABLE ? WINDOW : missing;
+		l2_setup.before = intercept_page_faults;
+	}
 	notation_name(things[thing].name, missing, PAGE_BYTES);
 	l2_setup.show_exits = true;
 	expect_exit(r, thing);
 	run_snippet(r->snippet);
 	witness(faults > 0, "L1 saw no miss on the page that it took away");
+	if (layer != &SLAT_LAYER)
+		give_to_l2();
 }
 
 /* L1 has mapped everything, and who is below it nothing: L1 sees no exit at all. */
@@ -310,6 +383,7 @@ CASE(int3_code_breakpoint, ALL_NATIVE,
      CATCHES("kvm-int3-retry tcg-exitintinfo"))
 {
 	set_up(&row_int3);
+	l2_setup.before = intercept_page_faults;
 	missing = prepare(STACK, 3);
 	breakpoint_set(0, mark_address(&int3, "insn"), BREAK_CODE, 1);
 	expect("#DB[B0]@insn, #BP@after");

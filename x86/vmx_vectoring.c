@@ -23,9 +23,7 @@
  * A buggy hypervisor shows the wrong type or none in the exit, an event twice or not at all, or one with
  * another return address.
  */
-#define GUEST_LAYERS(do) \
-	do               \
-	(vmx, "vmx")
+#define GUEST_LAYERS VMX_LAYERS
 #include "trapline.h"
 
 #include "x86/vmx/vmx.h"
@@ -44,6 +42,7 @@
 #define BUGS_BELOW CATCHES("kvm-int3-retry kvm-intn-retry")
 #define BUGS_DF CATCHES("kvm-nested-exception")
 
+#define SLAT_LAYER layer_vmx
 #define CALL "vmcall"
 #define SHUTDOWN "TRIPLE_FAULT@insn"
 #define PLACE_OF_DF "@insn"
@@ -66,9 +65,9 @@ static void send_nmi(void)
 #define EXT 1 /* SDM 3A, Error Code: an earlier exception was being delivered */
 #define expect_ext(format, error) expect(format, (error) | EXT)
 
-static void expect_int1(const char *page, uint64_t info, const char *trace)
+static void expect_int1(const char *exit, const char *trace)
 {
-	expect("exit EPT_VIOLATION(%#lx,gpa=%s,vectoring priv #DB)@insn, %s", info, page, trace);
+	expect("exit %svectoring priv #DB)@insn, %s", exit, trace);
 }
 
 static bool missed(const struct l2 *v, uint64_t *page)

@@ -35,6 +35,11 @@ void l2_set(struct l2 *v, enum l2_field field, uint64_t value)
 	vendor->set(v, field, value);
 }
 
+int l2_exception(const struct l2 *v)
+{
+	return vendor->exception(v);
+}
+
 void l2_intercept_exceptions(struct l2 *v, uint32_t vectors)
 {
 	vendor->intercept_exceptions(v, vectors);

@@ -90,12 +90,16 @@ enum l2_field {
 	L2_CR2,
 	L2_DR6,
 	L2_DR7,
-	L2_SHADOW, /* nonzero in the shadow of STI or MOV SS */
-	L2_CS_L,   /* nonzero in 64-bit code; cannot be set */
+	L2_SHADOW,	  /* nonzero in the shadow of STI or MOV SS */
+	L2_CS_L,	  /* nonzero in 64-bit code; cannot be set */
+	L2_FAULT_ADDRESS, /* of a #PF that exited, which has not written CR2; cannot be set */
 };
 
 uint64_t l2_get(const struct l2 *v, enum l2_field field);
 void l2_set(struct l2 *v, enum l2_field field, uint64_t value);
+
+/* Vector of the exception that the exit is about, or -1. */
+int l2_exception(const struct l2 *v);
 
 void l2_intercept_exceptions(struct l2 *v, uint32_t vectors);
 

@@ -314,6 +314,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return vmcb->dr7;
 	case L2_SHADOW:
 		return vmcb->int_state & SVM_INTERRUPT_SHADOW;
+	case L2_FAULT_ADDRESS:
+		return vmcb->exit_info2;
 	case L2_CS_L:
 	default:
 		return vmcb->cs.attributes & SEGMENT_L;
@@ -344,6 +346,7 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 		vmcb->int_state = value ? SVM_INTERRUPT_SHADOW : 0;
 		break;
 	case L2_CS_L:
+	case L2_FAULT_ADDRESS:
 		break;
 	}
 }

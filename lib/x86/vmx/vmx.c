@@ -235,6 +235,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return vmread(VMCS_GUEST_DR7);
 	case L2_SHADOW:
 		return vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+	case L2_FAULT_ADDRESS:
+		return vmread(VMCS_QUALIFICATION);
 	case L2_CS_L:
 	default:
 		return vmread(VMCS_GUEST_ACCESS + 2 * VMCS_CS) & ACCESS_LONG;
@@ -265,6 +267,7 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 		vmset(VMCS_GUEST_INTERRUPTIBILITY, value);
 		break;
 	case L2_CS_L:
+	case L2_FAULT_ADDRESS:
 		break;
 	}
 }
