@@ -2,7 +2,8 @@
 /*
  * The layer `svm-reflect`: L1 catches whatever happens in L2 and gives it back, as a hypervisor does
  * that wants to see everything. Exceptions, INT n, INT3, INTO and INT1 come back by EVENTINJ, interrupts
- * too, after L1 has taken them from the APIC; CPUID and port I/O are done in L2's place. What a case
+ * too, after L1 has taken them from the APIC; CPUID, port I/O, RDMSR and WRMSR (of one MSR that L1 and L2
+ * share) are done in L2's place. What a case
  * makes cold is taken away in the nested page tables, so its deliveries fault in L1's sight and are
  * injected again. L2 must not be able to tell: the cases' expectations are those of the native layer.
  *
@@ -40,6 +41,11 @@ static struct {
 	uint64_t rip, next;
 } state[MAX_CPUS];
 
+/* Two bits for each MSR: reads and writes. */
+static uint8_t intercepted_msrs[2 * 4096] __attribute__((aligned(4096))) = {
+	[MSR_APIC_BASE / 4] = 3 << MSR_APIC_BASE % 4 * 2,
+};
+
 static void prepare(struct l2 *v)
 {
 	l2_intercept_exceptions(v, ALL_EXCEPTIONS);
@@ -48,6 +54,8 @@ static void prepare(struct l2 *v)
 	svm_intercept(v, SVM_INTERCEPT_INTR);
 	svm_intercept(v, SVM_INTERCEPT_CPUID);
 	svm_intercept(v, SVM_INTERCEPT_IOIO);
+	svm_intercept(v, SVM_INTERCEPT_MSR);
+	v->vmcb->msrpm = (uint64_t)intercepted_msrs;
 	state[v->cpu->index].injected = false;
 	reflect_begin(v);
 }
@@ -135,6 +143,19 @@ static enum l2_action do_port(struct l2 *v)
 	return L2_RESUME;
 }
 
+#define MSR_WRITE 1
+
+static enum l2_action do_msr(struct l2 *v)
+{
+	uint64_t next = (uint64_t)l2_opcode(v) + 2;
+
+	if (v->vmcb->exit_info1 == MSR_WRITE)
+		l2_do_wrmsr(v, next);
+	else
+		l2_do_rdmsr(v, next);
+	return L2_RESUME;
+}
+
 static enum l2_action reflect_vector(struct l2 *v, unsigned vector)
 {
 	uint32_t has_error = 1u << vector & EXCEPTIONS_WITH_ERROR ? L2_EVENT_HAS_ERROR : 0;
@@ -165,6 +186,8 @@ static enum l2_action reflect(struct l2 *v)
 	case SVM_EXIT(CPUID):
 		l2_do_cpuid(v, (uint64_t)l2_opcode(v) + 2);
 		return L2_RESUME;
+	case SVM_EXIT(MSR):
+		return do_msr(v);
 	case SVM_EXIT(IOIO):
 		return do_port(v);
 	case SVM_EXIT_NPF:
