@@ -123,6 +123,26 @@ CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
 	}
 }
 
+/* -- Alignment checks, which KVM intercepts. ------------------------------------------------------------------ */
+
+SNIPPET(unaligned, "mark insn; mov (%ebx), %ecx; mark after; nop");
+
+CASE(alignment_check, USER,
+     "SDM 3A, Alignment Check Exception (#AC): a fault with error code 0; GHCB 3.2: #VC(0x51) before it",
+     CATCHES("tcg-no-alignment-check"))
+{
+	static uint64_t word;
+
+	need_native(GUEST_NEEDS_NATIVE);
+	setup.show_vc = true;
+	setup.rflags = X86_EFLAGS_AC;
+	setup.regs.rbx = (uint64_t)&word + 1;
+	expect(sev_is_es() ? "#VC(0x51)@insn, #AC(0x0)@insn" : "#AC(0x0)@insn");
+	write_cr0(read_cr0() | X86_CR0_AM);
+	run(unaligned);
+	write_cr0(read_cr0() & ~(uint64_t)X86_CR0_AM);
+}
+
 /* -- Two CPUs. ------------------------------------------------------------------------------------------------- */
 
 #define LEAST_ROUNDS 20
