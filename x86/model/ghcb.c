@@ -21,7 +21,8 @@
 #include "x86/sev/ioio.h"
 
 #define LEAST_VERSION 1
-#define MOST_VERSION 2
+
+unsigned ghcb_most_version = 2;
 
 /* Of the call before; nothing but a bug looks at it. */
 static volatile struct ghcb_page *last_page;
@@ -29,7 +30,7 @@ static volatile struct ghcb_page *last_page;
 static uint64_t sev_information(void)
 {
 	struct ghcb_msr m = {.code = GHCB_MSR_SEV_INFO,
-			     .max_version = MOST_VERSION,
+			     .max_version = ghcb_most_version,
 			     .min_version = LEAST_VERSION,
 			     .c_bit = sev_c_bit_position()};
 

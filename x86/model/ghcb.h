@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 
+/* The highest protocol version that is offered: 2, or 1 as KVM does where QEMU makes an old kind of guest. */
+extern unsigned ghcb_most_version;
+
 /* The value that a new vCPU finds in its GHCB MSR. */
 void ghcb_reset(struct vcpu *v);
 

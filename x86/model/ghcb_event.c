@@ -5,6 +5,7 @@
 #include "bug.h"
 #include "calls.h"
 #include "exits.h"
+#include "ghcb.h"
 #include "ghcb_snp.h"
 #include "hostile.h"
 #include "memory.h"
@@ -42,7 +43,8 @@ volatile uint8_t *ghcb_scratch(struct ghcb_known *k, uint64_t bytes)
 
 	if (ghcb_scratch_fits(k->gpa, at, bytes))
 		return (volatile uint8_t *)k->page + (at - k->gpa);
-	if (bug(GHCB_SCRATCH_IGNORED) && sev_shared(at, bytes))
+	/* Version 1 has no such rule. */
+	if ((ghcb_most_version == 1 || bug(GHCB_SCRATCH_IGNORED)) && sev_shared(at, bytes))
 		return sev_shared(at, bytes);
 	ghcb_malformed(k, GHCB_REASON_BAD_SCRATCH);
 	return NULL;

@@ -10,6 +10,7 @@
  */
 #include "ap.h"
 #include "bug.h"
+#include "ghcb.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "reach.h"
@@ -48,8 +49,8 @@ static uint64_t number(const char *word, const char *text)
 }
 
 /*
- * Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, bug=ID[,ID], mode=sev, sev-es or sev-snp, reach,
- * hurry.
+ * Words: rom=BYTES (of this ROM), payload=BYTES, cpus=N, ghcb=VERSION, bug=ID[,ID], mode=sev, sev-es or
+ * sev-snp, reach, hurry.
  */
 static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 {
@@ -68,6 +69,8 @@ static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 			time_hurry();
 		else if (starts_with(word, "cpus="))
 			*cpus = number(word, word + 5);
+		else if (starts_with(word, "ghcb="))
+			ghcb_most_version = number(word, word + 5);
 		else if (starts_with(word, "bug="))
 			unknown = bugs_switch_on(word + 4);
 		else if (starts_with(word, "mode="))

@@ -115,6 +115,16 @@ class ModelSevEs(Model):
     mode = "sev-es"
 
 
+class ModelSevEsV1(ModelSevEs):
+    """The same, with version 1 of the GHCB's protocol, as QEMU's legacy-vm-type makes KVM speak it."""
+
+    name = "model-sev-es-v1"
+    what = "the model, its guest under SEV-ES, GHCB version 1"
+
+    def words(self):
+        return super().words() + ["ghcb=1"]
+
+
 class ModelSevSnp(Model):
     """The same, with an RMP: pages that are the guest's only once it has validated them."""
 
@@ -123,4 +133,4 @@ class ModelSevSnp(Model):
     mode = "sev-snp"
 
 
-MACHINES = (Model, ModelSev, ModelSevEs, ModelSevSnp)
+MACHINES = (Model, ModelSev, ModelSevEs, ModelSevEsV1, ModelSevSnp)
