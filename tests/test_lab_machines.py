@@ -9,12 +9,15 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from trapline import expectations, ktap
+from trapline import verdicts as verdicts_
 from trapline.errors import UsageError
 from trapline.lab import image, iso, store, table
-from trapline.lab.machine import VMM_OPTIONS
+from trapline.lab.machine import VMM_OPTIONS, LabMachine
 from trapline.machines import known
 from trapline.machines.base import Order, Tools
 
@@ -97,10 +100,24 @@ def test_heads_of_a_table():
         "6.1.192 AMD", "6.1.192 Intel ept=0", "6.1.192 AMD, Bochs"]
 
 
+# -- Whose fault it is. -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("bug, verdict", [("kvm-gdb-sti", "known"), ("bochs-exit-rf", "blocked"),
+                                          ("tcg-cr8", "blocked"), ("", "known")])
+def test_bug_of_the_emulator_blocks(bug, verdict):
+    entry = expectations.Known("here", ("g/a:*",), ("lab-*@bochs-vmx",), None, ("#UD@insn",), "why",
+                               bug, "")
+    index = expectations.Index([entry], "lab-6.1-intel", "6.1.192", "bochs-vmx")
+    assert expectations.Index([entry], "lab-6.1", "6.1.192", "tcg").find("g/a:cpl0") == []
+    target = SimpleNamespace(machine=LabMachine)
+    said = ktap.Said(ok=False, observed=["#UD@insn"], expected=["#BP@after"])
+    assert verdicts_.judge(target, said, 0.0, expectations=index.find("g/a:cpl0")).verdict == verdict
+
+
 # -- Real kernels, where they are. ------------------------------------------------------------------------
 
-def verdicts(machine, *words):
-    """{point: verdict} of a run."""
+def ktap_of(machine, *words):
+    """What a run says."""
     done = subprocess.run([TOP / "run_tests.sh", "--machine", machine, "--ktap", *words], text=True,
                           capture_output=True, timeout=400, stdin=subprocess.DEVNULL)
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -109,12 +126,12 @@ def verdicts(machine, *words):
 
 @pytest.mark.parametrize("option", VMM_OPTIONS)
 def test_guest_does_not_notice(option):
-    said = verdicts(f"{newest().name}+{option}", "dummy", "int3/int3_cold_stack_ist", "nmi/cold_idt")
+    said = ktap_of(f"{newest().name}+{option}", "dummy", "int3/int3_cold_stack_ist", "nmi/cold_idt")
     assert "not ok" not in said and "ok 1" in said
 
 
 def test_debugger_of_the_lab():
-    said = verdicts(newest().name, "hoststep/nops", "hoststep/sti_2")
+    said = ktap_of(newest().name, "hoststep/nops", "hoststep/sti_2")
     assert "not ok" not in said and "SKIP" not in said and "ok 1" in said
 
 
