@@ -70,6 +70,21 @@ bool cpu_wait(unsigned index);
 	})
 void wait_was_in_vain(const char *what);
 
+/*
+ * Whether the condition goes on to hold, looked at long enough for another CPU to change it, also one that
+ * shares its host's CPU with others.
+ */
+#define SETTLE_TICKS (1ul << 27)
+#define SETTLE_LOOKS (1ul << 16)
+#define stays(condition)                                                                   \
+	({                                                                                 \
+		uint64_t end_ = rdtsc() + SETTLE_TICKS, looks_ = 0;                        \
+		bool held_;                                                                \
+		while ((held_ = (condition)) && rdtsc() < end_ && looks_++ < SETTLE_LOOKS) \
+			cpu_relax();                                                       \
+		held_;                                                                     \
+	})
+
 /* For the recorder: true if the event only woke this CPU. */
 bool smp_wake_event(struct percpu *cpu, const struct event *event);
 
