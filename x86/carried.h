@@ -66,20 +66,25 @@ CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
 
 /* -- The shadow, at an exit. --------------------------------------------------------------------------------------------- */
 
-static uint64_t shadow;
+#define NOT_SEEN 2u
+
+static unsigned shadow;
 
 static void note_shadow(struct l2 *v)
 {
-	shadow = l2_get(v, L2_SHADOW);
+	shadow = l2_get(v, L2_SHADOW) != 0;
 }
 
 static void try_shadow_out(const struct snippet *snippet, bool expected)
 {
-	shadow = ~0ul;
+	shadow = NOT_SEEN;
 	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
 	l2_setup.on_call = note_shadow;
 	run_snippet(snippet);
-	check(!shadow == !expected, "L2 is %sin a shadow at the exit", shadow ? "" : "not ");
+	check(shadow == expected, "L2 %s in a shadow at the exit",
+	      shadow == NOT_SEEN ? "was never seen"
+	      : shadow		 ? "is"
+				 : "is not");
 }
 
 CASE(shadow_out_sti, ALL_NATIVE, RULE_SHADOW, "")

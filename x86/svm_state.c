@@ -117,7 +117,7 @@ static void sti_before_vmrun(struct l2 *v)
 
 CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 {
-	shadow = ~0ul;
+	shadow = NOT_SEEN;
 	l2_setup.on_call = sti_before_vmrun;
 	run(call_twice);
 	check(!shadow, "INTERRUPT_SHADOW is set at an exit without STI");
