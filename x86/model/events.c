@@ -10,6 +10,7 @@
 
 #include "breakpoints.h"
 #include "bug.h"
+#include "exits.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -67,10 +68,23 @@ void events_swallow_step(struct vcpu *v)
 	v->swallow = true;
 }
 
+static bool debug_may_be_spoilt(void)
+{
+	return bug_may_come(STEP_LOST) || bug_may_come(STEP_DOUBLED) ||
+	       bug_may_come(DATA_BREAKPOINT_LOST) || bug_may_come(CODE_BREAKPOINT_LOST) ||
+	       bug_may_come(KVM_CODEBP_MOVSS);
+}
+
+void events_debug_intercept(struct vcpu *v)
+{
+	intercept_exception(&v->vmcb, VECTOR_DB,
+			    debug_may_be_spoilt() || v->debugctl & DEBUGCTL_BTF);
+}
+
 static void step_over(struct vcpu *v)
 {
 	v->stepping = v->late = false;
-	intercept_exception(&v->vmcb, VECTOR_DB, events_debug_may_be_spoilt());
+	events_debug_intercept(v);
 	if (!v->iret_in_step)
 		return;
 	v->iret_in_step = false;
@@ -318,13 +332,6 @@ bool events_emulated(struct vcpu *v)
 	return v->own_tf;
 }
 
-bool events_debug_may_be_spoilt(void)
-{
-	return bug_may_come(STEP_LOST) || bug_may_come(STEP_DOUBLED) ||
-	       bug_may_come(DATA_BREAKPOINT_LOST) || bug_may_come(CODE_BREAKPOINT_LOST) ||
-	       bug_may_come(KVM_CODEBP_MOVSS);
-}
-
 /* All but NOP: for a bug that a hypervisor has where it emulates. */
 static bool may_exit(const struct vcpu *v)
 {
@@ -333,10 +340,42 @@ static bool may_exit(const struct vcpu *v)
 	return insn_fetch(v, bytes) && bytes[0] != 0x90;
 }
 
+/* Jumps are all that cases step over this way: short and near ones. */
+static bool is_jump_at(struct vcpu *v, uint64_t rip)
+{
+	uint64_t now = v->vmcb.rip;
+	uint8_t bytes[INSN_MAX_LENGTH];
+	bool known;
+
+	v->vmcb.rip = rip;
+	known = rip && insn_fetch(v, bytes);
+	v->vmcb.rip = now;
+	return known && (bytes[0] == 0xeb || bytes[0] == 0xe9);
+}
+
+/* SDM 3B, "Single-Stepping on Branches": with BTF a step goes on to the next branch, where BTF ends. */
+static bool step_goes_on(struct vcpu *v)
+{
+	struct vmcb *b = &v->vmcb;
+
+	if (!(v->debugctl & DEBUGCTL_BTF) || (b->dr6 & (DR6_BS | 15)) != DR6_BS)
+		return false;
+	if (!is_jump_at(v, v->branch_rip) && !bug(BTF_IGNORED)) {
+		b->dr6 &= ~(uint64_t)DR6_BS;
+		v->branch_rip = b->rip;
+		return true;
+	}
+	v->debugctl &= ~DEBUGCTL_BTF;
+	events_debug_intercept(v);
+	return false;
+}
+
 void events_debug(struct vcpu *v)
 {
 	struct vmcb *b = &v->vmcb;
 
+	if (step_goes_on(v))
+		return;
 	if (b->dr6 & DR6_BS && !(b->dr6 & 15) && bug(STEP_LOST)) {
 		b->dr6 &= ~(uint64_t)DR6_BS;
 		return;

@@ -20,9 +20,9 @@ bool events_step_done(struct vcpu *v);
 /* An instruction was emulated, so that no step ends: whether a trap of L2's own is due behind it. */
 bool events_emulated(struct vcpu *v);
 
-/* L2's own #DB, and whether a bug may want to see it. */
+/* L2's own #DB, and the intercept of it for those who want to see it: a bug, or DEBUGCTL.BTF. */
 void events_debug(struct vcpu *v);
-bool events_debug_may_be_spoilt(void);
+void events_debug_intercept(struct vcpu *v);
 
 /* #UD and #BR, which only a bug intercepts. */
 void events_fault(struct vcpu *v, unsigned vector);

@@ -91,6 +91,10 @@ bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 		*value = v->apic.base;
 		return true;
 	}
+	if (msr == MSR_DEBUGCTL && !l2_is_sev()) {
+		*value = v->debugctl;
+		return true;
+	}
 	if (msr == MSR_EFER) {
 		*value = v->vmcb.efer & ~(uint64_t)EFER_SVME;
 		return true;
@@ -112,6 +116,14 @@ bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	if (msr == MSR_APIC_BASE)
 		return lapic_write_base(&v->apic, value);
+	if (msr == MSR_DEBUGCTL && !l2_is_sev()) {
+		if (value & ~DEBUGCTL_BTF)
+			return false;
+		v->debugctl = value;
+		v->branch_rip = 0;
+		events_debug_intercept(v);
+		return true;
+	}
 	if (msr == MSR_EFER) {
 		/* LMA is the CPU's to set; VMRUN wants SVME. */
 		v->vmcb.efer =

@@ -15,6 +15,8 @@ void exits_shutdown(void);
 /* What L2 is told of CPUID and of the MSRs that are ours; false: no such MSR, or no such value. */
 struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf);
 bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
+#define MSR_DEBUGCTL 0x1d9
+#define DEBUGCTL_BTF 2ul
 bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 
 #endif

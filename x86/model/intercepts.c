@@ -3,6 +3,7 @@
 
 #include "bug.h"
 #include "events.h"
+#include "exits.h"
 #include "reach.h"
 #include "sensors.h"
 #include "serial.h"
@@ -88,6 +89,8 @@ void intercepts_init_maps(void)
 	memset(msr_map, 0, sizeof(msr_map));
 	intercept_msr(MSR_APIC_BASE);
 	intercept_msr(MSR_EFER);
+	if (!l2_is_sev())
+		intercept_msr(MSR_DEBUGCTL);
 	for (uint32_t msr = 0x800; msr < 0x900; msr++)
 		intercept_msr(msr);
 	if (!l2_is_sev())
@@ -110,7 +113,6 @@ void intercepts_init(struct vmcb *b)
 	/* Under SEV-ES it is what a guest asks for (calls.h). */
 	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries() && !l2_is_es());
 	intercept_exception(b, 3, true);
-	intercept_exception(b, 1, events_debug_may_be_spoilt());
 	if (bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS)) {
 		intercept_exception(b, 5, true);
 		intercept_exception(b, 6, true);

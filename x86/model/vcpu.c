@@ -62,6 +62,8 @@ void vcpu_init(struct vcpu *v)
 	b->rip = 0xfff0;
 	b->pat = 0x0007040600070406;
 	intercepts_init(b);
+	v->debugctl = 0;
+	events_debug_intercept(v);
 	sev_init_intercepts(v);
 }
 

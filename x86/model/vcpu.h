@@ -47,6 +47,8 @@ struct vcpu {
 	/* For one that takes a page for a breakpoint: the pages of DR0 to DR3, and whose was met. */
 	uint64_t watched_page[4];
 	unsigned page_hit;
+	/* DEBUGCTL, and where the instruction began that a step of it is about to end. */
+	uint64_t debugctl, branch_rip;
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
 	bool halted;
