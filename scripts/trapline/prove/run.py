@@ -23,7 +23,7 @@ from ..scheduler import Scheduler
 from ..verdicts import BAD, PASS, SKIP
 from .matrix import Bug, Catch
 
-SLOW = 1.0              # seconds
+SLOW = 0.1              # seconds
 LEAST_TIMEOUT = 3.0     # seconds; a guest under a bug may hang
 MARGIN = 5              # times what its slowest point takes without a bug
 REACHED = "reached "
