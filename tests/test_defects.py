@@ -10,13 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from conftest import needs_bochs
+from sources import ROOT, copy_sources, put_defect
 
-ROOT = Path(__file__).resolve().parent.parent
 QEMU = shutil.which("qemu-system-x86_64")
 QEMU_OPTIONS = """-M q35 -accel tcg -cpu max -m 64 -smp 2 -nodefaults -display none -no-reboot
     -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4""".split()
@@ -108,7 +107,7 @@ def passing(source):
     """Builds int3 from a copy of the sources and runs it; the names of the points that pass."""
     build = source / "build"
     subprocess.run(
-        ["make", "-s", f"BUILD={build}", f"{build}/int3.rom"],
+        ["make", "-s", "build/int3.rom"],
         cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=120,
     )
     run = subprocess.run(
@@ -117,21 +116,6 @@ def passing(source):
     )
     text = run.stdout.decode("ascii", "replace")
     return set(re.findall(r"^ok \d+ int3/(\S+)$", text, re.MULTILINE))
-
-
-def copy_sources(to):
-    for name in ("lib", "x86", "scripts"):
-        shutil.copytree(ROOT / name, to / name)
-    for name in ("Makefile", "configure", "config.mak"):
-        if (ROOT / name).exists():
-            shutil.copy2(ROOT / name, to / name)
-    return to
-
-
-def put_defect(file, right, wrong):
-    text = file.read_text()
-    assert text.count(right) == 1, f"{file.name} no longer has {right!r} once"
-    file.write_text(text.replace(right, wrong))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +176,7 @@ def verdicts_vmx(source, cases):
     """Builds the guests of these cases from a copy of the sources and runs them on Bochs: {case: verdict}."""
     build = source / "build"
     guests = {case.split("/")[0].split("-")[0] for case in cases}
-    subprocess.run(["make", "-s", f"BUILD={build}", *[f"{build}/{guest}.rom" for guest in guests]],
+    subprocess.run(["make", "-s", *[f"build/{guest}.rom" for guest in guests]],
                    cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=240)
     subprocess.run([sys.executable, "-m", "trapline", "-q", "--machine", "bochs-vmx",
                     "--build", str(build), "--json", str(build / "results.json"), *cases],

@@ -6,11 +6,11 @@ sources; the named cases, which pass without it, must not pass with it.
 """
 
 import re
-import shutil
 import subprocess
 
 import pytest
-from test_defects import QEMU, QEMU_OPTIONS, ROOT, copy_sources
+from sources import copy_sources, put_defect
+from test_defects import QEMU, QEMU_OPTIONS
 
 pytestmark = pytest.mark.skipif(not QEMU, reason="qemu-system-x86_64 is not installed")
 
@@ -130,17 +130,9 @@ def passing(source, guest, cases):
     return set(re.findall(rf"^ok \d+ {guest}/(\S+)$", text, re.MULTILINE))
 
 
-def copy_with_objects(to):
-    """The sources, and what is built of them already: only what a defect touches is built anew."""
-    copy_sources(to)
-    if (ROOT / "build").exists():
-        shutil.copytree(ROOT / "build", to / "build", ignore=shutil.ignore_patterns("*.rom*"))
-    return to
-
-
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    source = copy_with_objects(tmp_path_factory.mktemp("sound"))
+    source = copy_sources(tmp_path_factory.mktemp("sound"))
     cases = {}
     for guest, *_, must_notice in DEFECTS.values():
         cases.setdefault(guest, set()).update(must_notice)
@@ -150,10 +142,8 @@ def sound(tmp_path_factory):
 @pytest.mark.parametrize("name", DEFECTS)
 def test_defect_is_noticed(name, sound, tmp_path):
     guest, file, right, wrong, must_notice = DEFECTS[name]
-    source = copy_with_objects(tmp_path)
-    text = (source / file).read_text()
-    assert text.count(right) == 1, f"{file} no longer has {right!r} once"
-    (source / file).write_text(text.replace(right, wrong))
+    source = copy_sources(tmp_path)
+    put_defect(source / file, right, wrong)
     good = passing(source, guest, must_notice)
     for case in must_notice:
         assert case in sound[guest], f"{case} does not pass in the sound guest"
