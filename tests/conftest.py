@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+# Below nohup, or behind a shell's "&", they are ignored, and so they would be in all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 TOP = Path(__file__).resolve().parent.parent
 SOURCES = TOP / "tests" / "guests"
 sys.path.insert(0, str(TOP / "scripts"))
@@ -50,11 +54,8 @@ class Command:
                               stdin=subprocess.DEVNULL)
 
     def start(self, *words, **more):
-        # Below nohup, SIGHUP would be ignored.
         return subprocess.Popen(self.argv(*words), env=self.environment, cwd=self.build,
-                                stdin=subprocess.DEVNULL, text=True,
-                                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-                                **more)
+                                stdin=subprocess.DEVNULL, text=True, **more)
 
     def results(self, *words, **more):
         """({id: result}, CompletedProcess), the results from --json."""
