@@ -93,12 +93,14 @@ void args_parse(unsigned long start_info)
 		parse_text((const char *)info->command_line);
 }
 
-bool list_has_number(const char *list, unsigned long number)
+static uint8_t points[MAX_POINTS / 8];
+
+/* args.points, once: it is asked for each point of the guest, twice. */
+static void read_points(void)
 {
+	const char *list = args.points;
 	unsigned long first, last;
 
-	if (!list)
-		return true;
 	while (parse_number(&list, &first)) {
 		last = first;
 		if (*list == '-') {
@@ -106,15 +108,28 @@ bool list_has_number(const char *list, unsigned long number)
 			if (!parse_number(&list, &last))
 				break;
 		}
-		if (number >= first && number <= last)
-			return true;
+		for (; first <= last && first < MAX_POINTS; first++)
+			points[first / 8] |= 1u << first % 8;
 		if (*list != ',')
 			break;
 		list++;
 	}
 	if (*list > ' ')
 		panic("bad list of points at '%.40s'", list);
-	return false;
+}
+
+bool args_have_point(unsigned point)
+{
+	static bool read;
+
+	if (!args.points)
+		return true;
+	if (!read)
+		read_points();
+	read = true;
+	if (point >= MAX_POINTS)
+		panic("more than %u points", MAX_POINTS);
+	return points[point / 8] & 1u << point % 8;
 }
 
 static bool item_is(const char *item, unsigned length, const char *name, const char *suffix)

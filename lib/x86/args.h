@@ -19,8 +19,10 @@ void args_parse(unsigned long start_info);
 /* How the image came here, for the report: "rom" or "pvh". */
 const char *boot_container(void);
 
-/* True if the list "0-3,7" (NULL: everything) holds the number. */
-bool list_has_number(const char *list, unsigned long number);
+#define MAX_POINTS 16384
+
+/* Is the point in `points`, a list such as "0-3,7"? Without the word, all are. Panic if it is none. */
+bool args_have_point(unsigned point);
 
 /* True if the comma list (NULL: everything) holds `name` or `name:suffix` . */
 bool list_has_name(const char *list, const char *name, const char *suffix);
