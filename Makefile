@@ -9,6 +9,9 @@ all:
 ifneq ($(filter-out check lint format help clean docs,$(or $(MAKECMDGOALS),all)),)
 config.mak:
 	@./configure
+# Nothing here is built by a rule of make's own, and looking for one takes longer than all the rest.
+MAKEFLAGS += --no-builtin-rules
+
 include config.mak
 endif
 # make V=1 shows the commands.

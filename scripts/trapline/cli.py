@@ -258,23 +258,27 @@ def _run(plan, options, bugs):
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
-    if os.environ.get("TRAPLINE_PLAIN"):
-        status, done = loop.plain(plan, reports)
-    else:
-        from . import plugin
-        status, done = plugin.run(plan, reports, options.junitxml)
-    if done.stopped is not None:
-        raise done.stopped
-    if done.error is not None:
-        raise done.error
-    if done.internal is not None:
+    run, internal = loop.Loop(plan, reports), None
+    try:
+        run.begin()
+        if os.environ.get("TRAPLINE_PLAIN"):
+            status = loop.plain(run)
+        else:
+            from . import plugin        # which is long in coming: boots need not wait for it
+            status, internal = plugin.run(plan, run, options.junitxml)
+    finally:
+        run.close()
+    for error in (run.stopped, run.error):
+        if error is not None:
+            raise error
+    if internal is not None:
         if os.environ.get("TRAPLINE_DEBUG"):
-            sys.stderr.write(done.internal + "\n")
-        last = done.internal.strip().splitlines()[-1].removeprefix("E").strip()
+            sys.stderr.write(internal + "\n")
+        last = internal.strip().splitlines()[-1].removeprefix("E").strip()
         raise UsageError(f"internal error: {last} (TRAPLINE_DEBUG=1 shows where)")
     if options.bisect is not None:
         from . import bisect
-        status, sentence = bisect.status(done.summary.results, done.summary.interrupted)
+        status, sentence = bisect.status(run.summary.results, run.summary.interrupted)
         sys.stderr.write(f"bisect: {sentence}\n")
         return status
     return status if status in (0, 1) else 2

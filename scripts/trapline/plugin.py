@@ -7,7 +7,6 @@ item when its line arrives. Everything else (reports, JUnit, exit status) is pyt
 
 import pytest
 
-from .loop import Loop
 from .reports import details
 from .verdicts import BAD, BLOCKED, FAIL, KNOWN, SKIP
 
@@ -59,21 +58,13 @@ def _place(target):
 
 
 class Plugin:
-    """One run of `plan` (cli.Plan), told to `reports`."""
+    """One run of `plan` (cli.Plan) by `loop` (loop.Loop)."""
 
-    def __init__(self, plan, reports):
+    def __init__(self, plan, loop):
         self._plan = plan
-        self._reports = reports
+        self._loop = loop
         self._items = {}
-        self._loop = None
-        self.error = None           # UsageError met while running
-        self.stopped = None         # KeyboardInterrupt or BrokenPipeError
         self.internal = None        # text of an internal error
-
-    @property
-    def summary(self):
-        """The run's Summary."""
-        return self._loop.summary
 
     def pytest_collect_file(self, file_path, parent):
         if str(file_path) == self._plan.config_path:
@@ -85,15 +76,13 @@ class Plugin:
     def pytest_runtestloop(self, session):
         self._items = {item.target: item for item in session.items}
         assert len(self._items) == len(self._plan.targets)
-        self._loop = Loop(self._plan, list(self._items), self._reports,
-                          lambda result: self._result(session, result))
+        self._loop.on_result = lambda result: self._result(session, result)
         self._loop.run()
-        self.error, self.stopped = self._loop.error, self._loop.stopped
         return True
 
     def pytest_keyboard_interrupt(self, excinfo):
         if isinstance(excinfo.value, KeyboardInterrupt):
-            self.stopped = excinfo.value        # before or after the loop
+            self._loop.stopped = excinfo.value  # before or after the loop
 
     def pytest_internalerror(self, excrepr):
         self.internal = str(excrepr)
@@ -107,9 +96,10 @@ class Plugin:
         hook = session.config.hook
         file, line = _place(result.target)
         location = (file, line, item.nodeid)
-        _name_in_junit(session.config, result.target)
+        if session.config.pluginmanager.hasplugin("junitxml"):
+            _name_in_junit(session.config, result.target)
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=location)
-        for when in ("setup", "call", "teardown"):
+        for when in ("call", "teardown"):
             hook.pytest_runtest_logreport(report=_report(item, location, result, when))
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
 
@@ -157,9 +147,9 @@ _UNUSED = ("cacheprovider", "debugging", "doctest", "faulthandler", "legacypath"
            "capture")
 
 
-def run(plan, reports, junitxml):
-    """Run `plan`; (pytest's exit status, Plugin)."""
-    plugin = Plugin(plan, reports)
+def run(plan, loop, junitxml):
+    """Run `loop` of `plan`; pytest's exit status, and the text of an internal error or None."""
+    plugin = Plugin(plan, loop)
     args = ["-c", "/dev/null", "--rootdir", plan.root, "-p", "no:terminal", "-o",
             "junit_family=xunit2", "-o", "junit_suite_name=trapline"]
     for unused in _UNUSED:
@@ -169,4 +159,4 @@ def run(plan, reports, junitxml):
     else:
         args += ["-p", "no:junitxml"]
     args.append(plan.config_path)
-    return int(pytest.main(args, plugins=[plugin])), plugin
+    return int(pytest.main(args, plugins=[plugin])), plugin.internal

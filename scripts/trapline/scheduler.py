@@ -92,6 +92,7 @@ class Scheduler:
         self._spans = {}                # machine name: [start, end]
         self._doubts = {}               # Target on the machine underneath: Result that waits for it
         self._machines = {t.machine for t in targets}
+        self._selector = selectors.DefaultSelector()
         self.boots = 0
         jobs = {}
         for target in targets:
@@ -109,17 +110,30 @@ class Scheduler:
     def machine_seconds(self):
         return {name: end - start for name, (start, end) in self._spans.items()}
 
+    def begin(self):
+        """Fill the slots. What the boots say waits for run()."""
+        for entry in list(self._queue):
+            job, reason = entry
+            if reason or len(self._running) >= self._slots:
+                continue
+            self._queue.remove(entry)
+            try:
+                self._boot(job)
+            except OSError:
+                self._queue.appendleft(entry)   # run() will meet it again, and tell
+                return
+
     def run(self):
         """Until every target has its result. Whatever ends it, no boot outlives it."""
-        with selectors.DefaultSelector() as selector:
-            try:
-                while self._queue or self._running:
-                    self._start(selector)
-                    self._wait(selector)
-            finally:
-                self._stop()
+        try:
+            while self._queue or self._running:
+                self._start()
+                self._wait()
+        finally:
+            self.close()
 
-    def _stop(self):
+    def close(self):
+        """End every boot; nothing, if there is none."""
         old = [(s, signal.signal(s, signal.SIG_IGN)) for s in (signal.SIGINT, signal.SIGTERM)]
         try:
             for boot in self._running:
@@ -127,11 +141,12 @@ class Scheduler:
             self._running.clear()
             for machine in self._machines:
                 machine.close()
+            self._selector.close()
         finally:
             for number, handler in old:
                 signal.signal(number, handler)
 
-    def _start(self, selector):
+    def _start(self):
         started = 0
         while self._queue and len(self._running) < self._slots and started < MAX_BOOTS_A_LOOP:
             job, reason = self._queue.popleft()
@@ -139,10 +154,13 @@ class Scheduler:
                 for target in job:
                     self._on_result(Result(target, SKIP, reason))
                 continue
-            self._boot(selector, job)
+            try:
+                self._boot(job)
+            except OSError as error:
+                self._not_started(job, error)
             started += 1
 
-    def _boot(self, selector, job):
+    def _boot(self, job):
         first = job.targets[0]
         section, image, machine = first.section, first.image, first.machine
         cpus = min(section.smp, machine.max_cpus or section.smp)
@@ -161,22 +179,21 @@ class Scheduler:
         if self._hangs.get((section.name, machine.name), 0) >= self._hangs_allowed:
             timeout /= 4
         now = time.monotonic()
-        span = self._spans.setdefault(machine.name, [now, now])
+        self._spans.setdefault(machine.name, [now, now])
         self.boots += 1
-        try:
-            boot = machine.start(
-                Order(rom, cpus, section.qemu_params, image.rom, tuple(words),
-                      gdb=section.gdb),
-                [t.said_name for t in job.targets], timeout)
-        except OSError as error:
-            span[1] = time.monotonic()
-            reason = f"{machine.name} cannot be started: {error.strerror or error}"
-            for target in job.targets:
-                self._emit(target, Said(), 0.0, crash=reason, broke=True)
-            return
+        boot = machine.start(
+            Order(rom, cpus, section.qemu_params, image.rom, tuple(words), gdb=section.gdb),
+            [t.said_name for t in job.targets], timeout)
         self._running[boot] = _Running(boot, job, last=boot.started)
         for fd in boot.fds:
-            selector.register(fd, selectors.EVENT_READ, boot)
+            self._selector.register(fd, selectors.EVENT_READ, boot)
+
+    def _not_started(self, job, error):
+        machine = job.targets[0].machine
+        self._spans[machine.name][1] = time.monotonic()
+        reason = f"{machine.name} cannot be started: {error.strerror or error}"
+        for target in job.targets:
+            self._emit(target, Said(), 0.0, crash=reason, broke=True)
 
     def _rom(self, image):
         if image.name not in self._roms:
@@ -187,11 +204,11 @@ class Scheduler:
                 raise UsageError(f"{image.rom}: {error.strerror}") from None
         return self._roms[image.name]
 
-    def _wait(self, selector):
+    def _wait(self):
         if not self._running:
             return
         wait = min(b.deadline for b in self._running) - time.monotonic()
-        events = selector.select(max(0.0, min(wait, 0.25)))
+        events = self._selector.select(max(0.0, min(wait, 0.25)))
         if events:
             time.sleep(BREATH)
         for key, _ in events:
@@ -202,7 +219,7 @@ class Scheduler:
                 for fd in before:
                     if fd == key.fd:
                         boot.ready(fd)
-                self._follow(selector, boot, before)
+                self._follow(boot, before)
         now = time.monotonic()
         for boot in [b for b in self._running if b.deadline <= now]:
             boot.expired()
@@ -211,11 +228,11 @@ class Scheduler:
                 self._finished(running)
         self._on_tick()
 
-    def _follow(self, selector, boot, before):
+    def _follow(self, boot, before):
         """After `boot` read something: closed descriptors and new results."""
         for fd in before - set(boot.fds):
             try:
-                selector.unregister(fd)
+                self._selector.unregister(fd)
             except KeyError:
                 pass
         running = self._running[boot]

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Which points on which machines."""
 
+import ast
+import re
 from dataclasses import dataclass, field
 
 from .errors import UsageError, nearest, unknown
+
+_OPERATORS = ("and", "or", "not")
+_NODES = (ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Name, ast.Load)
 
 
 @dataclass(eq=False)
@@ -102,46 +107,35 @@ def _names(every, word):
 
 
 def _first_word(expression):
-    import re
-
-    words = [w for w in re.findall(r"[\w/:.@-]+", expression) if w not in ("not", "and", "or")]
+    words = [w for w in re.findall(r"[\w/:.@-]+", expression) if w not in _OPERATORS]
     return words[0] if words else expression
 
 
 def _compile(expression):
-    """A function of an id from pytest's -k expression: parts of it, and, or, not, brackets."""
+    """A function of an id from a -k expression as pytest's: parts of it, and, or, not, brackets."""
+    words = []
+
+    def named(match):
+        if match[0] in _OPERATORS:
+            return match[0]
+        words.append(match[0].lower())
+        return f"w{len(words)}"
     try:
-        from _pytest.mark.expression import Expression, ParseError
-    except ImportError:                         # the bundle does without
-        return _compile_plain(expression)
-
-    # pytest's words have no '@', ours do; '+' is in none of our names and pytest takes it.
-    try:
-        compiled = Expression.compile(expression.replace("@", "+"))
-    except ParseError as error:
-        raise UsageError(f"-k '{expression}' is not an expression: {error}") from None
-
-    def matches(id_):
-        folded = id_.replace("@", "+").lower()
-        return compiled.evaluate(lambda word, **_: word.lower() in folded)
-    return matches
-
-
-def _compile_plain(expression):
-    """As _compile, for what is made of words, and, or, not and brackets."""
-    import re
-
-    parts = re.findall(r"[()]|[^\s()]+", expression)
-    operators = ("and", "or", "not", "(", ")")
-
-    def matches(id_):
-        said = " ".join(part if part in operators else str(part.lower() in id_.lower())
-                        for part in parts)
-        return bool(eval(said, {"__builtins__": {}}))   # True, False and operators
-    try:
-        matches("")
+        tree = ast.parse(re.sub(r"[^\s()]+", named, expression).strip(), mode="eval")
     except SyntaxError:
-        raise UsageError(f"-k '{expression}' is not an expression") from None
+        tree = None
+    if tree is None or not all(isinstance(node, _NODES) for node in ast.walk(tree)):
+        raise UsageError(f"-k '{expression}' is not an expression of words, and, or, not and ()")
+    code = compile(tree, "-k", "eval")
+    names = [f"w{i + 1}" for i in range(len(words))]
+    told = {}                                   # thousands of ids, and only a few answers
+
+    def matches(id_):
+        folded = id_.lower()
+        found = tuple([word in folded for word in words])
+        if found not in told:
+            told[found] = eval(code, {"__builtins__": {}}, dict(zip(names, found)))
+        return told[found]
     return matches
 
 
