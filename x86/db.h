@@ -23,4 +23,14 @@
 
 #define SHOW_IF (X86_EFLAGS_IF | X86_EFLAGS_TF | X86_EFLAGS_RF)
 
+/* A line of the table: what is stepped, from its mark `insn` on, and what shows. */
+#define STEP(name, environments, rule, bugs, text, trace) \
+	SNIPPET(stepped_##name, text);                    \
+	CASE(tf_##name, environments, rule, bugs)         \
+	{                                                 \
+		single_step();                            \
+		expect(trace);                            \
+		run(stepped_##name);                      \
+	}
+
 #endif

@@ -64,52 +64,26 @@ CASE(tf_movss_movss, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-t
 	run(step_movss_twice);
 }
 
-SNIPPET_BOTH(step_popss, "nop",
-	     "push %esi; mark insn; .byte 0x17; mark shadow; nop; mark after; nop");
-SNIPPET_BOTH(step_popss_cpuid, "nop",
-	     "push %esi; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop");
+/* 56 is PUSH ESI, 17 is POP SS, which only 32-bit code has. */
+STEP(popss, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"),
+     ".byte 0x56; mark insn; .byte 0x17; mark shadow; nop; mark after; nop",
+     "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
+STEP(popss_cpuid, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"),
+     ".byte 0x56; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop",
+     "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
-CASE(tf_popss, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"))
-{
-	single_step();
-	expect("#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
-	run(step_popss);
-}
+STEP(movss_int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
+     "mark insn; mov %esi, %ss; mark shadow; int3; mark after; nop",
+     "#BP@after{TF}, #DB[BS]@end{TF}")
+STEP(movss_int_n, ALL_NATIVE, RULE_TF_CLEARED,
+     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
+     "mark insn; mov %esi, %ss; mark shadow; int $0x21; mark after; nop",
+     "int 0x21@after{TF}, #DB[BS]@end{TF}")
+STEP(movss_int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp xsa-308 kvm-vmx-pending-dbg"),
+     "mark insn; mov %esi, %ss; mark shadow; .byte 0xf1; mark after; nop",
+     "#DB[]@after{TF}, #DB[BS]@end{TF}")
 
-CASE(tf_popss_cpuid, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"))
-{
-	single_step();
-	expect("#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
-	run(step_popss_cpuid);
-}
-
-SNIPPET(step_movss_int3, "mark insn; mov %esi, %ss; mark shadow; int3; mark after; nop");
-SNIPPET(step_movss_int_n, "mark insn; mov %esi, %ss; mark shadow; int $0x21; mark after; nop");
-SNIPPET(step_movss_int1, "mark insn; mov %esi, %ss; mark shadow; .byte 0xf1; mark after; nop");
 SNIPPET(step_movss_popf, ".byte 0x55; mark insn; mov %esi, %ss; mark shadow; popf; mark after; nop");
-
-CASE(tf_movss_int3, ALL_NATIVE, RULE_TF_CLEARED,
-     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"))
-{
-	single_step();
-	expect("#BP@after{TF}, #DB[BS]@end{TF}");
-	run(step_movss_int3);
-}
-
-CASE(tf_movss_int_n, ALL_NATIVE, RULE_TF_CLEARED,
-     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"))
-{
-	single_step();
-	expect("int 0x21@after{TF}, #DB[BS]@end{TF}");
-	run(step_movss_int_n);
-}
-
-CASE(tf_movss_int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp xsa-308 kvm-vmx-pending-dbg"))
-{
-	single_step();
-	expect("#DB[]@after{TF}, #DB[BS]@end{TF}");
-	run(step_movss_int1);
-}
 
 CASE(tf_movss_popf_clears, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("model-step-lost"))
 {

@@ -75,14 +75,9 @@ CASE(tf_pushf, ALL_NATIVE, "SDM 2B, PUSHF: the image holds TF as it is", CATCHES
 	check(setup.result.rbx & X86_EFLAGS_TF, "PUSHF stored TF clear: %#lx", setup.result.rbx);
 }
 
-SNIPPET(jump, "mark insn; jmp 1f; mark behind; nop; 1: mark after; nop");
-
-CASE(tf_jmp, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"))
-{
-	single_step();
-	expect("#DB[BS]@after{TF}, #DB[BS]@end{TF}");
-	run(jump);
-}
+STEP(jmp, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"),
+     "mark insn; jmp 1f; mark behind; nop; 1: mark after; nop",
+     "#DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
 /* -- The hypercall instruction: another one for each vendor, unknown without a hypervisor. ----- */
 
@@ -102,6 +97,7 @@ CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
 	else
 		run(vmmcall);
 }
+
 /* -- STI: the trap comes, the interrupt waits, and IRET ends the shadow. ----------------------- */
 
 SNIPPET(step_sti, "mark insn; sti; mark after; nop; mark next; nop");
@@ -114,24 +110,26 @@ CASE(tf_sti, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg xs
 	run(step_sti);
 }
 
-CASE(tf_sti_pending, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
+/* The interrupt that waits for the end of the shadow comes behind the trap, not instead of it. */
+static void try_sti_pending(const struct snippet *snippet)
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
 	interrupt_pending(PENDING);
 	expect("#DB[BS]@after{IF,TF}, intr 0x31@after{IF,TF}, #DB[BS]@next{IF,TF}, #DB[BS]@end{IF,TF}");
-	run(step_sti);
+	run_snippet(snippet);
+}
+
+CASE(tf_sti_pending, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
+{
+	try_sti_pending(&step_sti);
 }
 
 SNIPPET(step_sti_cpuid, "mark insn; sti; mark after; cpuid; mark next; nop");
 
 CASE(tf_sti_pending_cpuid, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf model-step-lost"))
 {
-	single_step();
-	setup.shown_flags = SHOW_IF;
-	interrupt_pending(PENDING);
-	expect("#DB[BS]@after{IF,TF}, intr 0x31@after{IF,TF}, #DB[BS]@next{IF,TF}, #DB[BS]@end{IF,TF}");
-	run(step_sti_cpuid);
+	try_sti_pending(&step_sti_cpuid);
 }
 
 SNIPPET(step_popf_if, ".byte 0x55; mark insn; popf; mark after; nop");
@@ -199,31 +197,14 @@ CASE(tf_sti_hlt_pending, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tcg
 
 /* -- Software interrupts and faults. ----------------------------------------------------------- */
 
-SNIPPET(step_int3, "mark insn; int3; mark after; nop");
-SNIPPET(step_int_n, "mark insn; int $0x21; mark after; nop");
-SNIPPET(step_int1, "mark insn; .byte 0xf1; mark after; nop");
+STEP(int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+     "mark insn; int3; mark after; nop", "#BP@after{TF}, #DB[BS]@end{TF}")
+STEP(int_n, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+     "mark insn; int $0x21; mark after; nop", "int 0x21@after{TF}, #DB[BS]@end{TF}")
+STEP(int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp"),
+     "mark insn; .byte 0xf1; mark after; nop", "#DB[]@after{TF}, #DB[BS]@end{TF}")
+
 SNIPPET(step_ud2, "mark insn; ud2; mark after; nop");
-
-CASE(tf_int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"))
-{
-	single_step();
-	expect("#BP@after{TF}, #DB[BS]@end{TF}");
-	run(step_int3);
-}
-
-CASE(tf_int_n, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"))
-{
-	single_step();
-	expect("int 0x21@after{TF}, #DB[BS]@end{TF}");
-	run(step_int_n);
-}
-
-CASE(tf_int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp"))
-{
-	single_step();
-	expect("#DB[]@after{TF}, #DB[BS]@end{TF}");
-	run(step_int1);
-}
 
 CASE(tf_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-db-twice"))
 {
