@@ -94,7 +94,7 @@ def test_config_is_written_once(full):
 
 
 def test_install_deps_alone_keeps_the_options(full):
-    for name in "qemu-system-x86_64", "bochs":
+    for name in "qemu-system-x86_64", "bochs", "gdb":
         write_script(full.bin / name, "exit 0\n")
     write_script(full.bin / "wrapper", 'exec "$@"\n')
     assert full.run("./configure", "--cc=wrapper gcc", "--debug").returncode == 0
@@ -162,11 +162,11 @@ def test_compiler_of_two_words(full):
 
 @pytest.mark.parametrize("family, command", [
     ("debian", "apt-get install --no-install-recommends gcc binutils make qemu-system-x86 "
-               "bochs bochs-term"),
+               "bochs bochs-term gdb"),
     ("fedora", "dnf install --setopt=install_weak_deps=False gcc binutils make "
-               "qemu-system-x86-core bochs"),
-    ("rhel fedora", "dnf install --setopt=install_weak_deps=False gcc binutils make qemu-kvm"),
-    ("arch", "pacman -S --needed gcc binutils make qemu-system-x86"),
+               "qemu-system-x86-core bochs gdb"),
+    ("rhel fedora", "dnf install --setopt=install_weak_deps=False gcc binutils make qemu-kvm gdb"),
+    ("arch", "pacman -S --needed gcc binutils make qemu-system-x86 gdb"),
 ])
 def test_command_of_each_family(tree, family, command):
     tree.os_release(family)
@@ -207,7 +207,7 @@ def test_install_says_what_it_does_and_does_it(apt):
     done = apt.run("./configure", "--install-deps")
     assert done.returncode == 0, done.stderr
     assert "install-deps: running: " in done.stdout.splitlines()[0]
-    assert installs(apt) == ["install --no-install-recommends -y qemu-system-x86 bochs bochs-term"]
+    assert installs(apt) == ["install --no-install-recommends -y qemu-system-x86 bochs bochs-term gdb"]
     assert (apt.folder / "config.mak").exists()
 
 
@@ -216,7 +216,7 @@ def test_install_refreshes_stale_lists_once(apt):
     (apt.folder / "stale").touch()
     assert apt.run("scripts/install-deps", "suite").returncode == 0
     assert apt.log.read_text().splitlines()[-2:] == [
-        "update", "install --no-install-recommends -y qemu-system-x86 bochs bochs-term"]
+        "update", "install --no-install-recommends -y qemu-system-x86 bochs bochs-term gdb"]
 
 
 def test_install_uses_sudo_when_not_root(apt):
@@ -229,11 +229,11 @@ def test_install_uses_sudo_when_not_root(apt):
     write_script(apt.bin / "sudo", f'echo "sudo $*" >>{apt.log}\n')
     assert apt.run("scripts/install-deps", "suite").returncode == 0
     assert apt.log.read_text().splitlines()[-1] == (
-        "sudo apt-get install --no-install-recommends -y qemu-system-x86 bochs bochs-term")
+        "sudo apt-get install --no-install-recommends -y qemu-system-x86 bochs bochs-term gdb")
 
 
 def test_nothing_to_install(full):
-    for name in "qemu-system-x86_64", "bochs":
+    for name in "qemu-system-x86_64", "bochs", "gdb":
         write_script(full.bin / name, "exit 0\n")
     done = full.run("scripts/install-deps", "suite")
     assert (done.returncode, done.stdout) == (0, "install-deps: everything is there\n")
