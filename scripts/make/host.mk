@@ -40,7 +40,8 @@ $(FUZZERS:%=$(HOST)/replay_%): $(HOST)/replay_%: tests/host/replay.c tests/host/
 	$(Q)$(CC) $(HOST_CFLAGS) -O1 $(HOST_SANITIZE) $(filter %.c,$^) -o $@
 
 # The optimizer, not the sanitizers: this one is about millions of comparisons.
-$(HOST)/decode_zydis: tests/host/decode_zydis.c lib/x86/sev/decode.c $(HOST_H)
+$(HOST)/decode_zydis: $(addprefix tests/host/,decode_zydis.c zydis_words.c code_source.c) \
+		lib/x86/sev/decode.c $(HOST_H)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -O2 $(filter %.c,$^) -lZydis -o $@
 
