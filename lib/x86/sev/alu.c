@@ -4,7 +4,7 @@
 #define CARRY 1ul
 #define ARITHMETIC 0x8d5ul /* OF, SF, ZF, AF, PF, CF */
 
-/* The carry in is put back by shifting it out of a byte: no flag but the arithmetic ones is touched. */
+/* BT puts the carry in back; no flag but the arithmetic ones is touched. */
 #define CARRY_IN "btq $0, %[flags]; "
 #define FLAGS_OUT "; pushfq; popq %[flags]"
 

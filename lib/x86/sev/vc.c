@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The #VC handler: what the hypervisor would have intercepted is asked of it by the GHCB, and done here
- * with its answer (vc_insn.c, vc_port.c, vc_mmio.c).
+ * with its answer (vc_insn.c, vc_port.c, vc_mmio.c, vc_execute.c).
  *
  * Nothing is believed. The bytes at RIP must fit the exit code, or the event goes to the recorder as
  * the vector 29 that it is. An answer that no hypervisor may give ends the guest, with the reason.
@@ -169,6 +169,23 @@ static void move_on(struct vc *vc, enum vc_result result)
 		return;
 	write_dr6(read_dr6() | DR6_BS);
 	vc_deliver(frame, &(struct vc_raise){.vector = VECTOR_DB, .error = VC_NO_ERROR});
+}
+
+bool vc_emulate(struct trap_frame *frame, vc_access *access)
+{
+	struct vc vc = {.frame = frame};
+	enum vc_result result;
+
+	do {
+		load_regs(&vc);
+		if (!vc_decode(frame, &vc.insn) || !vc_fits(SVM_EXIT_NPF, &vc.insn))
+			return false;
+		result = vc_execute(&vc, access);
+		if (result != VC_NEXT && result != VC_AGAIN)
+			return false;
+		move_on(&vc, result);
+	} while (result == VC_AGAIN);
+	return true;
 }
 
 static void show(const struct trap_frame *frame)

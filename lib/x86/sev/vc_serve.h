@@ -61,6 +61,23 @@ enum vc_result vc_ask(struct vc *vc, struct ghcb_call *call);
 /* After so many elements of a string instruction: VC_NEXT, or VC_AGAIN where elements are left. */
 enum vc_result vc_string_step(struct vc *vc, uint64_t count);
 
+/* Reads or writes one operand in memory, o->size bytes. VC_NEXT: done; else how the instruction ends. */
+typedef enum vc_result vc_access(struct vc *vc, const struct insn_operand *o, bool write,
+				 uint64_t *value);
+
+/*
+ * Executes a load, store or read-modify-write, or one element of MOVS, STOS and LODS: registers, memory and
+ * RFLAGS in the frame, but not RIP (vc_execute.c).
+ */
+enum vc_result vc_execute(struct vc *vc, vc_access *access);
+
+/*
+ * Executes the instruction at the frame's RIP as the handler does behind #VC(0x400), with memory of the
+ * caller's: registers, flags and RIP of the frame as behind it, all elements of a string done. False: it is
+ * none that can be the access to a device.
+ */
+bool vc_emulate(struct trap_frame *frame, vc_access *access);
+
 /* Each serves the instruction in vc->insn, which fits the exit code. */
 enum vc_result vc_serve_cpuid(struct vc *vc);
 enum vc_result vc_serve_msr(struct vc *vc);
