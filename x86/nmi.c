@@ -78,13 +78,6 @@ static void prepare_self_nmi(void)
 	grant_iopl();
 }
 
-/* Time for an NMI that is on its way; none may come meanwhile. */
-static void give_it_time(void)
-{
-	for (int i = 0; i < 1000; i++)
-		cpu_relax();
-}
-
 /* -- Delivered, with everything that delivery touches warm or cold. -------------------------------------- */
 
 SNIPPET(nmi, SEND WAIT_HERE);

@@ -83,11 +83,6 @@ static bool missed(const struct l2 *v, uint64_t *page)
 	return v->vmcb->exit_code == SVM_EXIT_NPF && !(*page >> 32);
 }
 
-static void take_idt_limit_away(struct l2 *v)
-{
-	v->vmcb->idtr.limit = 0;
-}
-
 #include "vectoring.h"
 
 /* INT1 may stand before itself or behind (expect_int1); it has no nRIP that L1 could use. */

@@ -20,7 +20,6 @@
  *	SEND_NMI, send_nmi()	instructions of L2, or L1 by itself, that make an NMI pending in L2
  *	expect_ext()		expects an error code, with EXT as the vendor has it
  *	expect_int1()		what an INT1 shows whose delivery missed
- *	take_idt_limit_away()	makes L2's IDT one of no length
  * and defines note_exit() afterwards, which looks at each miss before L1 mends it; `next` is where a trap
  * returns to, or 0.
  */
@@ -464,7 +463,7 @@ CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-excepti
 static void take_idt_away(struct l2 *v)
 {
 	start(v);
-	take_idt_limit_away(v);
+	l2_set(v, L2_IDT_LIMIT, 0);
 }
 
 static void try_without_idt(const struct row *r, uint32_t intercepted)

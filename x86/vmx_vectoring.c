@@ -78,12 +78,6 @@ static bool missed(const struct l2 *v, uint64_t *page)
 	return true;
 }
 
-static void take_idt_limit_away(struct l2 *v)
-{
-	(void)v;
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0);
-}
-
 #include "vectoring.h"
 
 /* Without this a wrong length would show only where L1's injection uses it. */

@@ -90,6 +90,7 @@ enum l2_field {
 	L2_CR2,
 	L2_DR6,
 	L2_DR7,
+	L2_IDT_LIMIT,
 	L2_SHADOW,	  /* nonzero in the shadow of STI or MOV SS */
 	L2_CS_L,	  /* nonzero in 64-bit code; cannot be set */
 	L2_FAULT_ADDRESS, /* of a #PF that exited, which has not written CR2; cannot be set */
@@ -146,6 +147,14 @@ struct l2_vendor {
 
 	const uint8_t *l2_return; /* where snippet_enter returns to in L2 */
 };
+
+/* For a vendor whose functions have the members' names; the rest is what the other has not, or has in assembly. */
+#define L2_VENDOR_FUNCTIONS                                                                 \
+	.begin = begin, .enter = enter, .has_left = has_left, .is_call = is_call,           \
+	.exception = exception, .forget_injection = forget_injection, .settle = settle,     \
+	.end = end, .describe = describe, .inject = inject, .inject_again = inject_again,   \
+	.trap = trap, .get = get, .set = set, .intercept_exceptions = intercept_exceptions, \
+	.window = window
 
 /* A layer's own part; both may be NULL. */
 struct l2_hooks {

@@ -45,6 +45,12 @@ void nmi_to_self(void)
 	apic_icr(apic_id(), ICR_NMI | ICR_ASSERT);
 }
 
+void give_it_time(void)
+{
+	for (int i = 0; i < 1000; i++)
+		cpu_relax();
+}
+
 void timer_start(unsigned vector, uint32_t count)
 {
 	apic_enable(0);

@@ -21,6 +21,9 @@ bool interrupt_comes(unsigned vector);
 /* Sends this CPU an NMI; also from a handler. */
 void nmi_to_self(void);
 
+/* Time for what is on its way to this CPU; nothing need come. */
+void give_it_time(void);
+
 /*
  * Starts the APIC timer, one shot after `count` ticks of its fastest clock: a watchdog for snippets
  * that may hang, or an interrupt at no particular instruction. state_restore stops it.

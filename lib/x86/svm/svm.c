@@ -312,6 +312,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return vmcb->dr6;
 	case L2_DR7:
 		return vmcb->dr7;
+	case L2_IDT_LIMIT:
+		return vmcb->idtr.limit;
 	case L2_SHADOW:
 		return vmcb->int_state & SVM_INTERRUPT_SHADOW;
 	case L2_FAULT_ADDRESS:
@@ -342,6 +344,9 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 	case L2_DR7:
 		vmcb->dr7 = value;
 		break;
+	case L2_IDT_LIMIT:
+		vmcb->idtr.limit = value;
+		break;
 	case L2_SHADOW:
 		vmcb->int_state = value ? SVM_INTERRUPT_SHADOW : 0;
 		break;
@@ -352,23 +357,8 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 }
 
 static const struct l2_vendor svm = {
-	.begin = begin,
+	L2_VENDOR_FUNCTIONS,
 	.intercept_calls = intercept_calls,
-	.enter = enter,
-	.has_left = has_left,
-	.is_call = is_call,
-	.exception = exception,
-	.forget_injection = forget_injection,
-	.settle = settle,
-	.end = end,
-	.describe = describe,
-	.inject = inject,
-	.inject_again = inject_again,
-	.trap = trap,
-	.get = get,
-	.set = set,
-	.intercept_exceptions = intercept_exceptions,
-	.window = window,
 	.l2_return = svm_l2_return,
 };
 

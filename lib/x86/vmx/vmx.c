@@ -233,6 +233,8 @@ static uint64_t get(const struct l2 *v, enum l2_field field)
 		return read_dr6();
 	case L2_DR7:
 		return vmread(VMCS_GUEST_DR7);
+	case L2_IDT_LIMIT:
+		return vmread(VMCS_GUEST_IDTR_LIMIT);
 	case L2_SHADOW:
 		return vmread(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 	case L2_FAULT_ADDRESS:
@@ -262,6 +264,9 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 	case L2_DR7:
 		vmwrite(VMCS_GUEST_DR7, value);
 		break;
+	case L2_IDT_LIMIT:
+		vmwrite(VMCS_GUEST_IDTR_LIMIT, value);
+		break;
 	case L2_SHADOW:
 		vmclear_bits(VMCS_GUEST_INTERRUPTIBILITY, BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 		vmset(VMCS_GUEST_INTERRUPTIBILITY, value);
@@ -273,22 +278,7 @@ static void set(struct l2 *v, enum l2_field field, uint64_t value)
 }
 
 static const struct l2_vendor vmx = {
-	.begin = begin,
-	.enter = enter,
-	.has_left = has_left,
-	.is_call = is_call,
-	.exception = exception,
-	.forget_injection = forget_injection,
-	.settle = settle,
-	.end = end,
-	.describe = describe,
-	.inject = inject,
-	.inject_again = inject_again,
-	.trap = trap,
-	.get = get,
-	.set = set,
-	.intercept_exceptions = intercept_exceptions,
-	.window = window,
+	L2_VENDOR_FUNCTIONS,
 	.l2_return = vmx_l2_return,
 };
 
