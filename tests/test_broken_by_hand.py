@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from sources import ROOT, copy_sources, put_defect
+from trapline.prove.evidence import globs
 
 DEFECTS = tomllib.loads((ROOT / "tests" / "defects.toml").read_text())["defect"]
 PROGRAMS = {"tcg": "qemu-system-x86_64", "model-sev-es": "qemu-system-x86_64",
@@ -18,10 +19,10 @@ PROGRAMS = {"tcg": "qemu-system-x86_64", "model-sev-es": "qemu-system-x86_64",
 
 
 def words(defect):
-    """What the runner is to run: the cases alone, where they are named."""
-    if any(c in glob for glob in defect["cases"] for c in "*?["):
-        return (defect["guest"],)
-    return tuple(f"{defect['guest']}/{case}" for case in defect["cases"])
+    """What the runner is to run: of each guest the cases alone, where they are named."""
+    return tuple(word for guest, cases in defect["cases"].items()
+                 for word in ([guest] if any(c in glob for glob in cases for c in "*?[")
+                              else [f"{guest}/{case}" for case in cases]))
 
 
 def passing(build, machine, names, report):
@@ -50,20 +51,20 @@ def sound(tmp_path_factory):
 
 
 @pytest.mark.parametrize("defect", DEFECTS,
-                         ids=[f"{d['guest']}: {d['what']}" for d in DEFECTS])
+                         ids=[f"{d.get('machine', 'tcg')}: {d['what']}" for d in DEFECTS])
 def test_cases_notice(defect, sound, tmp_path):
-    machine, guest = defect.get("machine", "tcg"), defect["guest"]
+    machine = defect.get("machine", "tcg")
     if not shutil.which(PROGRAMS[machine]):
         pytest.skip(f"{PROGRAMS[machine]} is not installed")
     broken = copy_sources(tmp_path / "source")
     put_defect(broken / defect["file"], defect["right"], defect["wrong"])
-    roms = [f"build/{guest}.rom", *(["build/model.rom"] if machine.startswith("model") else [])]
-    subprocess.run(["make", "-s", *roms], cwd=broken, check=True,
-                   stdout=subprocess.DEVNULL, timeout=120)
+    images = [*defect["cases"], *(["model"] if machine.startswith("model") else [])]
+    subprocess.run(["make", "-s", *(f"build/{image}.rom" for image in images)], cwd=broken,
+                   check=True, stdout=subprocess.DEVNULL, timeout=240)
     before = sound(machine, words(defect))
     after = passing(broken / "build", machine, words(defect), tmp_path / "results.json")
-    for glob in defect["cases"]:
-        cases = {c for c, _ in before if fnmatchcase(c, f"{guest}/{glob}")}
+    for glob in globs(defect):
+        cases = {c for c, _ in before if fnmatchcase(c, glob)}
         assert cases, f"no case that is called {glob} passes without the edit"
         for case in cases:
             assert {p for p in before if p[0] == case} - after, f"{case} passes all the same"

@@ -161,7 +161,7 @@ VMX_DEFECTS = {
         "lib/x86/slat.c",
         "	*slat_entry(address) &= ~format->access;",
         "	(void)slat_entry(address);",
-        ["vmx_vectoring/int3_idt:vmx-cpl0", "vmx_intercept/ve:vmx-cpl3"],
+        ["vmx_vectoring/int3_idt:vmx-cpl0", "vmx_ve/ve:vmx-cpl3"],
     ),
     "L1 does not say what it injects": (
         "lib/x86/vmx/vmx.c",

@@ -82,13 +82,13 @@ def test_evidence_of_an_expectation():
 
 
 def test_evidence_of_a_defect():
-    defect = {"what": "it is broken", "guest": "g", "cases": ["b*"]}
+    defect = {"what": "it is broken", "cases": {"g": ["b*"]}}
     assert list(evidence.seen(POINTS, [], [defect])) == ["g/b"]
 
 
 def test_a_defect_that_names_no_case():
     with pytest.raises(UsageError, match="no case 'g/c'"):
-        evidence.seen(POINTS, [], [{"what": "it is broken", "guest": "g", "cases": ["c"]}])
+        evidence.seen(POINTS, [], [{"what": "it is broken", "cases": {"g": ["c"]}}])
 
 
 def test_page():

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is L2's own over exits and entries, by SVM and VMX alike (svm_state.c, vmx_state.c): TF, RF and
- * the interrupt shadow.
+ * What is L2's own over exits and entries, by SVM and VMX alike (svm_carried.c, vmx_carried.c): TF, RF,
+ * the interrupt shadow and DR7.
  *
- * The file that includes this has defined CALL, the instruction that calls L1; name_places(), which
- * names those of L1 where an event of L2's might go astray; RULE_... and BUGS_... as they are used below.
+ * The file that includes this has defined
+ *	CALL			the instruction that calls L1
+ *	name_places()		names those of L1 where an event of L2's might go astray
+ *	DR7_AT_EXIT		the bits of L1's DR7 that an exit makes those of DR7_CLEAR
+ *	RULE_..., BUGS_...	as they are used below
  */
 #ifndef X86_CARRIED_H
 #define X86_CARRIED_H
@@ -31,27 +34,26 @@ CASE(guest_tf, ALL_NATIVE, RULE_GUEST_TF, BUGS_GUEST_TF)
 	run(call);
 }
 
-static void set_tf(struct l2 *v)
+static uint64_t rflags_at_call;
+
+static void set_rflags(struct l2 *v)
 {
-	l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | X86_EFLAGS_TF);
+	l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | rflags_at_call);
 }
 
 CASE(guest_tf_loaded, ALL_NATIVE, RULE_TF_LOADED, "")
 {
-	l2_setup.on_call = set_tf;
+	rflags_at_call = X86_EFLAGS_TF;
+	l2_setup.on_call = set_rflags;
 	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
 	run(call);
-}
-
-static void set_rf(struct l2 *v)
-{
-	l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | X86_EFLAGS_RF);
 }
 
 CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
 {
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
-	l2_setup.on_call = set_rf;
+	rflags_at_call = X86_EFLAGS_RF;
+	l2_setup.on_call = set_rflags;
 	expect("(none)");
 	run(call);
 }
@@ -78,7 +80,7 @@ static void note_shadow(struct l2 *v)
 static void try_shadow_out(const struct snippet *snippet, bool expected)
 {
 	shadow = NOT_SEEN;
-	setup.rflags = environment_is_user() ? X86_EFLAGS_IOPL : 0;
+	grant_iopl();
 	l2_setup.on_call = note_shadow;
 	run_snippet(snippet);
 	check(shadow == expected, "L2 %s in a shadow at the exit",
@@ -101,6 +103,27 @@ CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, BUGS_NO_SHADOW)
 {
 	try_shadow_out(&call, false);
 	try_shadow_out(&sti_nop_call, false);
+}
+
+/* -- Debug registers. ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t dr7_of_host, dr7_of_guest;
+
+static void note_dr7(struct l2 *v)
+{
+	dr7_of_guest = l2_get(v, L2_DR7);
+	dr7_of_host = read_dr7();
+}
+
+CASE(dr7_after_exit, ALL_NATIVE, RULE_DR7, BUGS_DR7)
+{
+	breakpoint_set(0, mark_address(&call, "call"), BREAK_WRITE, 1);
+	dr7_of_host = ~0ul;
+	l2_setup.on_call = note_dr7;
+	run(call);
+	check(!((dr7_of_host ^ DR7_CLEAR) & DR7_AT_EXIT), "L1's DR7 is %#lx after the exit",
+	      dr7_of_host);
+	check((dr7_of_guest & 0xff) == 2, "L1 finds %#lx as L2's DR7", dr7_of_guest);
 }
 
 #endif

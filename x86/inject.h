@@ -13,7 +13,7 @@
 
 SNIPPET(call, "mark call; " CALL "; mark target; nop; mark after; nop; mark far_after; nop");
 SNIPPET(call_int3, "mark call; " CALL "; mark target; int3; mark after; nop");
-SNIPPET(call_int_0x80, "mark call; " CALL "; mark target; int $0x80; mark after; nop");
+SNIPPET(call_int_0x81, "mark call; " CALL "; mark target; int $0x81; mark after; nop");
 SNIPPET(call_into, "mark call; " CALL "; mark target; .byte 0xce; mark after; nop");
 SNIPPET(call_ud2, "mark call; " CALL "; mark target; ud2; mark after; nop");
 
@@ -22,6 +22,14 @@ static struct {
 	uint32_t what, error;
 	uint64_t next, rflags, cr2; /* `next`: as l2_inject() has it */
 } now;
+
+/* L2's RFLAGS at the call, and those of them that the frames show. */
+static void begin(uint64_t rflags, uint64_t shown)
+{
+	memset(&now, 0, sizeof(now));
+	setup.rflags = rflags;
+	setup.shown_flags = shown;
+}
 
 static void inject(struct l2 *v)
 {
@@ -39,14 +47,29 @@ static void try_inject(const struct snippet *snippet, uint32_t what, uint32_t er
 	run_snippet(snippet);
 }
 
-static void reset_now(void)
+/* These vectors as one type of event, a run each. */
+static void try_each(uint32_t type, const uint8_t *vectors, unsigned count)
 {
-	memset(&now, 0, sizeof(now));
+	for (unsigned i = 0; i < count; i++)
+		try_inject(&call, type | vectors[i], 0);
+}
+#define TRY_EACH(type, vectors) try_each(type, vectors, sizeof(vectors) / sizeof((vectors)[0]))
+
+/* From `first` up to 255; those that go alike are one line of the trace. */
+static void try_from(uint32_t type, unsigned first)
+{
+	for (unsigned vector = first; vector < 256; vector++) {
+		subject_begin(vector);
+		try_inject(&call, type | vector, 0);
+		subject_end();
+	}
 }
 
-static void begin_soft(void)
+/* A trap, after `leave_after` events of which L2 does not go on. */
+static void begin_soft(uint64_t rflags, unsigned leave_after)
 {
-	reset_now();
+	begin(rflags, 0);
+	setup.leave_after = leave_after;
 	need_soft_injection();
 }
 
@@ -57,42 +80,43 @@ static void try_soft(const struct snippet *snippet, uint32_t what, const char *n
 	try_inject(snippet, what, 0);
 }
 
+/* Every exception below 32 as the recorder names it, at one place: none pushes an error code. */
+#define LOW_VECTORS(place)                                                                  \
+	"#DE" place "; #DB[]" place "; nmi" place "; #BP" place "; #OF" place "; #BR" place \
+	"; #UD" place "; #NM" place "; #DF" place "; #9" place "; #TS" place "; #NP" place  \
+	"; #SS" place "; #GP" place "; #PF(no error code,cr2=0x0)" place "; #15" place      \
+	"; #MF" place "; #AC" place "; #MC" place "; #XM" place "; #VE" place "; #CP" place \
+	"; #22" place "; #23" place "; #24" place "; #25" place "; #26" place "; #27" place \
+	"; #HV" place "; #VC" place "; #SX" place "; #31" place
+
+static void try_low(uint32_t type)
+{
+	write_cr2(0);
+	for (unsigned vector = 0; vector < 32; vector++)
+		try_inject(&call, type | vector, 0);
+}
+
 /* -- Interrupts and NMIs. ----------------------------------------------------------------------------------------- */
 
 CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
-	setup.shown_flags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("[0x20-0xff] extint v@target{IF}");
-	for (unsigned v = 32; v < 256; v++) {
-		subject_begin(v);
-		try_inject(&call, L2_INTR | v, 0);
-		subject_end();
-	}
+	try_from(L2_INTR, 32);
 }
 
 /* The recorder names vectors below 32 as exceptions; none has an error code. Vector 2 is no NMI. */
 CASE(interrupt_low, ALL_NATIVE, RULE_NO_ERROR, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	setup.leave_after = 1;
-	expect("#DE@target; #DB[]@target; nmi@target; #BP@target; #OF@target; #BR@target; #UD@target; "
-	       "#NM@target; #DF@target; #9@target; #TS@target; #NP@target; #SS@target; #GP@target; "
-	       "#PF(no error code,cr2=0x0)@target; #15@target; #MF@target; #AC@target; #MC@target; "
-	       "#XM@target; #VE@target; #CP@target; #22@target; #23@target; #24@target; #25@target; "
-	       "#26@target; #27@target; #HV@target; #VC@target; #SX@target; #31@target");
-	write_cr2(0);
-	for (unsigned v = 0; v < 32; v++)
-		try_inject(&call, L2_INTR | v, 0);
+	expect(LOW_VECTORS("@target"));
+	try_low(L2_INTR);
 }
 
 CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
-	setup.shown_flags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("nmi@target{IF}");
 	try_inject(&call, L2_NMI | 2, 0);
 }
@@ -103,20 +127,17 @@ CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
 	static const uint8_t vectors[] = {0, 1, 6, 7, 16, 18, 19};
 
-	reset_now();
-	setup.shown_flags = X86_EFLAGS_IF;
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("#DE@target{IF}; #DB[]@target{IF}; #UD@target{IF}; #NM@target{IF}; #MF@target{IF}; "
 	       "#MC@target{IF}; #XM@target{IF}");
-	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
+	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
 CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
 {
 	static const uint8_t vectors[] = {8, 10, 11, 12, 13, 17};
 
-	reset_now();
+	begin(0, 0);
 	expect("#DF(0x0)@target; #TS(0x1234)@target; #NP(0x1234)@target; #SS(0x1234)@target; "
 	       "#GP(0x1234)@target; #AC(0x0)@target");
 	for (unsigned i = 0; i < sizeof(vectors); i++)
@@ -126,7 +147,7 @@ CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
 
 CASE(page_fault, ALL_NATIVE, RULE_CR2, BUGS_CR2)
 {
-	reset_now();
+	begin(0, 0);
 	now.cr2 = 0x123456789000;
 	expect("#PF(0x6,cr2=0x123456789000)@target");
 	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 14, 6);
@@ -134,16 +155,14 @@ CASE(page_fault, ALL_NATIVE, RULE_CR2, BUGS_CR2)
 
 CASE(bound_compat, COMPAT, RULE_INJECT, BUGS_ANY)
 {
-	reset_now();
+	begin(0, 0);
 	expect("#BR@target");
 	try_inject(&call, L2_EXCEPTION | 5, 0);
 }
 
 CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_TF;
-	setup.shown_flags = X86_EFLAGS_TF;
+	begin(X86_EFLAGS_TF, X86_EFLAGS_TF);
 	expect("#DB[]@target{TF}, #DB[BS]@after{TF}, #DB[BS]@far_after{TF}, #DB[BS]@end{TF}");
 	try_inject(&call, L2_EXCEPTION | 1, 0);
 }
@@ -152,44 +171,35 @@ CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
 
 CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.rflags = X86_EFLAGS_IF;
+	begin_soft(X86_EFLAGS_IF, 1);
 	setup.shown_flags = X86_EFLAGS_IF;
-	setup.leave_after = 1;
+	now.next = mark_address(&call, "after");
 	expect("[0x20-0xff] extint v@after{IF}");
-	for (unsigned v = 32; v < 256; v++) {
-		subject_begin(v);
-		try_soft(&call, L2_SOFT_INT | v, "after");
-		subject_end();
-	}
+	try_from(L2_SOFT_INT, 32);
 }
 
 CASE(int_n_low, ALL_NATIVE, RULE_NO_ERROR, BUGS_INT_N_LOW)
 {
-	begin_soft();
-	setup.leave_after = 1;
-	expect("#DE@after; #DB[]@after; nmi@after; #BP@after; #OF@after; #BR@after; #UD@after; "
-	       "#NM@after; #DF@after; #9@after; #TS@after; #NP@after; #SS@after; #GP@after; "
-	       "#PF(no error code,cr2=0x0)@after; #15@after; #MF@after; #AC@after; #MC@after; "
-	       "#XM@after; #VE@after; #CP@after; #22@after; #23@after; #24@after; #25@after; "
-	       "#26@after; #27@after; #HV@after; #VC@after; #SX@after; #31@after");
-	write_cr2(0);
-	for (unsigned v = 0; v < 32; v++)
-		try_soft(&call, L2_SOFT_INT | v, "after");
+	begin_soft(0, 1);
+	now.next = mark_address(&call, "after");
+	expect(LOW_VECTORS("@after"));
+	try_low(L2_SOFT_INT);
 }
 
+/*
+ * An INT n at `target`, as if L2 had executed it, but of another vector: whoever executes it once more, or
+ * takes the vector from it, shows `int 0x81`.
+ */
 CASE(int_n_backed, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.leave_after = 2;
-	expect("int 0x80@after");
-	try_soft(&call_int_0x80, L2_SOFT_INT | 0x80, "after");
+	begin_soft(0, 2);
+	expect("extint 0x80@after");
+	try_soft(&call_int_0x81, L2_SOFT_INT | 0x80, "after");
 }
 
 CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.leave_after = 2;
+	begin_soft(0, 2);
 	expect("#BP@after; #BP@after; #BP@far_after");
 	try_soft(&call, L2_EXCEPTION | 3, "after");
 	try_soft(&call_int3, L2_EXCEPTION | 3, "after");
@@ -198,9 +208,7 @@ CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 
 CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.leave_after = 2;
-	setup.rflags = X86_EFLAGS_OF;
+	begin_soft(X86_EFLAGS_OF, 2);
 	expect("#OF@after; #OF@after");
 	try_soft(&call, L2_EXCEPTION | 4, "after");
 	try_soft(&call_into, L2_EXCEPTION | 4, "after");
@@ -209,8 +217,7 @@ CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
 /* As in the kernel's svm_nested_soft_inject_test: a wrong return address runs into UD2. */
 CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.leave_after = 2;
+	begin_soft(0, 2);
 	expect("#BP@after");
 	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
 }
@@ -218,8 +225,7 @@ CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 /* ... and its delivery faults below L1: the second IDT was never touched. */
 CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_COLD)
 {
-	begin_soft();
-	setup.leave_after = 2;
+	begin_soft(0, 2);
 	cold_idt();
 	expect("#BP@after");
 	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
@@ -229,7 +235,7 @@ CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_CO
 
 static void refuse(unsigned vector)
 {
-	reset_now();
+	begin(0, 0);
 	gate_set_dpl(vector, 0);
 }
 
@@ -266,19 +272,15 @@ CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
 
 CASE(rf_is_saved, ALL_NATIVE, RULE_RF, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, X86_EFLAGS_RF);
 	now.rflags = X86_EFLAGS_RF;
-	setup.shown_flags = X86_EFLAGS_RF;
 	expect("extint 0x50@target{RF}");
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
-	setup.shown_flags = X86_EFLAGS_RF;
+	begin(X86_EFLAGS_IF, X86_EFLAGS_RF);
 	expect("extint 0x50@target; nmi@target");
 	try_inject(&call, L2_INTR | 0x50, 0);
 	try_inject(&call, L2_NMI | 2, 0);
@@ -286,8 +288,7 @@ CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
 
 CASE(then_breakpoint, ALL_NATIVE, RULE_FIRST, BUGS_RF)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
 	expect("extint 0x50@target, #DB[B0]@target");
 	try_inject(&call, L2_INTR | 0x50, 0);

@@ -19,7 +19,7 @@
  * A buggy hypervisor shows another return address (@target in the place of @after, or beyond it), an
  * error code too many or too few, an event that did not come, or one that came twice.
  *
- * What VMX can inject as well is in inject.h.
+ * What VMX can inject as well is in inject.h; what an injected NMI blocks is in svm_nmi.c.
  *
  * https://lore.kernel.org/kvm/cover.1651440202.git.maciej.szmigiero@oracle.com
  */
@@ -39,7 +39,6 @@
 	"APM 2, Event Injection: an interrupt or a fault does not check the DPL of the gate"
 #define RULE_INVALID \
 	"APM 2, Event Injection: reserved types, type 3 with a vector that is no exception, and what is impossible in the guest's mode are VMEXIT_INVALID"
-#define RULE_NMI "APM 2, Event Injection: an injected NMI does not block delivery of further NMIs"
 
 #define BUGS_SOFT CATCHES("nsvm-next-rip bochs-eventinj-rip")
 #define BUGS_ANY ""
@@ -67,8 +66,7 @@
 
 CASE(interrupt_if0, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
-	reset_now();
-	setup.shown_flags = X86_EFLAGS_IF;
+	begin(0, X86_EFLAGS_IF);
 	expect("extint 0x50@target");
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
@@ -81,8 +79,7 @@ static void inject_in_shadow(struct l2 *v)
 
 CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	expect("extint 0x50@target");
 	now.what = L2_INTR | 0x50;
 	l2_setup.on_call = inject_in_shadow;
@@ -91,66 +88,18 @@ CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 
 CASE(nmi_vector_ignored, ALL_NATIVE, "APM 2, Event Injection: for an NMI the vector is ignored", "")
 {
-	reset_now();
+	static const uint8_t vectors[] = {0, 0x50, 0xff};
+
+	begin(0, 0);
 	expect("nmi@target x3");
-	try_inject(&call, L2_NMI | 0, 0);
-	try_inject(&call, L2_NMI | 0x50, 0);
-	try_inject(&call, L2_NMI | 0xff, 0);
-}
-
-SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
-
-static unsigned calls;
-
-static void inject_nmi_then_wait(struct l2 *v)
-{
-	if (calls++ == 0)
-		l2_inject(v, L2_NMI | 2, 0, 0);
-	else
-		l2_window(false);
-}
-
-static void inject_nmi_then_take_one(struct l2 *v)
-{
-	if (calls)
-		nmi_to_self();
-	inject_nmi_then_wait(v);
-}
-
-/* The handler of the injected NMI sends another; it must not wait for the handler's IRET. */
-static unsigned nmi_depth, nmi_deepest, nmis_sent;
-
-static enum action nest_nmi(const struct event *event, struct trap_frame *frame)
-{
-	(void)frame;
-	if (event->vector != 2)
-		return BY_RULE;
-	if (++nmi_depth > nmi_deepest)
-		nmi_deepest = nmi_depth;
-	if (nmis_sent++ == 0) {
-		nmi_to_self();
-		for (volatile int i = 0; i < 1000; i++)
-			;
-	}
-	nmi_depth--;
-	return RESUME;
-}
-
-CASE_NEEDS("apic=1", nmi_does_not_block, CPL0, RULE_NMI, CATCHES("bochs-injected-nmi-blocks"))
-{
-	calls = nmi_depth = nmi_deepest = nmis_sent = 0;
-	setup.hook = nest_nmi;
-	l2_setup.on_call = inject_nmi_then_wait;
-	run(call_twice);
-	check(nmi_deepest == 2, "a second NMI %s",
-	      nmi_deepest ? "did not come while the injected one was handled" : "was never tried");
+	TRY_EACH(L2_NMI, vectors);
 }
 
 /* -- Exceptions and software interrupts. ------------------------------------------------------------------------- */
 
 CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
-	reset_now();
+	begin(0, 0);
 	expect("#GP@target; #SS@target");
 	try_inject(&call, L2_EXCEPTION | 13, 0x1234);
 	try_inject(&call, L2_EXCEPTION | 12, 0x1234);
@@ -159,7 +108,7 @@ CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 /* Without it no hypervisor can reflect #VC, and none of its own L2s can be a SEV-ES guest. */
 CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
-	reset_now();
+	begin(0, 0);
 	allow("APM 2, #VC: pushes an error code", "#VC(0x72)@target");
 	allow("APM 2, Event Injection: invalid where the CPU has no #VC", "exit INVALID");
 	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 29, 0x72);
@@ -168,23 +117,10 @@ CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 /* nRIP is no instruction length: it may lie anywhere, before RIP as well. */
 CASE(int_n_far, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
-	begin_soft();
-	setup.leave_after = 1;
+	begin_soft(0, 1);
 	expect("extint 0x80@far_after; extint 0x80@call");
 	try_soft(&call, L2_SOFT_INT | 0x80, "far_after");
 	try_soft(&call, L2_SOFT_INT | 0x80, "call");
-}
-
-/* ... and L1's own NMI, after L2's injected one was interrupted by a fault and injected once more. */
-CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, ALL_NATIVE,
-	   "APM 2, Event Injection: an NMI for L2 is delivered to L2, and one for L1 to L1",
-	   CATCHES("nsvm-nmi-reinject"))
-{
-	cold_ist_stack(2);
-	calls = 0;
-	l2_setup.on_call = inject_nmi_then_take_one;
-	expect("nmi@target, L1 nmi");
-	run(call_twice);
 }
 
 /* -- What cannot be injected. --------------------------------------------------------------------------------------- */
@@ -193,7 +129,7 @@ CASE(invalid_types, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
 	static const uint8_t types[] = {1, 5, 6, 7};
 
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID x8");
 	for (unsigned i = 0; i < sizeof(types); i++) {
 		try_inject(&call, types[i] << 8 | 0x50, 0);
@@ -203,18 +139,14 @@ CASE(invalid_types, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 
 CASE(invalid_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid bochs-eventinj-31"))
 {
-	reset_now();
+	begin(0, 0);
 	expect("[0x1f-0xff] exit INVALID");
-	for (unsigned v = 31; v < 256; v++) {
-		subject_begin(v);
-		try_inject(&call, L2_EXCEPTION | v, 0);
-		subject_end();
-	}
+	try_from(L2_EXCEPTION, 31);
 }
 
 CASE(invalid_exception_2, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID");
 	try_inject(&call, L2_EXCEPTION | 2, 0);
 }
@@ -223,16 +155,15 @@ CASE(invalid_reserved_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("eventinj-re
 {
 	static const uint8_t vectors[] = {15, 22, 23, 24, 25, 26, 27};
 
-	reset_now();
+	begin(0, 0);
 	setup.leave_after = 1;
 	expect("exit INVALID x7");
-	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
+	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
 CASE(invalid_bound_in_64_bit_code, CPL0 | CPL3, RULE_INVALID, CATCHES("eventinj-64bit"))
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID");
 	try_inject(&call, L2_EXCEPTION | 5, 0);
 }

@@ -30,8 +30,6 @@
 #define RULE_NOT_INT3 "APM 2, Instruction Intercepts: the one of INT n is for opcode CD alone"
 #define RULE_ICEBP \
 	"APM 2, Instruction Intercepts: INT1 is not caught by the intercept of #DB but by one of its own"
-#define RULE_INTR \
-	"APM 2, Interrupt Intercepts: an intercepted interrupt stays pending until L1 takes it"
 #define RULE_CR2 "APM 2, #PF (Page Fault): intercepted before CR2 is written"
 #define RULE_NEXT_RIP \
 	"APM 2, State Saved on Exit: nRIP is set for instruction intercepts, INT3, INTO and BOUND, and zero for all others"
@@ -50,7 +48,6 @@
 #include "intercept.h"
 
 SNIPPET(int1, "mark insn; .byte 0xf1; mark after; nop");
-SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
 SNIPPET(cpuid_insn, "vmmcall; mark insn; cpuid; mark after; nop");
 SNIPPET(pushf_insn, "vmmcall; mark insn; pushf; mark after; nop");
 SNIPPET(popf_insn, "vmmcall; pushf; mark insn; popf; mark after; nop");
@@ -203,80 +200,4 @@ CASE(no_next_rip_of_gp, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-alway
 	need_next_rip();
 	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
 	try_next_rip(&gp, NULL);
-}
-
-/* -- Interrupts and NMIs. --------------------------------------------------------------------------------------------------- */
-
-#define PENDING_VECTOR 0x31
-
-static bool still_pending;
-
-static enum l2_action take_it(struct l2 *v)
-{
-	if (v->vmcb->exit_code == SVM_EXIT(INTR))
-		still_pending = apic_bit(APIC_IRR, PENDING_VECTOR);
-	else if (v->vmcb->exit_code != SVM_EXIT(NMI))
-		return L2_UNEXPECTED;
-	l2_window(true);
-	return L2_RESUME;
-}
-
-static void first_pending_then_take(struct l2 *v)
-{
-	if (v->exits == 1)
-		interrupt_pending(PENDING_VECTOR);
-	else
-		l2_window(true);
-}
-
-CASE_NEEDS("apic=1", intr, ALL_NATIVE, RULE_INTR, "")
-{
-	apic_enable(0);
-	setup.rflags = X86_EFLAGS_IF;
-	still_pending = false;
-	l2_setup.on_call = first_pending_then_take;
-	l2_setup.on_exit = take_it;
-	l2_setup.show_exits = true;
-	expect("exit INTR@target, L1 intr 0x31");
-	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
-	check(still_pending, "at the exit the interrupt is in IRR no more");
-}
-
-/* Without V_INTR_MASKING the guest's IF holds the interrupt back, and so there is nothing to catch. */
-CASE_NEEDS(
-	"apic=1", intr_if0, ALL_NATIVE,
-	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: without V_INTR_MASKING the guest's IF controls physical interrupts",
-	"")
-{
-	apic_enable(0);
-	l2_setup.on_call = first_pending_then_take;
-	l2_setup.on_exit = take_it;
-	l2_setup.show_exits = true;
-	expect("L1 intr 0x31");
-	try_instruction(&call_twice, SVM_INTERCEPT_INTR);
-}
-
-static void send_nmi(struct l2 *v)
-{
-	if (v->exits == 1)
-		nmi_to_self();
-}
-
-CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_INTR, "")
-{
-	l2_setup.on_call = send_nmi;
-	l2_setup.on_exit = take_it;
-	l2_setup.show_exits = true;
-	expect("exit NMI@target, L1 nmi");
-	try_instruction(&call_twice, SVM_INTERCEPT_NMI);
-}
-
-CASE_NEEDS(
-	"apic=1", nmi_not_intercepted, ALL_NATIVE,
-	"APM 2, Global Interrupt Flag: what was held pending is taken when VMRUN sets GIF, by the guest if it is not intercepted",
-	"")
-{
-	l2_setup.on_call = send_nmi;
-	expect("nmi@target");
-	try_instruction(&call_twice, NO_INSTRUCTION);
 }

@@ -9,14 +9,12 @@
  * the gate's DPL. The error code is pushed iff bit 11 is set. What the field must not say (a reserved type
  * or bit, an NMI that is not vector 2, an exception above 31, an error code where there is none) is VMfail
  * with error 7. An interrupt while IF is 0, or an event that L2's shadow holds back, is the exit "invalid
- * guest state". Either way L2 has not run, and the VMCS is what it was. An injected NMI blocks the next
- * one until IRET.
+ * guest state". Either way L2 has not run, and the VMCS is what it was.
  *
  * The bugs that taught it. Xen treated an injected INT 1 or INT 14 as the exception, and wrote DR6 or CR2.
  * Xen and KVM have had to learn each of these checks, as an L1 that gets by with nonsense crashes L0.
- * Bochs before 2.8 got the blocking of NMIs at VM entries wrong.
  *
- * What SVM can inject as well is in inject.h. A buggy hypervisor shows another return address, an error
+ * What SVM can inject as well is in inject.h; what an injected NMI blocks is in vmx_nmi.c. A buggy hypervisor shows another return address, an error
  * code too many or too few, an event where `exit INVALID_...` should be, or one that came twice.
  */
 #define GUEST_LAYERS VMX_LAYERS
@@ -47,8 +45,6 @@
 	"SDM 3C, VM-Entry Control Fields: the interruption-information field, error code and length are checked; VMfail with error 7"
 #define RULE_BLOCKED \
 	"SDM 3C, Checks on Guest Non-Register State and RIP, RFLAGS: an event that the guest's state holds back cannot be injected; exit 33"
-#define RULE_NMI \
-	"SDM 3C, Event Injection: with virtual NMIs or without, injection of an NMI blocks NMIs"
 
 #define BUGS_ANY ""
 #define BUGS_SOFT ""
@@ -83,15 +79,14 @@ static void try_blocked(uint64_t state, uint32_t what)
 
 CASE(interrupt_if0, ALL_NATIVE, RULE_BLOCKED, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID_GUEST");
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
 CASE(interrupt_in_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	expect("exit INVALID_GUEST x2");
 	try_blocked(BLOCKED_BY_STI, L2_INTR | 0x50);
 	try_blocked(BLOCKED_BY_MOV_SS, L2_INTR | 0x50);
@@ -99,15 +94,14 @@ CASE(interrupt_in_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 
 CASE(nmi_in_movss_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID_GUEST");
 	try_blocked(BLOCKED_BY_MOV_SS, L2_NMI | 2);
 }
 
 CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	allow("SDM 3C, Checks on Guest Non-Register State: some processors check STI blocking for an NMI, too",
 	      "exit INVALID_GUEST");
 	allow("SDM 3C, Checks on Guest Non-Register State: and others do not", "nmi@target");
@@ -117,44 +111,10 @@ CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 /* What no shadow holds back goes through, and ends the shadow. */
 CASE(exception_in_shadow, ALL_NATIVE, RULE_INJECT, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	expect("#UD@target x2");
 	try_blocked(BLOCKED_BY_STI, L2_EXCEPTION | 6);
 	try_blocked(BLOCKED_BY_MOV_SS, L2_EXCEPTION | 6);
-}
-
-/* -- NMI blocking. ---------------------------------------------------------------------------------------------------- */
-
-static unsigned nmi_depth, nmi_deepest, nmis;
-
-static enum action nest_nmi(const struct event *event, struct trap_frame *frame)
-{
-	(void)frame;
-	if (event->vector != 2)
-		return BY_RULE;
-	if (++nmi_depth > nmi_deepest)
-		nmi_deepest = nmi_depth;
-	if (nmis++ == 0) {
-		nmi_to_self();
-		for (volatile int i = 0; i < 1000; i++)
-			;
-	}
-	nmi_depth--;
-	return RESUME;
-}
-
-CASE_NEEDS("apic=1", nmi_blocks, CPL0, RULE_NMI, CATCHES("bochs-nmi-blocking-at-entry"))
-{
-	reset_now();
-	nmi_depth = nmi_deepest = nmis = 0;
-	setup.hook = nest_nmi;
-	allow("SDM 3A, Handling Multiple NMIs: the second comes behind the handler's IRET",
-	      "nmi@target, nmi@target");
-	allow("SDM 3A, Handling Multiple NMIs: with the boundary behind IRET not among those that take it",
-	      "nmi@target, nmi@after");
-	try_inject(&call, L2_NMI | 2, 0);
-	check(nmi_deepest == 1, "NMIs were nested %u deep", nmi_deepest);
 }
 
 /* -- INT1, and lengths. ----------------------------------------------------------------------------------------------- */
@@ -163,8 +123,7 @@ SNIPPET(call_int1, "mark call; vmcall; mark target; .byte 0xf1; mark after; nop"
 
 CASE(int1, ALL_NATIVE, RULE_SOFT, CATCHES("xen-intn-side-effects"))
 {
-	reset_now();
-	setup.leave_after = 2;
+	begin_soft(0, 2);
 	expect("#DB[]@after; #DB[]@after; #DB[]@far_after");
 	try_soft(&call, L2_PRIVILEGED_SOFT | 1, "after");
 	try_soft(&call_int1, L2_PRIVILEGED_SOFT | 1, "after");
@@ -202,7 +161,7 @@ CASE(lengths, ALL_NATIVE, RULE_SOFT, "")
 	char expected[512];
 	struct text text;
 
-	reset_now();
+	begin(0, 0);
 	setup.leave_after = 1;
 	text_init(&text, expected, sizeof(expected));
 	for (unsigned length = 1; length <= 15; length++) {
@@ -215,7 +174,7 @@ CASE(lengths, ALL_NATIVE, RULE_SOFT, "")
 CASE(length_0, ALL_NATIVE,
      "SDM 3D, Miscellaneous Data: a length of 0 is good iff bit 30 of IA32_VMX_MISC is set", "")
 {
-	reset_now();
+	begin(0, 0);
 	setup.leave_after = 1;
 	if (vmx_takes_length_0())
 		expect("extint 0x80@target; #BP@target; #OF@target; #DB[]@target");
@@ -227,7 +186,7 @@ CASE(length_0, ALL_NATIVE,
 
 CASE(length_16, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID_CONTROLS x4");
 	for (unsigned i = 0; i < sizeof(trap_types) / sizeof(trap_types[0]); i++)
 		try_length(trap_types[i], 16);
@@ -237,8 +196,7 @@ CASE(length_of_no_trap, ALL_NATIVE,
      "SDM 3C, VM-Entry Control Fields: for other events the instruction length is neither checked nor used",
      "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	expect("#UD@target; extint 0x50@target; nmi@target");
 	try_length(L2_EXCEPTION | 6, 16);
 	try_length(L2_INTR | 0x50, 5);
@@ -248,11 +206,12 @@ CASE(length_of_no_trap, ALL_NATIVE,
 /* A fault, as far as VMX knows: the type decides, and not the vector. */
 CASE(int3_as_hardware_exception, ALL_NATIVE, RULE_INJECT, "")
 {
-	reset_now();
+	static const uint8_t vectors[] = {3, 4, 5};
+
+	begin(0, 0);
 	setup.leave_after = 1;
 	expect("#BP@target; #OF@target; #BR@target");
-	for (unsigned v = 3; v <= 5; v++)
-		try_inject(&call, L2_EXCEPTION | v, 0);
+	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
 CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
@@ -267,7 +226,7 @@ CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
 
 CASE(invalid_types, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID_CONTROLS x4");
 	try_inject(&call, 1u << 8 | 0x50, 0);
 	try_inject(&call, 1u << 8 | 6, 0);
@@ -278,32 +237,24 @@ CASE(invalid_types, ALL_NATIVE, RULE_INVALID, "")
 
 CASE(invalid_nmi_vector, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
-	expect("[0x0-0x1,0x3-0xff] exit INVALID_CONTROLS");
-	for (unsigned v = 0; v < 256; v++) {
-		if (v == 2)
-			continue;
-		subject_begin(v);
-		try_inject(&call, L2_NMI | v, 0);
-		subject_end();
-	}
+	static const uint8_t low[] = {0, 1};
+
+	begin(0, 0);
+	expect("exit INVALID_CONTROLS x2; [0x3-0xff] exit INVALID_CONTROLS");
+	TRY_EACH(L2_NMI, low);
+	try_from(L2_NMI, 3);
 }
 
 CASE(invalid_exceptions, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("[0x20-0xff] exit INVALID_CONTROLS");
-	for (unsigned v = 32; v < 256; v++) {
-		subject_begin(v);
-		try_inject(&call, L2_EXCEPTION | v, 0);
-		subject_end();
-	}
+	try_from(L2_EXCEPTION, 32);
 }
 
 CASE(invalid_reserved_bits, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	setup.leave_after = 1;
 	expect("exit INVALID_CONTROLS x19");
 	for (unsigned bit = 12; bit < 31; bit++)
@@ -315,8 +266,7 @@ CASE(invalid_error_code, ALL_NATIVE, RULE_INVALID, CATCHES("bochs-entry-error-co
 	static const uint32_t without[] = {L2_INTR | 0x50, L2_NMI | 2, L2_SOFT_INT | 13,
 					   L2_SOFT_EXCEPTION | 3, L2_PRIVILEGED_SOFT | 1};
 
-	reset_now();
-	setup.rflags = X86_EFLAGS_IF;
+	begin(X86_EFLAGS_IF, 0);
 	setup.leave_after = 1;
 	expect("exit INVALID_CONTROLS x5");
 	for (unsigned i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
@@ -327,7 +277,7 @@ CASE(invalid_error_code, ALL_NATIVE, RULE_INVALID, CATCHES("bochs-entry-error-co
 
 CASE(invalid_high_error_code, ALL_NATIVE, RULE_INVALID, "")
 {
-	reset_now();
+	begin(0, 0);
 	expect("exit INVALID_CONTROLS x2");
 	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x10000);
 	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x80000000);
@@ -340,7 +290,7 @@ CASE(error_code_missing, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 {
 	static const uint8_t vectors[] = {8, 10, 11, 12, 13, 14, 17};
 
-	reset_now();
+	begin(0, 0);
 	setup.leave_after = 1;
 	write_cr2(0);
 	if (vmx_takes_any_error_code())
@@ -348,15 +298,14 @@ CASE(error_code_missing, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 		       "#PF(no error code,cr2=0x0)@target; #AC@target");
 	else
 		expect("exit INVALID_CONTROLS x7");
-	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, L2_EXCEPTION | vectors[i], 0);
+	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
 CASE(error_code_too_many, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 {
 	static const uint8_t vectors[] = {0, 1, 3, 4, 5, 6, 7, 9, 16, 18, 19, 20};
 
-	reset_now();
+	begin(0, 0);
 	setup.leave_after = 1;
 	if (vmx_takes_any_error_code())
 		expect("#DE(0x0)@target; #DB[](0x0)@target; #BP(0x0)@target; #OF(0x0)@target; "
@@ -364,8 +313,7 @@ CASE(error_code_too_many, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 		       "#MF(0x0)@target; #MC(0x0)@target; #XM(0x0)@target; #VE(0x0)@target");
 	else
 		expect("exit INVALID_CONTROLS x12");
-	for (unsigned i = 0; i < sizeof(vectors); i++)
-		try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | vectors[i], 0);
+	TRY_EACH(L2_EXCEPTION | L2_EVENT_HAS_ERROR, vectors);
 }
 
 /* -- Refused without a trace. ------------------------------------------------------------------------------------------ */

@@ -86,7 +86,7 @@ def main(sections, images, tools, slots, catalogue, expectations, root, json_pat
     """Prove, show, write; exit status 0 if everything holds, else 1."""
     broken = evidence.defects(os.path.join(root, "tests", "defects.toml"), tools.cache)
     if narrowed:
-        broken = [d for d in broken if d["guest"] in {s.file for s in sections}]
+        broken = evidence.of_guests(broken, {s.file for s in sections})
     matrix = prove(sections, images, tools, slots, expectations, broken, _progress, quick,
                    narrowed)
     show(matrix, sys.stdout)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from .. import tables
 from ..errors import UsageError
 
-_DEFECT = {"what": str, "guest": str, "file": str, "right": str, "wrong": str, "cases": list}
+_DEFECT = {"what": str, "file": str, "right": str, "wrong": str, "cases": dict}
 _OPTIONAL = {"machine": str}
 
 
@@ -24,6 +24,17 @@ def defects(path, cache_dir=None):
     for number, entry in enumerate(data["defect"], 1):
         tables.check_keys(entry, _DEFECT, _OPTIONAL, f"{path}: defect {number}")
     return data["defect"]
+
+
+def globs(defect):
+    """The cases that an entry names, as "guest/glob"."""
+    return [f"{guest}/{case}" for guest, cases in defect["cases"].items() for case in cases]
+
+
+def of_guests(broken, names):
+    """The entries, as far as they are about these guests."""
+    kept = ({**d, "cases": {g: c for g, c in d["cases"].items() if g in names}} for d in broken)
+    return [d for d in kept if d["cases"]]
 
 
 def seen(points, expectations, broken):
@@ -41,11 +52,10 @@ def seen(points, expectations, broken):
                                + f": {entry.bug or entry.link}")
     known = {case for case, _ in points}
     for defect in broken:
-        for glob in defect["cases"]:
-            matched = [c for c in known if fnmatchcase(c, f"{defect['guest']}/{glob}")]
+        for glob in globs(defect):
+            matched = [c for c in known if fnmatchcase(c, glob)]
             if not matched:
-                raise UsageError(f"tests/defects.toml: no case '{defect['guest']}/{glob}' "
-                                 f"({defect['what']})")
+                raise UsageError(f"tests/defects.toml: no case '{glob}' ({defect['what']})")
             for case in matched:
                 found.setdefault(case, f"fails where {defect['what']} (tests/defects.toml)")
     return found
