@@ -269,33 +269,36 @@ bool insn_mmio(struct vcpu *v)
 
 bool insn_string_io(struct vcpu *v, unsigned port)
 {
+	const struct insn_operand *o;
+	uint64_t linear, value, gpa;
 	struct insn_regs r;
 	struct insn insn;
-	uint64_t value;
 
 	if (!insn_at_rip(v, &insn))
 		return false;
 	load_regs(v, &r);
-	if (insn_count(&insn, &r)) {
-		const struct insn_operand *o = insn_memory_operand(&insn);
-		uint64_t linear = insn_linear(&insn, o, &r, segment_base, v), gpa;
-
-		/* Before the port is read. */
-		if (!memory_walk(v, linear, &gpa)) {
-			v->vmcb.cr2 = linear;
-			vcpu_raise(v, VECTOR_PF,
-				   (insn.op == INSN_OP_INS && !bug(INS_READS) ? PF_WRITE : 0) |
-					   (v->vmcb.cpl == 3 ? PF_USER : 0));
-			return true;
-		}
-		if (insn.op == INSN_OP_INS) {
-			if (!write_operand(v, &insn, &insn.dst, &r, port_read(port, insn.dst.size)))
-				return false;
-		} else {
-			if (!read_operand(v, &insn, &insn.src, &r, &value))
-				return false;
-			port_write(v, port, insn.src.size, value);
-		}
+	/* QEMU exits before it looks at rCX. */
+	if (!insn_count(&insn, &r)) {
+		vcpu_skip(v, insn.length);
+		return true;
+	}
+	o = insn_memory_operand(&insn);
+	linear = insn_linear(&insn, o, &r, segment_base, v);
+	/* Before the port is read. */
+	if (!memory_walk(v, linear, &gpa)) {
+		v->vmcb.cr2 = linear;
+		vcpu_raise(v, VECTOR_PF,
+			   (insn.op == INSN_OP_INS && !bug(INS_READS) ? PF_WRITE : 0) |
+				   (v->vmcb.cpl == 3 ? PF_USER : 0));
+		return true;
+	}
+	if (insn.op == INSN_OP_INS) {
+		if (!write_operand(v, &insn, &insn.dst, &r, port_read(port, insn.dst.size)))
+			return false;
+	} else {
+		if (!read_operand(v, &insn, &insn.src, &r, &value))
+			return false;
+		port_write(v, port, insn.src.size, value);
 	}
 	finish(v, &insn, &r);
 	return true;
