@@ -118,7 +118,6 @@ FORMS(addresses,
 
 /* -- One instruction, one set of values. ------------------------------------------------------------------ */
 
-#define MSR_FS_BASE 0xc0000100
 #define FS_BASE 24
 #define AREA_BYTES 512
 #define MIDDLE 64

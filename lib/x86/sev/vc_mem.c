@@ -14,7 +14,6 @@
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 
-#define MSR_FS_BASE 0xc0000100
 #define GATE_PRESENT 0x80
 #define GATE_TYPE 0x0f
 #define GATE_TRAP 0x0f

@@ -11,7 +11,6 @@
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
-#define MSR_FS_BASE 0xc0000100
 #define X86_CR4_VMXE (1u << 13)
 
 static uint8_t vmxon_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
