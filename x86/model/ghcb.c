@@ -199,6 +199,10 @@ static void page_protocol(struct vcpu *v)
 	if (!k.page)
 		return;
 	last_page = k.page;
+	/* Of the version KVM makes nothing. */
+	if ((k.page->version < LEAST_VERSION || k.page->version > ghcb_most_version) &&
+	    bug(GHCB_VERSION_UNANSWERED))
+		return;
 	ghcb_take_answer(k.page, &k.in);
 	k.code = offered(&k, GHCB_EXIT_CODE);
 	k.info1 = offered(&k, GHCB_EXIT_INFO_1);
