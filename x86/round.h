@@ -10,12 +10,9 @@
 #ifndef X86_ROUND_H
 #define X86_ROUND_H
 
-#include "vector.h"
+#include "self.h"
 
 #define GRACE_TICKS (1ul << 24)
-
-/* Entered with interrupts off; what is pending is delivered at `wait` and not before. */
-SNIPPET(held, "area off; mov $64, %eax; 1: dec %eax; jnz 1b; sti; nop; " WAIT);
 
 /* Sends `command`, its low byte the vector, to `destination`: both in the form that the means takes. */
 typedef void send_vector(uint32_t destination, uint32_t command);
