@@ -7,7 +7,7 @@
  * SEV-ES a CPU's registers are sealed, so INIT and a start-up IPI cannot send it anywhere: a guest (its
  * firmware, for the operating system behind it) parks a CPU with AP reset hold, by the MSR or by the page. The
  * call returns when a start-up IPI comes, with a value that is not 0, and the guest goes where it
- * likes.
+ * likes. Under SEV-SNP there is AP creation as well, but a CPU that is held is woken the same way.
  *
  * A buggy hypervisor takes the page of another CPU, ends a hold before anybody has asked for it, or says 0 as
  * if no start-up IPI had come: then the guest goes back to sleep, and the CPU is lost.
@@ -98,7 +98,6 @@ static void hold_by_page(void *argument)
 static void try_hold(void (*hold)(void *argument))
 {
 	need_cpus();
-	need(!sev_is_snp(), "CPUs of a guest under SEV-SNP are started by AP creation");
 	holds = resumed = false;
 	answer = 0;
 	cpu_start_work(1, hold, NULL);
