@@ -30,7 +30,7 @@
 #define RULE_SIZE \
 	"APM 2, Large Page Management: 2 MiB asked for, 4 KiB in the RMP: FAIL_SIZEMISMATCH"
 #define RULE_RMPADJUST "APM 3, RMPADJUST: only VMPLs above the own one are adjusted"
-#define RULE_PRIVILEGE "APM 3, PVALIDATE: #GP(0) outside of CPL 0"
+#define RULE_PRIVILEGE "APM 3, PVALIDATE and RMPADJUST: #GP(0) outside of CPL 0"
 #define RULE_UD "APM 3, PVALIDATE and RMPADJUST: #UD where SEV-SNP is not active"
 #define RULE_CPUID "SEV-SNP firmware ABI, CPUID Page: a leaf that is in it is what the machine has"
 #define RULE_SECRETS "GHCB 2.7, Secrets Page: version, and the keys of this guest"
@@ -187,6 +187,27 @@ CASE(rmpadjust_own, CPL0, RULE_RMPADJUST, CATCHES("model-snp-own-vmpl"))
 	need_pages();
 	code = rmpadjust(SUBJECT, SNP_SIZE_4K, 0);
 	check(code == SNP_FAIL_PERMISSION, "EAX %u, not %u", code, SNP_FAIL_PERMISSION);
+}
+
+CASE(rmpadjust_large, CPL0, RULE_SIZE, CATCHES("model-snp-size-ignored"))
+{
+	uint32_t code;
+
+	need_pages();
+	code = rmpadjust(SNP_RAM_END - 2 * BLOCK_BYTES, SNP_SIZE_2M, 1);
+	check(code == SNP_FAIL_SIZE, "EAX %u, not %u", code, SNP_FAIL_SIZE);
+	code = rmpadjust(SNP_RAM_END - 2 * BLOCK_BYTES + PAGE_BYTES, SNP_SIZE_2M, 1);
+	check(code == SNP_FAIL_INPUT, "EAX %u, not %u, where it is not aligned", code,
+	      SNP_FAIL_INPUT);
+}
+
+/* In 64-bit code alone. */
+CASE(rmpadjust_user, CPL3, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
+{
+	need_pages();
+	expect("#GP(0x0)@insn");
+	setup.regs = (struct regs){.rax = SUBJECT, .rdx = 1};
+	run(rmpadjust_insn);
 }
 
 /* The same instructions on every other machine. */

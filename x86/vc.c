@@ -28,6 +28,8 @@
 #include "x86/sev/ghcb_msr.h"
 
 #define RULE_CPUID "APM 3, CPUID: EAX, EBX, ECX and EDX, zero-extended; GHCB 4.1, CPUID"
+#define RULE_XCR0 \
+	"APM 3, CPUID Fn0000_000D: EBX is the size of what XCR0 enables; GHCB 4.1, CPUID: XCR0 is an input"
 #define RULE_RDMSR "APM 3, RDMSR: EDX:EAX; GHCB 4.1, MSR_PROT"
 #define RULE_WRMSR "APM 3, WRMSR: the MSR has the value of EDX:EAX; GHCB 4.1, MSR_PROT"
 #define RULE_GP "GHCB 4.1, SW_EXITINFO1 of 1: the exception is raised at the instruction"
@@ -41,6 +43,7 @@
 SNIPPET(cpuid_insn, "mark insn; cpuid; mark after; nop");
 SNIPPET(rdmsr_insn, "mark insn; rdmsr; mark after; nop");
 SNIPPET(wrmsr_insn, "mark insn; wrmsr; mark after; nop");
+SNIPPET(vmmcall_insn, "mark insn; vmmcall; mark after; nop");
 
 /* -- CPUID. ------------------------------------------------------------------------------------------ */
 
@@ -103,6 +106,39 @@ CASE(cpuid_subleaf, CPL0, RULE_CPUID, CATCHES("model-ghcb-cpuid-subleaf"))
 	expect("(none) x2");
 }
 
+#define CR4_OSXSAVE (1u << 18)
+#define XCR0_AVX 7
+#define XSAVE_LEGACY_BYTES 0x240
+
+static void set_xcr0(uint64_t value)
+{
+	asm volatile("xsetbv" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0));
+}
+
+/* Nobody knows this CPU's XCR0 unless the guest tells. */
+CASE(cpuid_xcr0, CPL0, RULE_XCR0, CATCHES("model-ghcb-xcr0-ignored"))
+{
+	uint64_t cr4 = read_cr4();
+	struct cpuid avx;
+	uint64_t without, with;
+
+	need(cpuid(0, 0).a >= 0xd && cpuid(1, 0).c >> 26 & 1 && cpuid(0xd, 0).a >> 2 & 1,
+	     "no AVX, which makes the difference");
+	need_native(GUEST_NEEDS_NATIVE);
+	avx = cpuid(0xd, 2);
+	write_cr4(cr4 | CR4_OSXSAVE);
+	set_xcr0(1);
+	without = run_cpuid(0xd, 0).rbx;
+	set_xcr0(XCR0_AVX);
+	with = run_cpuid(0xd, 0).rbx;
+	set_xcr0(1);
+	write_cr4(cr4);
+	check(without == XSAVE_LEGACY_BYTES, "EBX is %#lx for x87 alone", without);
+	check(with == avx.b + avx.a, "EBX is %#lx with AVX, which ends at %#x", with,
+	      avx.b + avx.a);
+	expect("(none) x2");
+}
+
 /* -- MSRs. ---------------------------------------------------------------------------------------------- */
 
 #define MSR_SYSENTER_ESP 0x175
@@ -155,6 +191,25 @@ CASE(wrmsr_gp, CPL0, RULE_GP, CATCHES("model-ghcb-gp-lost model-ghcb-wrong-resul
 	check_others(0);
 }
 
+/* Of instructions that never raise it by themselves; the hypervisor's word alone says so. */
+CASE(asked_exception, ALL_NATIVE, RULE_GP, "")
+{
+	/* #UD, #GP without an error code, which is 0 then, and #GP with one. */
+	static const uint64_t words[] = {0x80000306, 0x8000030d, 0x123480000b0d};
+
+	need(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0),
+	     "needs a hypervisor that raises exceptions on demand: our model");
+	setup.show_vc = true;
+	expect("#VC(0x81)@insn, #UD@insn; #VC(0x81)@insn, #GP(0x0)@insn; "
+	       "#VC(0x81)@insn, #GP(0x1234)@insn");
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		poison();
+		ask_model(MODEL_CALL_SPOIL, MODEL_SPOIL_INJECT, 1, words[i]);
+		run(vmmcall_insn);
+		check_others(0);
+	}
+}
+
 CASE(rdmsr_user, USER, "APM 3, RDMSR: #GP(0) at CPL 3; the intercept comes after it",
      CATCHES("model-vc-before-gp"))
 {
@@ -166,7 +221,6 @@ CASE(rdmsr_user, USER, "APM 3, RDMSR: #GP(0) at CPL 3; the intercept comes after
 
 /* -- The rest. ---------------------------------------------------------------------------------------------- */
 
-SNIPPET(vmmcall_insn, "mark insn; vmmcall; mark after; nop");
 SNIPPET(wbinvd_insn, "mark insn; wbinvd; mark after; nop");
 SNIPPET(invd_insn, "mark insn; invd; mark after; nop");
 SNIPPET(rdtsc_insn, "mark insn; rdtsc; mark after; nop");

@@ -5,18 +5,16 @@
  * The rule is that of vc.c. A #VC may come in any handler, and an NMI in that of a #VC: each has its stack, and
  * what one has in the GHCB is there again when the other is over. Each CPU has a GHCB of its own. A #VC whose
  * error code does not belong to the instruction at RIP was made by the hypervisor, and is not served ("WeSee",
- * CVE-2024-25742, -25743, -25744). VMGEXIT raises none.
+ * CVE-2024-25742, -25743, -25744). What comes in the middle of a call by hand is in vc_vmgexit.c.
  *
  * https://ahoi-attacks.github.io/wesee/
  */
 #include "vc.h"
 
 #include "ask_model.h"
-#include "x86/sev/ghcb_msr.h"
 
 #define RULE_FIT \
 	"GHCB 3, #VC: an exit code that does not belong to the instruction at RIP is the hypervisor's own"
-#define RULE_VMGEXIT "APM 3, VMGEXIT: VMMCALL with F2 or F3 is an exit, and no #VC"
 #define RULE_NEST "APM 2, #VC Exception: as any fault, also within a handler"
 
 #define MSR_SYSENTER_ESP 0x175
@@ -226,35 +224,4 @@ CASE(forged_mmio, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
 CASE(forged_interrupt, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
 {
 	try_forged(&pause_nop, 0x60);
-}
-
-/* -- VMGEXIT is none of it. ---------------------------------------------------------------------------------- */
-
-SNIPPET(vmgexit_f2, "wrmsr; mark insn; .byte 0xf2, 0x0f, 0x01, 0xd9; mark after; rdmsr");
-SNIPPET(vmgexit_f3, "wrmsr; mark insn; .byte 0xf3, 0x0f, 0x01, 0xd9; mark after; rdmsr");
-
-static void try_vmgexit(const struct snippet *snippet)
-{
-	uint64_t before;
-
-	need_es();
-	need_native(GUEST_NEEDS_NATIVE);
-	setup.show_vc = true;
-	expect("(none)");
-	setup.regs = (struct regs){.rcx = MSR_GHCB, .rax = GHCB_MSR_SEV_INFO_REQUEST};
-	before = rdmsr(MSR_GHCB);
-	run_snippet(snippet);
-	wrmsr(MSR_GHCB, before);
-	check((setup.result.rax & 0xfff) == GHCB_MSR_SEV_INFO, "EAX is %#lx, no SEV information",
-	      setup.result.rax);
-}
-
-CASE(vmgexit_f3, CPL0, RULE_VMGEXIT, CATCHES("model-ghcb-info-once"))
-{
-	try_vmgexit(&vmgexit_f3);
-}
-
-CASE(vmgexit_f2, CPL0, RULE_VMGEXIT, CATCHES("model-vmgexit-as-vmmcall"))
-{
-	try_vmgexit(&vmgexit_f2);
 }

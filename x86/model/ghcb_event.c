@@ -22,6 +22,8 @@
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_TSC_AUX 0xc0000103
 #define VECTOR_GP 13
+#define CPUID_XSTATE 0xd
+#define XSAVE_LEGACY_BYTES 0x240
 
 static uint64_t jump_table;
 
@@ -114,10 +116,28 @@ static void event_msr(struct ghcb_known *k)
 	}
 }
 
+/* CPUID 0xd: how much XSAVE writes, for the XCR0 that the guest offers; ours is not the guest's. */
+static uint32_t xsave_bytes(uint64_t xcr0)
+{
+	uint32_t most = XSAVE_LEGACY_BYTES;
+
+	for (unsigned bit = 2; bit < 63; bit++) {
+		struct cpuid r;
+
+		if (!(xcr0 >> bit & 1))
+			continue;
+		r = cpuid(CPUID_XSTATE, bit);
+		most = r.a + r.b > most ? r.a + r.b : most;
+	}
+	return most;
+}
+
 static void event_cpuid(struct ghcb_known *k)
 {
 	struct cpuid r = exits_cpuid(k->rax, bug(GHCB_CPUID_SUBLEAF) ? 0 : k->rcx);
 
+	if ((uint32_t)k->rax == CPUID_XSTATE && !(uint32_t)k->rcx)
+		r.b = xsave_bytes(bug(GHCB_XCR0_IGNORED) ? 1 : k->in.value[GHCB_XCR0]);
 	k->rax = r.a;
 	k->rbx = r.b;
 	k->rcx = r.c;

@@ -29,6 +29,9 @@ static enum vc_result ask_cpuid(struct vc *vc, uint32_t leaf, uint32_t subleaf, 
 	ghcb_offer(&call, GHCB_RCX, subleaf);
 	if (leaf == CPUID_XSTATE)
 		ghcb_offer(&call, GHCB_XCR0, read_xcr0());
+	/* Nobody here writes XSS, which is 0 at reset. */
+	if (leaf == CPUID_XSTATE && sev_ghcb_version() >= 2)
+		ghcb_offer(&call, GHCB_XSS, 0);
 	result = vc_ask(vc, &call);
 	if (result != VC_NEXT)
 		return result;
