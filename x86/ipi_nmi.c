@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * IPIs that are no fixed interrupts: NMI, INIT, start-up; and the local APIC switched off and on.
+ * NMIs by IPI: when they are delivered, what blocks them, and which CPUs they reach.
  *
  * The rule. An NMI needs neither IF nor a TPR, and its IPI's vector field means nothing. While one is
  * handled, until the next IRET, further ones wait; one is kept, the rest are lost. INT 2 goes through the
  * same gate and is no NMI: it blocks none and is not blocked, but its IRET, as any other, ends the
- * blocking. An APIC that software has disabled takes no fixed interrupt, keeps what is in IRR, and
- * still takes NMI, INIT and start-up. INIT makes its registers those after reset, pending interrupts
- * gone; the id stays. A start-up IPI means something only to a CPU that waits for it after INIT. Two
- * CPUs that software gave one xAPIC id both get what is sent to it.
+ * blocking.
  *
- * The bugs that taught it. OpenVMM lost an interrupt that was pending while the APIC was switched off and
- * on (f32f5a767). KVM before 6.3 sent to one of two CPUs with the same id (5b84b0291702). Several NMIs
- * at a time are the classic of lost and doubled events: exactly one stays pending.
+ * Why a hypervisor must care. Several NMIs at a time are the classic of lost and doubled events: exactly
+ * one stays pending.
  *
  * A buggy hypervisor shows `nmi@inside` (blocking forgotten), a third `nmi` (not collapsed), none where
- * INT 2 came before (INT 2 taken for an NMI), `irr=0x0` after the APIC was off.
+ * INT 2 came before (INT 2 taken for an NMI).
  *
  * This file is also the guest ipi_nmi_x2apic.
- *
- * https://github.com/microsoft/openvmm/commit/f32f5a767, https://git.kernel.org/torvalds/c/5b84b0291702
  */
-#include "trapline.h"
+#include "icr.h"
 
 #ifndef MODE_NEEDS
 #define MODE_NEEDS "apic=1"
@@ -34,44 +28,6 @@
 #define RULE_INT_2 \
 	"SDM 3A, Handling Multiple NMIs and INT n: INT 2 is no NMI; it blocks none and is not blocked"
 #define RULE_IPI "SDM 3A, Interrupt Command Register: NMI to the CPUs that the destination names"
-#define RULE_DISABLED \
-	"SDM 3A, Local APIC State After It Has Been Software Disabled: IRR is kept, fixed interrupts are refused, NMIs are taken"
-#define RULE_INIT \
-	"SDM 3A, Local APIC State After It Receives an INIT Reset: as after reset, but for the id"
-#define RULE_SIPI \
-	"SDM 3A, MP Initialization: a start-up IPI is ignored by a CPU that does not wait for it"
-#define RULE_ID \
-	"SDM 3A, Local APIC ID: software may change it; an IPI goes to every CPU with that id"
-
-#define LATER 0x31
-/*
- * EBX: the command. EBP: in xAPIC mode the ICR, whose other half is written before; in x2APIC mode the
- * destination. Only CPL 0 may write the x2APIC's ICR.
- */
-#ifdef X2APIC
-#define SENDERS CPL0
-#define SEND                                                                               \
-	"mark send; .byte 0x51; mov $0x830, %ecx; mov %ebx, %eax; mov %ebp, %edx; wrmsr; " \
-	"area wait; .byte 0x59; "
-#else
-#define SENDERS ALL_NATIVE
-#define ICR_ADDRESS 0xfee00300
-#define SEND "mark send; mov %ebx, (%ebp); area wait; "
-#endif
-
-SNIPPET(nmi_to_itself, SEND WAIT);
-
-/* The snippet sends when it is in its place. */
-static void prepare(uint32_t destination, uint32_t command)
-{
-	setup.regs.rbx = command | ICR_ASSERT;
-#ifdef X2APIC
-	setup.regs.rbp = destination;
-#else
-	apic_write(APIC_ICR_HIGH, destination << 24);
-	setup.regs.rbp = ICR_ADDRESS;
-#endif
-}
 
 CASE_NEEDS(MODE_NEEDS, self, SENDERS, RULE_NMI, CATCHES("model-nmi-masked model-nmi-vector"))
 {
@@ -330,179 +286,3 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, collapse_from_other, CPL0, RULE_BLOCKING,
 	round.sent = true;
 	check(cpu_wait(1), "CPU 1 did not come back");
 }
-
-/* -- The APIC off and on. ------------------------------------------------------------------------- */
-
-/* Another spurious vector than the one under test. */
-static void software_enable(bool on, unsigned v)
-{
-	apic_write(APIC_SPURIOUS, (on ? APIC_SOFTWARE_ENABLE : 0) | (v < 0xe0 ? 0xff : 0x40));
-}
-
-CASE_NEEDS(MODE_NEEDS, pending_while_off, CPL0, RULE_DISABLED, CATCHES("openvmm-apic-toggle"))
-{
-	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = 0x10; v < 0x100; v++) {
-		subject_begin(v);
-		apic_icr(0, ICR_FIXED | ICR_ASSERT | ICR_SELF | v);
-		software_enable(false, v);
-		software_enable(true, v);
-		observe("irr", apic_bit(APIC_IRR, v));
-		run_until(open, 1);
-		subject_end();
-	}
-	apic_enable(0);
-}
-
-CASE_NEEDS(MODE_NEEDS, nmi_while_off, SENDERS, RULE_DISABLED, CATCHES("model-nmi-masked"))
-{
-	software_enable(false, LATER);
-	prepare(apic_id(), ICR_NMI);
-	expect("nmi@wait");
-	run_until(nmi_to_itself, 1);
-	apic_enable(0);
-}
-
-/* What a disabled APIC is sent by another CPU is not there later on. */
-static void stay_disabled(void *argument)
-{
-	uint32_t irr;
-
-	(void)argument;
-	software_enable(false, LATER);
-	round.ready = 1;
-	await(round.sent, "CPU 0 to send");
-	irr = apic_read(APIC_IRR);
-	apic_enable(this_cpu()->index);
-	for (unsigned v = 0x1f; v >= 0x10; v--) {
-		subject_begin(v);
-		observe("irr", irr >> v & 1);
-		if (apic_bit(APIC_IRR, v))
-			run_until(open, 1);
-		subject_end();
-	}
-	round.ready = 2;
-	await(apic_bit(APIC_IRR, LATER), "the later IPI");
-	run_until(open, 1);
-}
-
-CASE_NEEDS("cpus=2 " MODE_NEEDS, refused_while_off, CPL0, RULE_DISABLED,
-	   CATCHES("tcg-irr-while-off model-apic-never-off"))
-{
-	memset((void *)&round, 0, sizeof(round));
-	setup.leave_after = 1;
-	expect("(none) | cpu1: [0x10-0x1f] irr=0x0; intr 0x31@wait");
-	cpu_start_work(1, stay_disabled, NULL);
-	check(wait_until(round.ready == 1), "CPU 1 did not get ready");
-	for (unsigned v = 0x10; v < 0x20; v++)
-		apic_icr(percpu[1].apic_id, ICR_FIXED | ICR_ASSERT | v);
-	round.sent = true;
-	check(wait_until(round.ready == 2), "CPU 1 did not enable its APIC");
-	apic_icr(percpu[1].apic_id, ICR_FIXED | ICR_ASSERT | LATER);
-	check(cpu_wait(1), "CPU 1 did not come back");
-}
-
-/* -- INIT and start-up. --------------------------------------------------------------------------- */
-
-static void let_all_pend(void *argument)
-{
-	(void)argument;
-	apic_write(APIC_TPR, 0x20);
-	round.ready = 1;
-	await(round.sent, "CPU 0 to send");
-	round.ready = apic_read(APIC_IRR + 0x70) == 0xffffffff ? 2 : 3;
-	/* INIT comes here; where it does not, cpu_restart says so. */
-	wait_until(false);
-}
-
-CASE_NEEDS("cpus=2 " MODE_NEEDS, init_forgets, CPL0, RULE_INIT, CATCHES("model-init-keeps-apic"))
-{
-	const struct apic_state *state = &percpu[1].apic_at_start;
-
-	need(!sev_is_es(),
-	     "under SEV-ES no INIT resets a CPU, whose registers are sealed: it starts "
-	     "anew from an AP reset hold only");
-	memset((void *)&round, 0, sizeof(round));
-	expect("irr=0x0; isr=0x0; tpr=0x0; spurious=0xff");
-	cpu_start_work(1, let_all_pend, NULL);
-	check(wait_until(round.ready == 1), "CPU 1 did not get ready");
-	for (unsigned v = 0x10; v < 0x100; v++)
-		apic_icr(percpu[1].apic_id, ICR_FIXED | ICR_ASSERT | v);
-	round.sent = true;
-	await(round.ready >= 2, "CPU 1 to read its IRR");
-	witness(round.ready == 2, "the interrupts are not pending");
-	check(cpu_restart(1), "CPU 1 did not answer INIT and SIPI");
-	observe("irr", state->irr);
-	observe("isr", state->isr);
-	observe("tpr", state->tpr);
-	observe("spurious", state->spurious);
-	check(percpu[1].apic_id == 1, "its id is %#x", percpu[1].apic_id);
-}
-
-static void just_answer(void *argument)
-{
-	*(volatile bool *)argument = true;
-}
-
-CASE_NEEDS("cpus=2 " MODE_NEEDS, start_up_is_ignored, CPL0, RULE_SIPI,
-	   CATCHES("model-sipi-restarts"))
-{
-	unsigned before = percpu[1].starts;
-	volatile bool answered = false;
-
-	expect("starts=0x0; answers=0x1");
-	apic_icr(percpu[1].apic_id, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
-	cpu_start_work(1, just_answer, (void *)&answered);
-	cpu_wait(1);
-	observe("starts", percpu[1].starts - before);
-	observe("answers", answered);
-}
-
-#ifndef X2APIC /* whose ids cannot be changed */
-/* -- One id for two. ------------------------------------------------------------------------------ */
-
-static void take_class_1(void)
-{
-	for (unsigned v = 0x1f; v >= 0x10; v--) {
-		subject_begin(v);
-		observe("irr", apic_bit(APIC_IRR, v));
-		if (apic_bit(APIC_IRR, v))
-			run_until(open, 1);
-		subject_end();
-	}
-}
-
-static void take_id_of_cpu_0(void *argument)
-{
-	uint32_t mine = apic_read(APIC_ID);
-
-	(void)argument;
-	apic_write(APIC_ID, percpu[0].apic_id << 24);
-	round.targets = apic_read(APIC_ID) >> 24 == percpu[0].apic_id;
-	round.ready = 1;
-	if (round.targets) {
-		await(round.sent, "CPU 0 to send");
-		take_class_1();
-	}
-	apic_write(APIC_ID, mine);
-}
-
-CASE_NEEDS("cpus=2 " MODE_NEEDS, one_id_for_two, CPL0, RULE_ID,
-	   CATCHES("kvm-aliased-apic-id tcg-aliased-apic-id"))
-{
-	memset((void *)&round, 0, sizeof(round));
-	setup.leave_after = 1;
-	cpu_start_work(1, take_id_of_cpu_0, NULL);
-	check(wait_until(round.ready), "CPU 1 did not get ready");
-	if (!round.targets)
-		cpu_wait(1);
-	need(round.targets, "the APIC id cannot be written");
-	expect("[0x10-0x1f] irr=0x1, intr v@wait | cpu1: [0x10-0x1f] irr=0x1, intr v@wait");
-	for (unsigned v = 0x10; v < 0x20; v++)
-		apic_icr(percpu[0].apic_id, ICR_FIXED | ICR_ASSERT | v);
-	round.sent = true;
-	take_class_1();
-	/* By memory: no id is sure to be the other's alone. */
-	check(wait_until(!percpu[1].work), "CPU 1 did not come back");
-}
-#endif
