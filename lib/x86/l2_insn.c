@@ -2,6 +2,7 @@
 #include "l2_insn.h"
 
 #include "cpu.h"
+#include "panic.h"
 
 static bool is_prefix(uint8_t byte, bool wide)
 {
@@ -65,6 +66,32 @@ void l2_do_rdmsr(struct l2 *v, uint64_t next)
 void l2_do_wrmsr(struct l2 *v, uint64_t next)
 {
 	wrmsr(v->regs.rcx, v->regs.rdx << 32 | (uint32_t)v->regs.rax);
+	l2_skip(v, 0, next);
+}
+
+/* In the order of ModRM; RSP is not among `regs`. */
+static uint64_t *register_of(struct l2 *v, unsigned gpr)
+{
+	struct regs *r = &v->regs;
+	uint64_t *const low[8] = {&r->rax, &r->rcx, &r->rdx, &r->rbx,
+				  NULL,	   &r->rbp, &r->rsi, &r->rdi};
+	uint64_t *const high[8] = {&r->r8,  &r->r9,  &r->r10, &r->r11,
+				   &r->r12, &r->r13, &r->r14, &r->r15};
+
+	return gpr < 8 ? low[gpr] : high[gpr & 7];
+}
+
+/* The task priority is the APIC's, and so L1's as well. */
+void l2_do_cr8(struct l2 *v, unsigned gpr, bool write, uint64_t next)
+{
+	uint64_t *value = register_of(v, gpr);
+
+	if (!value)
+		panic("L2 moves RSP to or from CR8");
+	if (write)
+		write_cr8(*value);
+	else
+		*value = read_cr8();
 	l2_skip(v, 0, next);
 }
 

@@ -2,17 +2,16 @@
 /*
  * The layer `svm-reflect`: L1 catches whatever happens in L2 and gives it back, as a hypervisor does
  * that wants to see everything. Exceptions, INT n, INT3, INTO and INT1 come back by EVENTINJ, interrupts
- * too, after L1 has taken them from the APIC; CPUID, port I/O, RDMSR and WRMSR (of one MSR that L1 and L2
- * share) are done in L2's place. What a case
- * makes cold is taken away in the nested page tables, so its deliveries fault in L1's sight and are
- * injected again. L2 must not be able to tell: the cases' expectations are those of the native layer.
+ * and NMIs too, after L1 has taken them (nmi.c); CPUID, port I/O, MOV to and from CR8, RDMSR and WRMSR (of one
+ * MSR that L1 and L2 share) are done in L2's place. What a case makes cold is taken away in the nested page
+ * tables, so its deliveries fault in L1's sight and are injected again. L2 must not be able to tell: the
+ * cases' expectations are those of the native layer.
  *
  * A software interrupt is injected with RIP and nRIP both behind the instruction, which gives the right
  * frame with or without nRIP. If its delivery faults, RIP goes back to the instruction: everything is
  * intercepted, so L1 sees that.
  *
- * NMIs are not intercepted: an injected NMI does not block the next, and to do that by hand L1 would have
- * to single-step L2 over its IRET.
+ * #DB is caught only where the exit says in DR6 what it was about; there is nothing to give back otherwise.
  */
 #include "l1.h"
 #include "svm.h"
@@ -48,14 +47,19 @@ static uint8_t intercepted_msrs[2 * 4096] __attribute__((aligned(4096))) = {
 
 static void prepare(struct l2 *v)
 {
-	l2_intercept_exceptions(v, ALL_EXCEPTIONS);
+	uint32_t db = svm_db_exit_has_dr6(v) ? 0 : 1u << VECTOR_DB;
+
+	l2_intercept_exceptions(v, ALL_EXCEPTIONS & ~db);
 	svm_intercept(v, SVM_INTERCEPT_INTN);
 	svm_intercept(v, SVM_INTERCEPT_ICEBP);
 	svm_intercept(v, SVM_INTERCEPT_INTR);
 	svm_intercept(v, SVM_INTERCEPT_CPUID);
 	svm_intercept(v, SVM_INTERCEPT_IOIO);
 	svm_intercept(v, SVM_INTERCEPT_MSR);
+	v->vmcb->intercept_cr_read |= 1u << 8;
+	v->vmcb->intercept_cr_write |= 1u << 8;
 	v->vmcb->msrpm = (uint64_t)intercepted_msrs;
+	svm_nmi_begin(v);
 	state[v->cpu->index].injected = false;
 	reflect_begin(v);
 }
@@ -156,6 +160,16 @@ static enum l2_action do_msr(struct l2 *v)
 	return L2_RESUME;
 }
 
+/* MOV to or from CR8, with ModRM behind the opcode. */
+static enum l2_action do_cr8(struct l2 *v, bool write)
+{
+	const uint8_t *opcode = l2_opcode(v);
+	unsigned rex_b = opcode[-1] >> 4 == 4 ? opcode[-1] & 1 : 0;
+
+	l2_do_cr8(v, (opcode[2] & 7) | rex_b << 3, write, (uint64_t)opcode + 3);
+	return L2_RESUME;
+}
+
 static enum l2_action reflect_vector(struct l2 *v, unsigned vector)
 {
 	uint32_t has_error = 1u << vector & EXCEPTIONS_WITH_ERROR ? L2_EVENT_HAS_ERROR : 0;
@@ -169,11 +183,10 @@ static enum l2_action reflect_vector(struct l2 *v, unsigned vector)
 	return L2_RESUME;
 }
 
-static enum l2_action reflect(struct l2 *v)
+static enum l2_action answer(struct l2 *v)
 {
 	uint64_t code = v->vmcb->exit_code;
 
-	rewind_trap(v);
 	if (code - SVM_EXIT_EXCEPTION < 32)
 		return reflect_vector(v, code - SVM_EXIT_EXCEPTION);
 	switch (code) {
@@ -183,6 +196,14 @@ static enum l2_action reflect(struct l2 *v)
 	case SVM_EXIT(INTR):
 		reflect_interrupt(v);
 		return L2_RESUME;
+	case SVM_EXIT(NMI):
+		return svm_nmi_take(v) ? L2_RESUME : L2_UNEXPECTED;
+	case SVM_EXIT(IRET):
+		svm_nmi_iret(v);
+		return L2_RESUME;
+	case SVM_EXIT_READ_CR0 + 8:
+	case SVM_EXIT_WRITE_CR0 + 8:
+		return do_cr8(v, code == SVM_EXIT_WRITE_CR0 + 8);
 	case SVM_EXIT(CPUID):
 		l2_do_cpuid(v, (uint64_t)l2_opcode(v) + 2);
 		return L2_RESUME;
@@ -201,6 +222,22 @@ static enum l2_action reflect(struct l2 *v)
 	}
 }
 
+static enum l2_action reflect(struct l2 *v)
+{
+	enum l2_action action = L2_RESUME;
+
+	rewind_trap(v);
+	if (!svm_nmi_exit(v))
+		action = answer(v);
+	svm_nmi_inject(v);
+	return action;
+}
+
+static bool take_l1_event(struct percpu *cpu, const struct event *event)
+{
+	return svm_nmi_is_for_l2(cpu, event) || reflect_take_l1_event(cpu, event);
+}
+
 static void enter(struct entry *entry)
 {
 	static const struct l2_hooks hooks = {.prepare = prepare, .on_exit = reflect};
@@ -214,5 +251,5 @@ const struct layer layer_svm_reflect = {
 	.reset = svm_reset,
 	.enter = enter,
 	.make_cold = slat_unmap,
-	.take_l1_event = reflect_take_l1_event,
+	.take_l1_event = take_l1_event,
 };

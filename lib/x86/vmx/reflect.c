@@ -4,7 +4,7 @@
  * INT3, INTO and INT1 come back by the VM-entry interruption information, with the type and the
  * instruction length that the exit had; INT n cannot be caught. Interrupts exit, and wait for an
  * interrupt window where L2 cannot take them; NMIs as well, with virtual NMIs and their window. CPUID, port
- * I/O, RDMSR and WRMSR (of one MSR that L1 and L2 share) are done in L2's place.
+ * I/O, MOV to and from CR8, RDMSR and WRMSR (of one MSR that L1 and L2 share) are done in L2's place.
  * What a case makes cold is taken away in the EPT, so its deliveries fault in L1's sight and are injected
  * again, as the IDT-vectoring information has them.
  */
@@ -30,7 +30,7 @@ static void prepare(struct l2 *v)
 {
 	l2_intercept_exceptions(v, ~0u);
 	vmset(VMCS_PIN_CONTROLS, PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMIS);
-	vmset(VMCS_CPU_CONTROLS, CPU_ALL_PORTS);
+	vmset(VMCS_CPU_CONTROLS, CPU_ALL_PORTS | CPU_CR8_LOAD | CPU_CR8_STORE);
 	vmx_intercept_msr(MSR_APIC_BASE);
 	nmi_taken[v->cpu->index] = false;
 	reflect_begin(v);
@@ -135,6 +135,22 @@ static enum l2_action do_port(struct l2 *v)
 	return L2_RESUME;
 }
 
+#define CR_NUMBER(qualification) ((qualification)&0xf)
+#define CR_TYPE(qualification) ((qualification) >> 4 & 3)
+#define CR_GPR(qualification) ((qualification) >> 8 & 0xf)
+#define CR_MOV_FROM 1
+
+/* SDM 3C, "Exit Qualification": control-register accesses, of which only those to CR8 exit. */
+static enum l2_action do_cr(struct l2 *v)
+{
+	uint64_t q = vmread(VMCS_QUALIFICATION);
+
+	if (CR_NUMBER(q) != 8 || CR_TYPE(q) > CR_MOV_FROM)
+		return L2_UNEXPECTED;
+	l2_do_cr8(v, CR_GPR(q), CR_TYPE(q) != CR_MOV_FROM, vmx_next(v));
+	return L2_RESUME;
+}
+
 /* SDM 3C, "Information about NMI Unblocking Due to IRET": an IRET that missed is executed again. */
 static void mend(struct l2 *v)
 {
@@ -174,6 +190,8 @@ static enum l2_action answer(struct l2 *v)
 		return L2_RESUME;
 	case VMX_PORT:
 		return do_port(v);
+	case VMX_CR_ACCESS:
+		return do_cr(v);
 	case VMX_EPT_VIOLATION:
 		if (slat_is_mapped(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)))
 			return L2_UNEXPECTED;

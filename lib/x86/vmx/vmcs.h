@@ -99,6 +99,8 @@ enum vmcs_field {
 #define CPU_INTERRUPT_WINDOW (1u << 2)
 #define CPU_HLT (1u << 7)
 #define CPU_RDTSC (1u << 12)
+#define CPU_CR8_LOAD (1u << 19)
+#define CPU_CR8_STORE (1u << 20)
 #define CPU_NMI_WINDOW (1u << 22)
 #define CPU_MOV_DR (1u << 23)
 #define CPU_ALL_PORTS (1u << 24)
