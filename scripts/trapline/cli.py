@@ -163,7 +163,11 @@ def _die(number):
     os.kill(os.getpid(), number)
 
 
+_received = []          # numbers of signals
+
+
 def _terminated(number, _frame):
+    _received.append(number)
     raise KeyboardInterrupt(number)
 
 
@@ -252,8 +256,8 @@ def _run(plan, options, bugs):
     if options.html:
         from .reports.html import Html
         reports.append(Html(options.html, plan.machines, bugs))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _terminated)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
@@ -268,6 +272,8 @@ def _run(plan, options, bugs):
             status, internal = plugin.run(plan, run, options.junitxml)
     finally:
         run.close()
+    if _received:           # pytest, while it collects, takes an interruption for an error
+        raise KeyboardInterrupt(_received[0])
     for error in (run.stopped, run.error):
         if error is not None:
             raise error
