@@ -90,16 +90,13 @@ CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, CATCHES("tcg-vmrun-shad
 	run(call_twice);
 }
 
-/* STI in L1 right before VMRUN, as every hypervisor that wants interrupts in L2 has it. */
+/* STI in L1 right before VMRUN, as every hypervisor that wants interrupts in L2 has it; at the second call too. */
 static void sti_before_vmrun(struct l2 *v)
 {
-	if (v->exits == 1) {
-		l2_setup.host_rflags = X86_EFLAGS_IF;
-		v->vmcb->int_control |= SVM_V_INTR_MASKING;
-	} else {
-		l2_setup.host_rflags = 0;
+	svm_sti_before_vmrun = v->exits == 1;
+	v->vmcb->int_control |= SVM_V_INTR_MASKING;
+	if (v->exits > 1)
 		note_shadow(v);
-	}
 }
 
 CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
@@ -108,4 +105,40 @@ CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 	l2_setup.on_call = sti_before_vmrun;
 	run(call_twice);
 	check(!shadow, "INTERRUPT_SHADOW is set at an exit without STI");
+}
+
+/* The exit comes before L2's first instruction: an event is injected, and its stack is not mapped. */
+static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
+
+static void sti_and_inject(struct l2 *v)
+{
+	svm_sti_before_vmrun = true;
+	v->vmcb->int_control |= SVM_V_INTR_MASKING;
+	slat_unmap((uint64_t)stack_page);
+	l2_inject(v, L2_INTR | 0x50, 0, 0);
+}
+
+static enum l2_action note_shadow_at_miss(struct l2 *v)
+{
+	if (v->vmcb->exit_code != SVM_EXIT_NPF)
+		return L2_UNEXPECTED;
+	svm_sti_before_vmrun = false;
+	note_shadow(v);
+	slat_map((uint64_t)stack_page);
+	l2_inject_again(v, 0);
+	return L2_RESUME;
+}
+
+CASE(no_shadow_from_l1_in_delivery, ALL_NATIVE, RULE_SHADOW,
+     CATCHES("svm-sti-leak tcg-vmrun-shadow"))
+{
+	need(layer == &layer_svm, "L1 has no pages to take away");
+	shadow = NOT_SEEN;
+	use_ist(0x50, (uint64_t)stack_page + PAGE_BYTES);
+	l2_setup.on_call = sti_and_inject;
+	l2_setup.on_exit = note_shadow_at_miss;
+	expect("extint 0x50@target");
+	run(call);
+	witness(shadow != NOT_SEEN, "L1 saw no miss on the stack that it took away");
+	check(shadow != true, "INTERRUPT_SHADOW is set at an exit before L2's first instruction");
 }

@@ -203,6 +203,15 @@ CASE_NEEDS("apic=1", pending_at_vmrun, ALL_NATIVE, RULE_MASKING, CATCHES("bochs-
 	try_masked(&call_again, X86_EFLAGS_IF);
 }
 
+/* The shadow of L1's STI ends with VMRUN. */
+CASE_NEEDS("apic=1", pending_at_vmrun_behind_sti, ALL_NATIVE, RULE_MASKING,
+	   CATCHES("bochs-pending-at-vmrun"))
+{
+	svm_sti_before_vmrun = true;
+	expect("exit INTR@target, L1 intr 0x31");
+	try_masked(&call_again, 0);
+}
+
 /* L1 has it masked: L2 runs on, whatever its own IF says. */
 CASE_NEEDS("apic=1", pending_host_if0, ALL_NATIVE, RULE_MASKING, CATCHES("bochs-intr-masking"))
 {

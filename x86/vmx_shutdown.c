@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The end of L2: triple fault, and INIT.
+ * The end of L2: triple fault.
  *
- * The rule (SDM 3C, "Other Causes of VM Exits"). A triple fault of L2 is an exit, and not the machine's. So is
- * an INIT, which is gone then: in VMX operation INITs are blocked for L1.
+ * The rule (SDM 3C, "Other Causes of VM Exits"). A triple fault of L2 is an exit, and not the machine's.
  *
- * The bugs that taught it. KVM (cb6a32c2b877, 5.13) and Bochs (2.8) ended the machine on a triple fault of L2,
- * Bochs before 2.8 on an INIT as well.
+ * The bugs that taught it. KVM (cb6a32c2b877, 5.13) and Bochs (2.8) ended the machine on a triple fault of L2.
  *
  * What SVM has alike is in shutdown.h. A buggy hypervisor dies.
  */
@@ -21,15 +19,3 @@
 #define SHUTDOWN "TRIPLE_FAULT@insn"
 
 #include "shutdown.h"
-#include "vmx_state.h"
-
-SNIPPET_SEND(send);
-
-CASE_NEEDS("apic=1", init, CPL0, "SDM 3C, Other Causes of VM Exits: INIT is an exit in L2",
-	   CATCHES("bochs-init-intercept"))
-{
-	nothing_in();
-	sends(ICR_INIT);
-	expect("exit INIT@sent");
-	run(send);
-}

@@ -22,6 +22,7 @@ void percpu_init(unsigned index)
 
 	cpu->self = cpu;
 	cpu->index = index;
+	cpu->run = (struct run){0}; /* that of before an INIT */
 	cpu->trace = &traces[index];
 	cpu->trace->delivered = 0;
 	trace_reset(cpu->trace);

@@ -88,7 +88,7 @@ void vcpu_enter(struct vcpu *v)
 	asm volatile("vmload %%rax" : : "a"(theirs) : "memory");
 	/* VMRUN does it as well, but not in every emulator. */
 	write_cr2(v->vmcb.cr2);
-	svm_vmrun(&v->regs, theirs, X86_EFLAGS_FIXED | X86_EFLAGS_IF);
+	svm_vmrun(&v->regs, theirs, X86_EFLAGS_FIXED | X86_EFLAGS_IF, false);
 	/* #VMEXIT should have done it; some emulators forget, and L2's breakpoints would hit us. */
 	write_dr7(DR7_CLEAR);
 	asm volatile("vmsave %%rax" : : "a"(theirs) : "memory");

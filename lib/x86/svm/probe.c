@@ -25,7 +25,7 @@ static bool steps_with_dr6(struct l2 *v)
 	vmcb->rflags |= X86_EFLAGS_TF;
 	vmcb->dr6 = DR6_CLEAR;
 	vmcb->dr7 = DR7_CLEAR;
-	svm_vmrun(&regs, (uint64_t)vmcb, X86_EFLAGS_FIXED);
+	svm_vmrun(&regs, (uint64_t)vmcb, X86_EFLAGS_FIXED, false);
 	has_dr6 = vmcb->exit_code == SVM_EXIT_EXCEPTION + VECTOR_DB && vmcb->dr6 & DR6_BS;
 	*vmcb = *before;
 	return has_dr6;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One VMRUN: struct regs *regs in RDI, address of the VMCB in RSI, L1's RFLAGS for VMRUN in RDX. L2's
- * registers come from *regs and go back there, but for RAX and RSP, which are the VMCB's. Returns with
- * GIF clear.
+ * One VMRUN: struct regs *regs in RDI, address of the VMCB in RSI, L1's RFLAGS for VMRUN in RDX, whether an
+ * STI stands right before it in ECX. L2's registers come from *regs and go back there, but for RAX and RSP,
+ * which are the VMCB's. Returns with GIF clear.
  */
 #include "../l2_regs.inc"
 
@@ -16,8 +16,10 @@ svm_vmrun:
 	push	%rdi
 	push	%rdx
 	mov	%rsi, %rax
-	for_each_reg load
+	test	%ecx, %ecx
+	for_each_reg load		/* and no flags */
 	mov	8 * 5(%rdi), %rdi
+	jnz	1f
 	popfq
 svm_vmrun_insn:
 	vmrun	%rax
@@ -30,6 +32,11 @@ svm_vmrun_next:
 	pop_preserved
 	popfq
 	ret
+
+1:	popfq
+	sti
+	vmrun	%rax
+	jmp	svm_vmrun_next
 
 /*
  * snippet_enter, run as L2, returns here. VMRUN is the one instruction that must be intercepted; VMMCALL

@@ -34,6 +34,8 @@ static struct l2 l2s[MAX_CPUS];
 uint8_t svm_all_ports[3 * 4096] __attribute__((section(".noinit"), aligned(4096)));
 uint8_t svm_all_msrs[2 * 4096] __attribute__((section(".noinit"), aligned(4096)));
 
+bool svm_sti_before_vmrun;
+
 bool svm_has_npt(void)
 {
 	return cpuid(CPUID_SVM, 0).d & SVM_FEATURE_NPT;
@@ -75,10 +77,12 @@ static struct svm_segment segment(struct l1_segment from)
 
 static void prepare_cpu(struct l2 *v)
 {
-	if (v->vmcb)
+	uint64_t efer = rdmsr(MSR_EFER);
+
+	if (efer & EFER_SVME) /* which an INIT has cleared */
 		return;
 	v->vmcb = &vmcbs[v->cpu->index];
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_EFER, efer | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save[v->cpu->index]);
 	memset(svm_all_ports, 0xff, sizeof(svm_all_ports));
 	memset(svm_all_msrs, 0xff, sizeof(svm_all_msrs));
@@ -163,7 +167,8 @@ static bool end(struct l2 *v, struct l1_registers *r)
 static void enter(struct l2 *v)
 {
 	v->vmcb->rax = v->regs.rax;
-	svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | l2_setup.host_rflags);
+	svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | l2_setup.host_rflags,
+		  svm_sti_before_vmrun);
 	v->regs.rax = v->vmcb->rax;
 }
 
@@ -374,6 +379,7 @@ void svm_enter(struct entry *entry, bool nested_paging, const struct l2_hooks *h
 
 void svm_reset(void)
 {
+	svm_sti_before_vmrun = false;
 	l2_reset(&slat_npt);
 }
 

@@ -21,6 +21,9 @@ static inline void clgi(void)
 	asm volatile("clgi" : : : "memory");
 }
 
+/* L1 executes STI right before VMRUN. Reset before each case. */
+extern bool svm_sti_before_vmrun;
+
 /* What CPUID Fn8000_000A says of this CPU. */
 bool svm_has_npt(void);
 bool svm_has_next_rip(void);
@@ -34,7 +37,7 @@ bool svm_has_next_rip(void);
 const char *svm_exit_name(uint64_t code);
 
 /* run.S */
-void svm_vmrun(struct regs *regs, uint64_t vmcb, uint64_t host_rflags);
+void svm_vmrun(struct regs *regs, uint64_t vmcb, uint64_t host_rflags, bool behind_sti);
 extern const uint8_t svm_vmrun_insn[], svm_vmrun_next[], svm_l2_return[], svm_l2_done[];
 
 #endif
