@@ -85,7 +85,7 @@ class LabBochsIntel(LabBochs):
     """`lab-NAME-intel`."""
 
     suffix = "-intel"
-    vendor = "kvm-intel"
+    vendor, of_guests = "kvm-intel", "vmx"
     # Fast short REP MOV. Bochs has not the MSR with which the BIOS says that fast string operations are
     # on, so Linux takes away ERMS, but not this bit; kernels to 6.2 then have a memmove() that copies
     # 4 GiB where less than 32 bytes are to be moved.
@@ -100,7 +100,7 @@ class LabBochsAmd(LabBochs):
     # KVM begins with a 16-bit TSS in TR. The VMM mends that for the first CPU, nobody can for one that
     # starts with SIPI, and Bochs does not let it into long mode (lab/vmm.c).
     max_cpus = 1
-    vendor = "kvm-amd"
+    vendor, of_guests = "kvm-amd", "svm"
     # MWAITX, whose timer Bochs does not have: a delay with it never ends.
     without = "221"
     emulator = BochsSvm

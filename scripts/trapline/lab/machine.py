@@ -30,6 +30,7 @@ class LabMachine(Machine):
     variants = True
     foreign_bugs = ("tcg-", "bochs-")
     vendor = ""             # "kvm-amd" or "kvm-intel"
+    of_guests = ""          # what a guest may find there for its own guests: "svm" or "vmx"
     emulator = None         # class of the machine underneath
     kernel_name = ""
     suffix = ""             # of the name, after the kernel's
@@ -57,6 +58,12 @@ class LabMachine(Machine):
                     raise UsageError(f"machine '{self.name}': '{word}' is neither PARAMETER=VALUE nor "
                                      f"one of {', '.join(VMM_OPTIONS)}")
                 self.params[self._module_of(parameter), parameter] = value
+
+    @property
+    def nested(self):
+        """KVM hands on the virtualization of its own vendor, unless it was told not to."""
+        return () if self.params.get((self.vendor, "nested")) in ("0", "N", "n") else \
+            (self.of_guests,)
 
     @property
     def kernel(self):

@@ -15,7 +15,7 @@ from .machine import MEMORY, LabMachine
 class LabTcg(LabMachine):
     """`lab-NAME`."""
 
-    vendor = "kvm-amd"
+    vendor, of_guests = "kvm-amd", "svm"
     emulator = Tcg
     slowness = 4.0
     what_in = "QEMU's emulation"
@@ -35,7 +35,7 @@ class LabTcg(LabMachine):
 
     def _argv(self, kernel, initrd, console):
         return [self.tools.qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off",
-                "-accel", "tcg,thread=single", "-cpu", "max", "-m", str(MEMORY), "-nodefaults",
+                "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-m", str(MEMORY), "-nodefaults",
                 "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                 "-append", image.COMMAND_LINE, "-serial", console,
                 "-chardev", "stdio,id=messages,signal=off",
