@@ -262,6 +262,12 @@ static void give_eoi(struct percpu *cpu, unsigned vector)
 	apic_eoi();
 }
 
+static bool any_in_service(const struct percpu *cpu, unsigned word)
+{
+	return cpu->in_service[4 * word] | cpu->in_service[4 * word + 1] |
+	       cpu->in_service[4 * word + 2] | cpu->in_service[4 * word + 3];
+}
+
 /* The APIC chooses which vector it was for; what it took out of service is unknown to us again. */
 void event_eoi(void)
 {
@@ -269,7 +275,12 @@ void event_eoi(void)
 
 	apic_eoi();
 	for (unsigned word = 0; word < 8; word++) {
-		uint32_t serviced = apic_read(APIC_ISR + 16 * word);
+		uint32_t serviced;
+
+		/* Reading it is an exit where the APIC is emulated, and there is nothing to forget. */
+		if (!any_in_service(cpu, word))
+			continue;
+		serviced = apic_read(APIC_ISR + 16 * word);
 
 		for (unsigned byte = 0; byte < 4; byte++)
 			cpu->in_service[4 * word + byte] &= serviced >> 8 * byte;
