@@ -59,6 +59,8 @@ static void parse_word(const char *word)
 		args.cpus = number_of(word, word + 5);
 	else if (starts_with(word, "seed="))
 		args.seed = number_of(word, word + 5);
+	else if (word_length(word) == 13 && starts_with(word, "console=lines"))
+		args.console_takes_lines = true;
 	else
 		panic("unknown argument '%.40s'", word);
 }

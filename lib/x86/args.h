@@ -8,6 +8,7 @@
 struct args {
 	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
 	unsigned cpus;					   /* 0: not given */
+	bool console_takes_lines;
 	unsigned long seed;
 };
 

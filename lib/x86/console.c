@@ -4,6 +4,8 @@
 #include "cpu.h"
 #include "sev/sev.h"
 
+#include <stdbool.h>
+
 #define COM1 0x3f8
 #define UART_DATA (COM1 + 0)
 #define UART_INTERRUPTS (COM1 + 1)
@@ -38,8 +40,24 @@ static void wait_for(uint8_t status)
 		cpu_relax();
 }
 
+static bool takes_lines;
+
+void console_takes_lines(void)
+{
+	takes_lines = true;
+}
+
+static void write_string(const char *bytes, unsigned long count)
+{
+	asm volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(UART_DATA) : "memory");
+}
+
 void console_write(const char *bytes, unsigned count)
 {
+	if (takes_lines) {
+		write_string(bytes, count);
+		count = 0;
+	}
 	while (count) {
 		wait_for(STATUS_EMPTY);
 		for (unsigned room = FIFO_BYTES; room && count; room--, count--)

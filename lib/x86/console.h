@@ -5,6 +5,12 @@
 
 void console_init(void);
 
+/*
+ * From now on a line goes out by one string instruction, without a look at how many bytes the FIFO has
+ * room for: where each access is an exit that takes long, and whoever is behind the port takes all.
+ */
+void console_takes_lines(void);
+
 /* Writes the bytes as they are, and waits until the last has left: a dying machine loses none. */
 void console_write(const char *bytes, unsigned count);
 

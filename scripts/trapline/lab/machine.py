@@ -119,7 +119,7 @@ class LabMachine(Machine):
     def start(self, order, names, timeout):
         options = self._options + ([_step(order)] if order.gdb else [])
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
-            + " ".join(order.words)
+            + " ".join((*order.words, "console=lines"))
         host = self._host(order.image)
         return LabBoot(self, host, words, names, timeout)
 
