@@ -8,8 +8,8 @@
  * interrupt obeys L2's IF, its shadow and V_TPR, and V_IRQ is clear once it was taken; VINTR is an exit just
  * before that. Where both are pending, the physical one is first.
  *
- * The bugs that taught it. QEMU 7.2 started L2 with L1's interrupt pending and IF set; Bochs looks at neither
- * that interrupt nor V_IRQ at VMRUN, and knows no V_INTR_MASKING. KVM lost interrupts that were pending when
+ * The bugs that taught it. QEMU 7.2 runs an instruction of L2 although an interrupt is pending, where L1 has an
+ * STI right before VMRUN; Bochs looks at neither that interrupt nor V_IRQ at VMRUN, and knows no V_INTR_MASKING. KVM lost interrupts that were pending when
  * L1 entered L2 (2018).
  *
  * What VMX has alike is in interrupts.h. A buggy hypervisor shows an interrupt one instruction early or late,
@@ -28,6 +28,9 @@
 	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: with V_INTR_MASKING the host's IF at VMRUN controls physical interrupts"
 #define RULE_NO_MASKING \
 	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: without V_INTR_MASKING the guest's IF controls physical interrupts"
+
+#define RULE_NO_SHADOW \
+	"APM 2, Interrupt Shadows, and VMRUN: the shadow of L1's STI covers VMRUN alone; L2's is the one that the VMCB holds"
 
 #define BUGS_INTR ""
 
@@ -210,6 +213,26 @@ CASE_NEEDS("apic=1", pending_at_vmrun_behind_sti, ALL_NATIVE, RULE_MASKING,
 	svm_sti_before_vmrun = true;
 	expect("exit INTR@target, L1 intr 0x31");
 	try_masked(&call_again, 0);
+}
+
+/* Without V_INTR_MASKING L2's own IF lets it in, and nothing of L1's shadow may keep it out. */
+CASE_NEEDS("apic=1", intr_behind_sti, ALL_NATIVE, RULE_NO_SHADOW, CATCHES("tcg-pending-at-vmrun"))
+{
+	setup.rflags = X86_EFLAGS_IF;
+	svm_sti_before_vmrun = true;
+	expect("exit INTR@target, L1 intr 0x31");
+	try_interrupt();
+}
+
+CASE_NEEDS("apic=1", delivered_behind_sti, ALL_NATIVE, RULE_NO_SHADOW,
+	   CATCHES("tcg-pending-at-vmrun"))
+{
+	apic_enable(0);
+	setup.rflags = X86_EFLAGS_IF;
+	svm_sti_before_vmrun = true;
+	l2_setup.on_call = pend_then_take;
+	expect("intr 0x31@target");
+	run(call_again);
 }
 
 /* L1 has it masked: L2 runs on, whatever its own IF says. */
