@@ -9,16 +9,10 @@
 
 #include "../../string.h"
 
-#define CPUID_FEATURES 0x80000001
-#define CPUID_SVM 0x8000000a
-#define FEATURE_SVM (1u << 2)
-#define SVM_FEATURE_NPT (1u << 0)
-#define SVM_FEATURE_NEXT_RIP (1u << 3)
+#define VECTOR_NMI 2
 
 #define MSR_PAT 0x277
-#define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
-#define VM_CR_SVMDIS (1u << 4)
 
 /* EVENTINJ and EXITINTINFO hold an event as l2.h has it. */
 _Static_assert(L2_EVENT_VALID == SVM_EVENT_VALID && L2_EVENT_HAS_ERROR == SVM_EVENT_HAS_ERROR &&
@@ -35,34 +29,6 @@ uint8_t svm_all_ports[3 * 4096] __attribute__((section(".noinit"), aligned(4096)
 uint8_t svm_all_msrs[2 * 4096] __attribute__((section(".noinit"), aligned(4096)));
 
 bool svm_sti_before_vmrun;
-
-bool svm_has_npt(void)
-{
-	return cpuid(CPUID_SVM, 0).d & SVM_FEATURE_NPT;
-}
-
-bool svm_has_next_rip(void)
-{
-	return cpuid(CPUID_SVM, 0).d & SVM_FEATURE_NEXT_RIP;
-}
-
-const char *svm_obstacle(void)
-{
-	if (cpuid(0x80000000, 0).a < CPUID_SVM || !(cpuid(CPUID_FEATURES, 0).c & FEATURE_SVM))
-		return "the CPU has no SVM";
-	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-		return "SVM is disabled (VM_CR.SVMDIS)";
-	return NULL;
-}
-
-const char *svm_obstacle_npt(void)
-{
-	const char *general = svm_obstacle();
-
-	if (general)
-		return general;
-	return svm_has_npt() ? NULL : "the CPU's SVM has no nested paging";
-}
 
 /* -- The VMCB. ---------------------------------------------------------------------------------------- */
 
@@ -220,6 +186,14 @@ static bool has_place(const struct vmcb *vmcb)
 	return state_is_good(vmcb) && vmcb->exit_code != SVM_EXIT_EXCEPTION + 8;
 }
 
+/* EXITINTINFO as the notation has events. APM 2, "Event Injection": an NMI's vector is ignored. */
+static uint32_t interrupted_event(const struct vmcb *vmcb)
+{
+	uint32_t what = vmcb->exit_int_info.what;
+
+	return (what & L2_EVENT_TYPE) == L2_NMI ? (what & ~L2_EVENT_VECTOR) | VECTOR_NMI : what;
+}
+
 static void describe(const struct l2 *v, struct event *event)
 {
 	const struct vmcb *vmcb = v->vmcb;
@@ -228,7 +202,7 @@ static void describe(const struct l2 *v, struct event *event)
 	event->exit_name = svm_exit_name(vmcb->exit_code);
 	event->no_place = !has_place(vmcb);
 	if (vmcb->exit_int_info.what & L2_EVENT_VALID) {
-		event->vectoring = vmcb->exit_int_info.what;
+		event->vectoring = interrupted_event(vmcb);
 		event->vectoring_error = vmcb->exit_int_info.error;
 	}
 	if (exception(v) >= 0) {
