@@ -387,7 +387,7 @@ CASE(ins_page_fault, CPL0, "APM 3, INS: the destination is checked before the po
 /* -- The single-step trap behind what was emulated. ------------------------------------------------------ */
 
 /* Each iteration is followed by a trap; RIP stays until the last. */
-CASE(tf_rep_insb, CPL0, RULE_TF, CATCHES("kvm-tf-skipped"))
+CASE(tf_rep_insb, CPL0, RULE_TF, CATCHES("kvm-tf-skipped tcg-rep-extra-step"))
 {
 	need_native(GUEST_NEEDS_NATIVE);
 	setup.rflags = X86_EFLAGS_TF;
