@@ -9,6 +9,7 @@
 #include "ghcb_snp.h"
 #include "hostile.h"
 #include "memory.h"
+#include "ports.h"
 #include "sev.h"
 #include "time.h"
 
@@ -54,6 +55,8 @@ volatile uint8_t *ghcb_scratch(struct ghcb_known *k, uint64_t bytes)
 
 void ghcb_terminated(unsigned set, unsigned reason)
 {
+	while (port_machine_ends())
+		asm volatile("hlt");
 	panic("model: the guest terminated itself, reason set %#x, reason %#x", set, reason);
 }
 

@@ -73,7 +73,7 @@ bool port_is_passed(unsigned port)
 {
 	if (port == COM1_DATA && reach_is_on())
 		return false;
-	return (port >= 0x3f8 && port < 0x3ff) || (port >= 0xf4 && port < 0xf8) || port == 0x8900;
+	return (port >= 0x3f8 && port < 0x3ff) || port == 0x8900;
 }
 
 void intercepts_init_maps(void)

@@ -7,10 +7,9 @@
 
 #include "x86/cpu.h"
 
-#include <stdbool.h>
-
 #define COM1_DATA 0x3f8
 #define COM1_SCRATCH 0x3ff
+#define QEMU_EXIT 0xf4
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_DATA 0xcfc
 #define ID_440FX 0x12378086u
@@ -19,6 +18,7 @@
 
 static uint32_t address;
 static uint8_t pam[PAM_LAST - PAM_FIRST + 1];
+static bool ends;
 
 static bool host_bridge(unsigned port)
 {
@@ -61,6 +61,10 @@ void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 		outb(port, value);
 	if (serial_has_port(port) && bytes == 1)
 		serial_write(port, value);
+	if (port == QEMU_EXIT && bytes == 1) {
+		ends = true;
+		outb(port, value);
+	}
 	if (port == CONFIG_ADDRESS && bytes == 4)
 		address = value;
 	if (!host_bridge(port))
@@ -72,4 +76,9 @@ void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value)
 		pam[reg - PAM_FIRST] = value >> 8 * i;
 		smp_drop_mappings(v);
 	}
+}
+
+bool port_machine_ends(void)
+{
+	return ends;
 }

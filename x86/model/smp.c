@@ -5,6 +5,7 @@
 #include "events.h"
 #include "exits.h"
 #include "memory.h"
+#include "ports.h"
 #include "sensors.h"
 #include "sev.h"
 #include "time.h"
@@ -113,6 +114,8 @@ static bool may_run(struct vcpu *v)
 /* Nothing of what L2 does then could be seen from outside, and it would do it for ever. */
 static void panic_if_all_sleep(struct vcpu *self)
 {
+	if (port_machine_ends())
+		return;
 	for (unsigned i = 0; i < count; i++) {
 		struct vcpu *v = &vcpus[i];
 
