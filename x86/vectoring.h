@@ -217,14 +217,19 @@ static enum l2_action mend(struct l2 *v)
 	return L2_RESUME;
 }
 
-SNIPPET(warm_up, "nop");
+SNIPPET(warm_up, "lodsb; xchg %esi, %edi; lodsb; nop");
 
 /*
  * The #UD that ends this snippet is the last event before the one under test: a CPU that leaves an old
- * event in EXITINTINFO shows that one, and always the same.
+ * event in EXITINTINFO shows that one, and always the same. What L2 reads, whoever is below L1 has mapped for it
+ * then: `page` and the stack of a prepared delivery.
  */
-static void deliver_another_event(void)
+static void deliver_another_event(uint64_t page)
 {
+	const struct tss *tss = &this_cpu()->descriptors.tss;
+
+	setup.regs.rsi = page;
+	setup.regs.rdi = tss->ist[1] ? tss->ist[1] - 8 : page;
 	run(warm_up);
 	trace_reset(this_cpu()->trace);
 }
@@ -291,12 +296,14 @@ static void expect_exit(const struct row *r, enum thing thing)
 		expect("exit %svectoring %s)@insn, %s", exit, r->vectoring, r->trace);
 }
 
-/* L1 has not mapped the thing: it sees the exit, and L2 the event. */
+/* L1 has not mapped the thing: it sees the exit, and L2 the event. Below L1 the stack is warm. */
 static void try_unmapped(const struct row *r, enum thing thing)
 {
-	deliver_another_event();
+	uint64_t page = prepare(thing, r->vector) & ~(PAGE_BYTES - 1);
+
+	deliver_another_event(page);
 	set_up(r);
-	missing = prepare(thing, r->vector) & ~(PAGE_BYTES - 1);
+	missing = page;
 	if (layer != &SLAT_LAYER) {
 		missing = thing == PAGE_TABLE ? WINDOW : missing;
 		l2_setup.before = intercept_page_faults;
@@ -313,7 +320,7 @@ static void try_unmapped(const struct row *r, enum thing thing)
 /* L1 has mapped everything, and who is below it nothing: L1 sees no exit at all. */
 static void try_below(const struct row *r, enum thing thing)
 {
-	deliver_another_event();
+	deliver_another_event((uint64_t)r);
 	set_up(r);
 	l2_setup.show_exits = true;
 	switch (thing) {
@@ -381,9 +388,12 @@ CASE(int3_code_breakpoint, ALL_NATIVE,
      "SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, also when its delivery is injected again",
      CATCHES("kvm-int3-retry tcg-exitintinfo"))
 {
+	uint64_t page = prepare(STACK, 3);
+
+	deliver_another_event(page);
 	set_up(&row_int3);
 	l2_setup.before = intercept_page_faults;
-	missing = prepare(STACK, 3);
+	missing = page;
 	breakpoint_set(0, mark_address(&int3, "insn"), BREAK_CODE, 1);
 	expect("#DB[B0]@insn, #BP@after");
 	run(int3);
