@@ -117,22 +117,27 @@ CASE_NEEDS("apic=1", nmi_does_not_block, CPL0, RULE_INJECTED, CATCHES("bochs-inj
 	check_nesting(2);
 }
 
+/* L1's own comes at the exit from within the handler of the one that it has injected, whose stack is in use. */
 static void inject_then_send_and_take(struct l2 *v)
 {
-	if (v->exits > 1)
+	if (v->exits == 2) {
+		gate_set_ist(2, 0);
 		nmi_to_self();
+	}
 	inject_then_take(v);
 }
 
 /*
- * As in the kernel's svm_nested_soft_inject_test: L1's own NMI, after L2's injected one was interrupted by a
- * fault and injected once more.
+ * As in the kernel's svm_nested_soft_inject_test: L1 injects an NMI, whose delivery a fault below L1 interrupts,
+ * so that L0 has to inject it once more. It is L2's all the same, and blocks nothing: the handler calls L1, which
+ * takes an NMI of its own there. An L0 that thinks it has injected L1's NMI holds this one back until an IRET.
  */
 CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, ALL_NATIVE,
 	   "APM 2, Event Injection: an NMI for L2 is delivered to L2, and one for L1 to L1",
-	   CATCHES("nsvm-nmi-reinject"))
+	   CATCHES("nsvm-nmi-reinject bochs-injected-nmi-blocks"))
 {
 	cold_ist_stack(2);
+	in_first_nmi(exit_to_l1);
 	l2_setup.on_call = inject_then_send_and_take;
 	expect("nmi@target, L1 nmi");
 	run(call_twice);
