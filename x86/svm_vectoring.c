@@ -35,9 +35,9 @@
 #define RULE_DF \
 	"APM 2, EXITINTINFO Pseudo-Code: the combination is checked for the intercept of #DF before it is delivered"
 
-#define BUGS CATCHES("tcg-exitintinfo bochs-exitintinfo-stale bochs-eventinj-rip")
-#define BUGS_BELOW \
-	CATCHES("nsvm-next-rip bochs-eventinj-rip kvm-int3-retry kvm-intn-retry nsvm-nmi-reinject")
+#define BUGS \
+	CATCHES("tcg-exitintinfo bochs-exitintinfo-stale bochs-eventinj-rip kvm-intn-retry nsvm-soft-no-nrips")
+#define BUGS_BELOW CATCHES("nsvm-next-rip bochs-eventinj-rip")
 #define BUGS_DF CATCHES("kvm-nested-exception tcg-df-intercept")
 
 #define SLAT_LAYER layer_svm
