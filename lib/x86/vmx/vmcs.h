@@ -110,6 +110,7 @@ enum vmcs_field {
 
 #define SECONDARY_EPT (1u << 1)
 #define SECONDARY_RDTSCP (1u << 3)
+#define SECONDARY_UNRESTRICTED (1u << 7)
 #define SECONDARY_INVPCID (1u << 12)
 #define SECONDARY_VE (1u << 18) /* EPT-violation #VE */
 #define SECONDARY_XSAVES (1u << 20)
