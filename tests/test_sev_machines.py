@@ -9,26 +9,30 @@ import subprocess
 
 import pytest
 
+from trapline import cli
+from trapline.errors import UsageError
+from trapline.lab import emulator
 from trapline.machines import qemu, sev
 from trapline.machines.base import Tools
 
 QEMU = shutil.which("qemu-system-x86_64")
+QEMUS = [path for path in dict.fromkeys((QEMU, emulator.path())) if path]     # 7.2 or so, and 10 or so
 CLASSES = [sev.Sev, sev.SevEs, sev.SevSnp]
 
 
-def qmp(*commands):
-    """What QEMU returns for each QMP command, `{"execute": …}`."""
+def qmp(program, *commands):
+    """What that QEMU returns for each QMP command, `{"execute": …}`."""
     text = "".join(json.dumps(c) + "\n" for c in
                    ({"execute": "qmp_capabilities"}, *commands, {"execute": "quit"}))
-    done = subprocess.run([QEMU, "-nodefaults", "-display", "none", "-M", "none", "-qmp", "stdio"],
+    done = subprocess.run([program, "-nodefaults", "-display", "none", "-M", "none", "-qmp", "stdio"],
                           input=text, capture_output=True, text=True, timeout=30, check=False)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     return [s["return"] for s in said if "return" in s][1:-1]
 
 
-def properties(kind):
-    """Names of an object type's properties, or None if this QEMU has no such type."""
-    found = qmp({"execute": "qom-list-properties", "arguments": {"typename": kind}})
+def properties(program, kind):
+    """Names of an object type's properties, or None if that QEMU has no such type."""
+    found = qmp(program, {"execute": "qom-list-properties", "arguments": {"typename": kind}})
     return {p["name"] for p in found[0]} if found else None
 
 
@@ -38,24 +42,57 @@ def words(text):
     return kind, dict(word.split("=", 1) for word in rest)
 
 
-@pytest.mark.skipif(not QEMU, reason="no QEMU")
+@pytest.fixture(params=QEMUS)
+def program(request):
+    """Each QEMU that is here: the default one, and the lab's."""
+    return request.param
+
+
+@pytest.fixture
+def argv(program, class_):
+    """The machine's command line, for a ROM that does not exist."""
+    machine = class_(Tools(qemu=program))
+    if class_.object_type not in sev.objects(program):
+        assert class_ is sev.SevSnp, f"this QEMU has no {class_.object_type}"
+        pytest.skip(f"{machine.version()} has no {class_.object_type}")
+    machine._known = (51, 1)
+    return machine._argv("no-such.rom", 1, ())
+
+
 @pytest.mark.parametrize("class_", CLASSES, ids=lambda c: c.name)
-def test_command_line_is_one_that_qemu_takes(class_):
-    machine = class_(Tools(qemu=QEMU))
-    argv = machine._argv("guest.rom", 1, ())
+def test_command_line_is_one_that_qemu_takes(program, argv):
+    ids = set()
     for text in (argv[i + 1] for i, word in enumerate(argv) if word == "-object"):
         kind, given = words(text)
-        known = properties(kind)
-        if known is None:
-            assert kind == "sev-snp-guest", f"this QEMU has no {kind}"
-            pytest.skip("this QEMU has no sev-snp-guest")
+        known = properties(program, kind)
+        assert known, f"this QEMU has no {kind}"
         assert set(given) - {"id"} <= known, text
+        ids.add(given["id"])
     _, given = words(argv[argv.index("-M") + 1])
-    done = subprocess.run([QEMU, "-M", "q35,help"], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "-M", "q35,help"], capture_output=True, text=True, check=False)
     known = set(re.findall(r"^\s+([\w-]+)=", done.stdout, re.M)) | {"kernel-irqchip"}
     assert set(given) <= known
-    assert given["confidential-guest-support"] == "sev0"
+    assert {given["confidential-guest-support"], given["memory-backend"]} == ids
     assert given.get("smm", "off") == "off"
+
+
+def starts(argv):
+    """What QEMU says, run with that command line."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+                          check=False)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+@pytest.mark.parametrize("class_", CLASSES, ids=lambda c: c.name)
+def test_qemu_comes_as_far_as_the_accelerator(argv):
+    """It takes every word; what stops it is that this KVM has no SEV, or else that the ROM is not there."""
+    refused = re.compile(r"-accel kvm: |no-such.rom|KVM kernel module")
+    assert refused.search(starts(argv))
+    for right, wrong in ("policy=", "polic="), ("smm=off", "sm=off"), ("-cpu", "-cpus"):
+        broken = [word.replace(right, wrong) for word in argv]
+        assert broken != argv
+        assert not refused.search(starts(broken)), wrong
 
 
 def test_policies():
@@ -124,3 +161,20 @@ def test_probe_names_what_is_missing(class_, monkeypatch, tmp_path):
     monkeypatch.setattr(sev, "capabilities", lambda qemu: (51, 1))
     assert machine.probe() is None
     assert machine.automatic()
+
+
+@pytest.mark.skipif(not QEMU, reason="no QEMU")
+def test_auto_says_what_it_leaves_out(monkeypatch, capsys):
+    monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm", "sev", "sev_es"})
+    monkeypatch.setattr(sev.Kvm, "probe", lambda self: "no /dev/kvm")
+    machines = cli._machines(None, Tools(qemu=QEMU))
+    assert [m.name for m in machines] == ["tcg"]
+    assert capsys.readouterr().err == "".join(
+        f"run_tests.sh: {name} is left out: no /dev/kvm\n" for name in ("sev", "sev-es"))
+
+
+def test_all_that_is_missing_in_one_answer(monkeypatch):
+    monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm"})
+    with pytest.raises(UsageError) as error:
+        cli._machines("sev,sev-es,sev-snp", Tools(qemu=QEMU or "qemu"))
+    assert re.findall(r"no flag (\w+)", str(error.value)) == ["sev", "sev_es", "sev_snp"]

@@ -359,24 +359,30 @@ def _variants(names, words):
 def _machines(names, tools, lab_params=()):
     if lab_params:
         names = ",".join(_variants([n.strip() for n in (names or "auto").split(",")], lab_params))
-    if names in (None, "auto"):
+    names = [n.strip() for n in ("auto" if names is None else names).split(",")]
+    if "auto" in names:
+        for name, reason in known.left_out(tools).items():
+            sys.stderr.write(f"run_tests.sh: {name} is left out: {reason}\n")
+    if names == ["auto"]:
         machines = known.auto(tools)
         if not machines:
             raise UsageError("no machine can run guests here: "
                              + "; ".join(f"{n}: {known.create(n, tools).probe()}"
                                          for n in known.names()))
         return machines
-    machines = {}
-    for name in names.split(","):
+    machines, reasons = {}, []
+    for name in names:
         if name == "auto":
             for machine in known.auto(tools):
                 machines[machine.name] = machine
             continue
-        machine = known.create(name.strip(), tools)
+        machine = known.create(name, tools)
         reason = machine.probe()
         if reason:
-            raise UsageError(f"machine '{machine.name}' cannot be used here: {reason}")
+            reasons.append(f"machine '{machine.name}' cannot be used here: {reason}")
         machines[machine.name] = machine
+    if reasons:
+        raise UsageError("; ".join(reasons))
     return list(machines.values())
 
 

@@ -69,5 +69,11 @@ class _Registry:
             machines = [m for m in machines if not m.fallback]
         return machines
 
+    def left_out(self, tools):
+        """{name: reason} of the machines that `auto` would mean, if this host did not lack something."""
+        reasons = {m.name: m.probe() for m in (self.create(n, tools) for n in self.names())
+                   if m.automatic() and not m.fallback}
+        return {name: reason for name, reason in reasons.items() if reason}
+
 
 known = _Registry()
