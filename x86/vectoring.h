@@ -130,6 +130,7 @@ ROW_PENDING(intr, nothing, PENDING_VECTOR, "intr 0x31", "intr 0x31@insn");
 ROW_PENDING(nmi, nmi_comes, 2, "nmi", "nmi@insn");
 ROW_INJECTED(int3, L2_EXCEPTION | 3, 0, SOFT "#BP", "#BP@after", "after");
 ROW_INJECTED(int_n, L2_SOFT_INT | 0x80, 0, "int 0x80", "extint 0x80@after", "after");
+ROW_INJECTED(into, L2_EXCEPTION | 4, 0, SOFT "#OF", "#OF@after", "after");
 ROW_INJECTED(ud, L2_EXCEPTION | 6, 0, "#UD", "#UD@insn", "");
 ROW_INJECTED(gp, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x58, "#GP(0x58)", "#GP(0x58)@insn", "");
 ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS(0x58)@insn", "");
@@ -376,6 +377,7 @@ ROW(intr, "apic=1 ", ALL_NATIVE)
 ROW(nmi, "apic=1 ", ALL_NATIVE)
 ROW(inj_int3, "", ALL_NATIVE)
 ROW(inj_int_n, "", ALL_NATIVE)
+ROW(inj_into, "", COMPAT)
 ROW(inj_ud, "", ALL_NATIVE)
 ROW(inj_gp, "", ALL_NATIVE)
 ROW(inj_ss, "", ALL_NATIVE)
