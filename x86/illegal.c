@@ -227,9 +227,6 @@ CASE_NEEDS("cpus=4 " MODE_NEEDS, others, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 
 /* -- From the LVT. -------------------------------------------------------------------------------- */
 
-#define PATIENT_TICKS (1ul << 32)
-#define PATIENT_LOOKS (1ul << 22)
-
 /*
  * One shot of the timer. It may take effect some time after its count has reached 0; that shows in IRR
  * or in the ESR, which is returned.
@@ -237,16 +234,16 @@ CASE_NEEDS("cpus=4 " MODE_NEEDS, others, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 static uint32_t shoot_timer(unsigned v)
 {
 	static bool in_vain;
-	unsigned hurry = in_vain ? 10 : 0;
-	uint64_t end, looks = PATIENT_LOOKS >> hurry;
+	struct wait wait;
 	uint32_t esr = 0;
 
 	apic_write(APIC_LVT_TIMER, v);
 	apic_write(APIC_TIMER_INITIAL, 1000);
 	witness(wait_until(apic_read(APIC_TIMER_CURRENT) == 0), "the APIC timer did not run out");
-	end = rdtsc() + (PATIENT_TICKS >> hurry);
-	while (!apic_bit(APIC_IRR, v) && !(esr |= apic_esr()) && rdtsc() < end && looks--)
-		cpu_relax();
+	wait = in_vain ? wait_begin(1ul << 22, 32, 1ul << 12)
+		       : wait_begin(1ul << 32, 1024, 1ul << 22);
+	while (!apic_bit(APIC_IRR, v) && !(esr |= apic_esr()) && wait_goes_on(&wait))
+		;
 	in_vain |= !esr && !apic_bit(APIC_IRR, v);
 	return esr;
 }

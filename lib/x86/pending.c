@@ -19,20 +19,14 @@ void interrupt_pending(unsigned vector)
 	witness(apic_bit(APIC_IRR, vector), "vector %#x is not in IRR after a self-IPI", vector);
 }
 
-#define PATIENT_TICKS (1ul << 32)
-#define PATIENT_LOOKS (1ul << 22)
-
 bool interrupt_comes(unsigned vector)
 {
 	static bool in_vain;
-	unsigned hurry = in_vain ? 12 : 0;
-	uint64_t deadline = rdtsc() + (PATIENT_TICKS >> hurry), looks = 0;
+	struct wait wait = in_vain ? wait_begin(1ul << 20, 32, 1ul << 10)
+				   : wait_begin(1ul << 32, 1024, 1ul << 22);
 
 	while (!apic_bit(APIC_IRR, vector)) {
-		/* The host may not have let the machine run until then. */
-		bool late = rdtsc() > deadline && looks > LEAST_LOOKS >> hurry / 2;
-
-		if (late || looks++ > PATIENT_LOOKS >> hurry) {
+		if (!wait_goes_on(&wait)) {
 			in_vain = true;
 			return false;
 		}

@@ -8,6 +8,7 @@
 
 #include "event.h"
 #include "percpu.h"
+#include "wait.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,19 +43,15 @@ unsigned cpus_started(void);
 void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument);
 bool cpu_wait(unsigned index);
 
-/*
- * Repeats until the condition holds or the deadline has passed; yields whether it held. A machine that
- * the host did not let run until then still gets its looks.
- */
-#define LEAST_LOOKS (1ul << 14)
-#define wait_until(condition)                                                 \
-	({                                                                    \
-		uint64_t end_ = rdtsc() + DEADLINE_TICKS, looks_ = 0;         \
-		bool held_;                                                   \
-		while (!(held_ = (condition)) && looks_++ < DEADLINE_LOOKS && \
-		       (rdtsc() < end_ || looks_ < LEAST_LOOKS))              \
-			cpu_relax();                                          \
-		held_;                                                        \
+/* Repeats until the condition holds or the deadline has passed; yields whether it held. */
+#define LEAST_LOOKS (1u << 11)
+#define wait_until(condition)                                                                \
+	({                                                                                   \
+		struct wait wait_ = wait_begin(DEADLINE_TICKS, LEAST_LOOKS, DEADLINE_LOOKS); \
+		bool held_;                                                                  \
+		while (!(held_ = (condition)) && wait_goes_on(&wait_))                       \
+			;                                                                    \
+		held_;                                                                       \
 	})
 
 /*
@@ -76,13 +73,13 @@ void wait_was_in_vain(const char *what);
  */
 #define SETTLE_TICKS (1ul << 27)
 #define SETTLE_LOOKS (1ul << 16)
-#define stays(condition)                                                                   \
-	({                                                                                 \
-		uint64_t end_ = rdtsc() + SETTLE_TICKS, looks_ = 0;                        \
-		bool held_;                                                                \
-		while ((held_ = (condition)) && rdtsc() < end_ && looks_++ < SETTLE_LOOKS) \
-			cpu_relax();                                                       \
-		held_;                                                                     \
+#define stays(condition)                                                                 \
+	({                                                                               \
+		struct wait wait_ = wait_begin(SETTLE_TICKS, LEAST_LOOKS, SETTLE_LOOKS); \
+		bool held_;                                                              \
+		while ((held_ = (condition)) && wait_goes_on(&wait_))                    \
+			;                                                                \
+		held_;                                                                   \
 	})
 
 /* For the recorder: true if the event only woke this CPU. */
