@@ -26,6 +26,8 @@
 	(native, "native")
 #include "latency.h"
 
+#include "x86/panic.h"
+
 #define VECTOR_NMI 2
 #define VECTOR_BP 3
 #define VECTOR_PF 14
@@ -34,20 +36,31 @@
 
 #define RULE "SDM 3B, Time-Stamp Counter: cycles from cause to handler, or there and back"
 
+#define MOV_WORD "0x138a" /* mov (%rbx), %dl */
+#define TOO_MANY STRING_OF(2 * (WARM_UP + SAMPLES))
+
 /* Set by the handlers: when the first instruction ran, and how often one has. */
 volatile uint64_t latency_entered, latency_count;
 
 extern const uint8_t latency_return[], latency_skip[], latency_interrupt[], latency_nmi[];
 
 asm(".pushsection .text\n"
+    /* One that does not come behind its instruction comes for ever. */
     "latency_return:\n"
     "	incq	latency_count\n"
+    "	cmpq	$" TOO_MANY ", latency_count\n"
+    "	ja	latency_runs_away\n"
     "	iretq\n"
-    /* Behind the faulting MOV, which is two bytes long. */
+    /* Behind the faulting MOV, which is two bytes long; a fault with another address does not count. */
     "latency_skip:\n"
+    "	push	%rax\n"
+    "	mov	16(%rsp), %rax\n"
+    "	cmpw	$" MOV_WORD ", (%rax)\n"
+    "	jne	1f\n"
     "	incq	latency_count\n"
+    "	addq	$2, 16(%rsp)\n"
+    "1:	pop	%rax\n"
     "	add	$8, %rsp\n"
-    "	addq	$2, (%rsp)\n"
     "	iretq\n"
     ".macro	note_time\n"
     "	push	%rax\n"
@@ -72,6 +85,12 @@ asm(".pushsection .text\n"
     "	pop	%rax\n"
     "	iretq\n"
     ".popsection\n");
+
+void latency_runs_away(void) __attribute__((noreturn, used));
+void latency_runs_away(void)
+{
+	panic("the same instruction raises its event again and again");
+}
 
 /* The result, if each event came to its handler exactly once. */
 static void report_delivered(const char *name, unsigned taken)
@@ -117,19 +136,8 @@ CASE(page_fault, CPL0, RULE, CATCHES("model-fault-as-trap"))
 	latency_count = 0;
 	gate_set_handler(VECTOR_PF, latency_skip);
 	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
-		samples[i] = measure(".byte 0x8a, 0x13" /* mov (%rbx), %dl */, "b"(WINDOW));
+		samples[i] = measure(".word " MOV_WORD, "b"(WINDOW));
 	report_delivered("page_fault", WARM_UP + SAMPLES);
-}
-
-/* False if the handler did not run in time. */
-static bool wait_for(uint64_t count)
-{
-	for (unsigned looks = 0; looks < DEADLINE_LOOKS; looks++) {
-		if (latency_count == count)
-			return true;
-		cpu_relax();
-	}
-	return false;
 }
 
 static void to_self(const char *name, uint32_t destination, uint32_t command)
@@ -142,7 +150,7 @@ static void to_self(const char *name, uint32_t destination, uint32_t command)
 		uint64_t before = rdtsc();
 
 		apic_icr(destination, command);
-		if (!wait_for(i + 1)) {
+		if (!wait_until(latency_count == i + 1)) {
 			check(false, "%s number %u did not arrive", name, i + 1);
 			return;
 		}
@@ -211,7 +219,7 @@ static void to_other(const char *name, void (*loop)(void *argument))
 		settle();
 		before = rdtsc();
 		apic_icr(other, ICR_FIXED | VECTOR_IPI);
-		arrived = wait_for(i + 1);
+		arrived = wait_until(latency_count == i + 1);
 		samples[i] = rdtsc() - before;
 	}
 	check(arrived, "%s number %u did not arrive", name, i);
