@@ -10,6 +10,7 @@
 #include "ports.h"
 #include "sensors.h"
 #include "sev.h"
+#include "smp.h"
 #include "time.h"
 
 #include "string.h"
@@ -211,8 +212,8 @@ static void exit_soft_int(struct vcpu *v)
 	int vector = insn_soft_int(v, &length, &int_n);
 
 	/* This one needs somebody to overwrite it meanwhile. */
-	for (unsigned i = 0; vector >= 0 && bug_is_set(KVM_INT3_REPLACED) && i < 20000; i++) {
-		cpu_relax();
+	for (unsigned i = 0; vector >= 0 && bug_is_set(KVM_INT3_REPLACED) && i < 40; i++) {
+		smp_let_others_run();
 		vector = insn_soft_int(v, &length, &int_n);
 	}
 	/* Another processor has overwritten it: what stands there now is run. */

@@ -3,6 +3,7 @@
 
 #include "calls.h"
 #include "intercepts.h"
+#include "time.h"
 #include "vc.h"
 
 unsigned hostile_tsc_intercepts;
@@ -41,7 +42,7 @@ bool hostile_call(struct ghcb_known *k)
 	case MODEL_CALL_BEHAVE:
 		spoil.how = 0;
 		forged.armed = false;
-		intercept(b, SVM_INTERCEPT_PAUSE, false);
+		intercept(b, SVM_INTERCEPT_PAUSE, time_hurries());
 		break;
 	default:
 		return false;
@@ -74,9 +75,9 @@ void hostile_spoil(struct ghcb_known *k)
 bool hostile_pause(struct vcpu *v)
 {
 	if (!forged.armed)
-		return true;
+		return false;
 	forged.armed = false;
-	intercept(&v->vmcb, SVM_INTERCEPT_PAUSE, false);
+	intercept(&v->vmcb, SVM_INTERCEPT_PAUSE, time_hurries());
 	if (forged.behind)
 		vcpu_skip(v, 2);
 	l2_raise_vc(v, forged.error);

@@ -19,7 +19,7 @@ bool hostile_call(struct ghcb_known *k);
 /* The answer is in the page: is it to be spoilt? */
 void hostile_spoil(struct ghcb_known *k);
 
-/* An exit for PAUSE, asked for by a forged #VC. */
+/* PAUSE was intercepted; false: not for a forged #VC. */
 bool hostile_pause(struct vcpu *v);
 
 #endif

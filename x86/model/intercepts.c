@@ -110,8 +110,7 @@ void intercepts_init(struct vmcb *b)
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
-	/* Under SEV-ES it is what a guest asks for (calls.h). */
-	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries() && !l2_is_es());
+	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries());
 	intercept_exception(b, 3, true);
 	if (bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS)) {
 		intercept_exception(b, 5, true);

@@ -48,6 +48,16 @@ static void unlock(void)
 	__atomic_clear(&locked, __ATOMIC_RELEASE);
 }
 
+void smp_let_others_run(void)
+{
+	if (count < 2)
+		return;
+	unlock();
+	for (unsigned i = 0; i < 1000; i++)
+		cpu_relax();
+	lock();
+}
+
 /* A kick has done its work when it arrives. */
 asm("	.pushsection .text\n"
     "kicked:\n"

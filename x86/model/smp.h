@@ -20,6 +20,9 @@ struct vcpu *smp_vcpu(unsigned number);
 /* What has changed for this processor is to be noticed now; nothing if it is the running CPU's own. */
 void smp_kick(struct vcpu *v);
 
+/* A moment without the lock, if there is another processor. */
+void smp_let_others_run(void);
+
 /* Takes the processor out of L2, for good until the lock is free; what made it exit is forgotten. */
 void smp_stop(struct vcpu *v);
 
