@@ -8,9 +8,11 @@
 3. Each bug on one point of each case that met it, and of each that claims it.
 4. What claims a bug and has not caught it gets its other points.
 
---quick is 1, 3 and 4, for claims alone.
+--quick is 1, 3 and 4, for claims alone, and without a bug it runs only those points that a bug is tried on: one
+of each case before step 3, the others of a case before step 4 if that comes to it.
 
-Of a guest's two sections (with two CPUs and with four) the one that takes less time comes first. All boots of a step run side by side.
+A case may be in two sections, with two CPUs and with four: the one that takes less time, or has fewer CPUs as
+long as nothing is known of the time, comes first. All boots of a step run side by side.
 """
 
 from collections import defaultdict
@@ -24,6 +26,7 @@ from ..verdicts import BAD, PASS, SKIP
 from .matrix import Bug, Catch
 
 SLOW = 0.1              # seconds
+UNKNOWN = 0.01          # seconds for each CPU: a point of which nothing is known, in the order of boots
 LEAST_TIMEOUT = 3.0     # seconds; a guest under a bug may hang
 MARGIN = 5              # times what its slowest point takes without a bug
 REACHED = "reached "
@@ -51,67 +54,75 @@ class Proof:
         self._slots = slots
         self._expectations = expectations
         self._progress = progress
-        self._targets = {}                  # (machine class, point id): Target that passes
-        self._seconds = {}                  # the same: time without a bug
+        self._native = {}                   # machine class: {point id: Target} of what can run on it
+        self._seconds = {}                  # (machine class, point id): time without a bug
         self.unsound = []                   # Results that are bad without a bug
-        self._sound = defaultdict(list)     # (machine class, case id): point ids, the cheapest first
+        self._sound = defaultdict(list)     # (machine class, case id): ids of points that pass, in order
         self._reached = defaultdict(set)    # (machine class, bug id): point ids
 
     def run(self, quick):
         """Bugs of the model, in order of bugs.def."""
         bugs = [Bug(id_, _class_of(id_).name) for id_ in switches()]
-        self._without_bug(bugs, quick)
+        left = self._without_bug(bugs, quick)
         if not quick:
             self._listen([b.id for b in bugs])
-        self._quicker_sections_first()
-        classes = {b.id: _class_of(b.id) for b in bugs}
-        cells = []                          # (bug, case id, points)
-        for bug in bugs:
-            for (class_, case), points in self._sound.items():
-                if class_ is not classes[bug.id]:
-                    continue
-                met = [p for p in points if p in self._reached[class_, bug.id]]
-                bug.met.update([case] if met else [])
-                if case in bug.claimed:
-                    # Those that met it first: the others are tried for the claim's sake.
-                    cells.append((bug, case, met + [p for p in points if p not in met]))
-                elif met and not quick:
-                    cells.append((bug, case, met))
+            self._quicker_sections_first()
+        cells = self._cells(bugs, quick)
         self._try([(bug, case, points[:1]) for bug, case, points in cells], "bugs")
-        self._try([(bug, case, points[1:]) for bug, case, points in cells
-                   if case in bug.claimed and case not in bug.caught], "other environments")
+        tried = {(bug.id, point) for bug, _, points in cells for point in points[:1]}
+        cells = [c for c in self._cells(bugs, quick)
+                 if c[1] in c[0].claimed and c[1] not in c[0].caught]
+        keys = dict.fromkeys((_class_of(bug.id), case) for bug, case, _ in cells)
+        self._pass([t for key in keys for t in left.get(key, ())], "without a bug, other environments")
+        cells = [(bug, case, self._sound[_class_of(bug.id), case]) for bug, case, _ in cells]
+        self._try([(bug, case, [p for p in points if (bug.id, p) not in tried])
+                   for bug, case, points in cells], "other environments")
         return bugs
 
     # Steps 1 and 2
 
     def _without_bug(self, bugs, quick):
-        targets = []
+        """Runs the points of step 1; {(class, case id): Targets} of those that are left for later."""
+        left, claims = {}, {}
         for class_ in (Model, ModelSevEs, ModelSevSnp):
             ids = {b.id for b in bugs if _class_of(b.id) is class_}
-            targets += [t for t in self._native(class_(self._tools))
-                        if (class_ is Model and not quick) or self._concerns(t, ids, quick)]
-        for result in self._scheduled(targets, "without a bug"):
-            target = result.target
-            class_, case = type(target.machine), case_id(target)
+            targets = [t for t in self._targets_on(class_(self._tools))
+                       if (class_ is Model and not quick) or self._concerns(t, ids, quick)]
+            self._native[class_] = {t.point_id: t for t in targets}
+            for target in targets:
+                key = class_, case_id(target)
+                left.setdefault(key, []).append(target)
+                claims[key] = ids & set(target.point.case.catches)
+        if quick:
+            for targets in left.values():
+                targets.sort(key=lambda t: t.section.smp)
+            self._pass([targets.pop(0) for targets in left.values()], "without a bug")
+        # One that is skipped, for want of CPUs or in that environment, says nothing.
+        more = [key for key in left if key not in self._sound]
+        self._pass([t for key in more for t in left.pop(key)], "without a bug")
+        for bug in bugs:
+            bug.claimed.update(case for class_, case in self._sound if bug.id in claims[class_, case])
+        return left
+
+    def _pass(self, targets, what):
+        """Runs them without a bug."""
+        for result in self._scheduled(targets, what):
+            key = type(result.target.machine), result.target.point_id
             if result.verdict in BAD:
                 self.unsound.append(result)
             elif result.verdict == PASS:
-                self._targets[class_, target.point_id] = target
-                self._seconds[class_, target.point_id] = result.seconds
-                self._sound[class_, case].append(target.point_id)
-                for bug in bugs:
-                    if bug.id in target.point.case.catches and _class_of(bug.id) is class_:
-                        bug.claimed.add(case)
+                self._seconds[key] = result.seconds
+                self._sound[key[0], case_id(result.target)].append(key[1])
 
     def _listen(self, names):
         """Which bugs a point meets. What fails then, in a guest in a hurry, is not taken for a catch later."""
         targets = []
-        for class_ in (Model, ModelSevEs, ModelSevSnp):
+        for class_, native in self._native.items():
             machine = class_(replace(self._tools, reach=True, hurry=True))
             machine.name = f"{class_.name} listening"
             machine.underneath = None
-            targets += [replace(t, machine=machine) for (c, point), t in self._targets.items()
-                        if c is class_ and self._seconds[c, point] <= SLOW]
+            targets += [replace(t, machine=machine) for point, t in native.items()
+                        if self._seconds.get((class_, point), SLOW + 1) <= SLOW]
         for result in self._scheduled(targets, "listening"):
             class_, point = type(result.target.machine), result.target.point_id
             if result.verdict != PASS:
@@ -127,7 +138,7 @@ class Proof:
         cases = [target.point.case] if quick else {p.case for p in target.image.points}
         return any(ids & set(c.catches) for c in cases)
 
-    def _native(self, machine):
+    def _targets_on(self, machine):
         """Points of all guests that run on `machine` without a layer in between."""
         return [select.Target(section, self._images[section.file], point, machine)
                 for section in self._sections if not section.unfit(machine)
@@ -135,7 +146,7 @@ class Proof:
                 if point.layer == NATIVE]
 
     def _quicker_sections_first(self):
-        """A case may be in two sections; within one, its environments keep their order."""
+        """Within a section the environments keep their order."""
         for (class_, case), points in self._sound.items():
             times = defaultdict(float)
             for point in points:
@@ -143,6 +154,22 @@ class Proof:
             points.sort(key=lambda p: times[p.partition("/")[0]])
 
     # Steps 3 and 4
+
+    def _cells(self, bugs, quick):
+        """(bug, case id, ids of the points to try it on, best first) of all that is worth it."""
+        cells = []
+        for bug in bugs:
+            for (class_, case), points in self._sound.items():
+                if class_ is not _class_of(bug.id):
+                    continue
+                met = [p for p in points if p in self._reached[class_, bug.id]]
+                bug.met.update([case] if met else [])
+                if case in bug.claimed:
+                    # Those that met it first: the others are tried for the claim's sake.
+                    cells.append((bug, case, met + [p for p in points if p not in met]))
+                elif met and not quick:
+                    cells.append((bug, case, met))
+        return cells
 
     def _try(self, cells, what):
         wanted = defaultdict(set)           # bug id: point ids
@@ -153,10 +180,12 @@ class Proof:
             bug.tried.update([case] if points else [])
         targets = []
         for id_, points in wanted.items():
-            machine = _class_of(id_)(replace(self._tools, bugs=(id_,), hurry=True))
+            class_ = _class_of(id_)
+            machine = class_(replace(self._tools, bugs=(id_,), hurry=True))
             machine.name = f"{machine.name} with {id_}"
             machine.underneath = None       # only points that pass without the bug are run
-            targets += [t for t in self._native(machine) if t.point_id in points]
+            targets += [replace(t, machine=machine) for point, t in self._native[class_].items()
+                        if point in points]
         for result in self._scheduled(targets, what):
             target = result.target
             if result.verdict not in (PASS, SKIP):
@@ -171,7 +200,7 @@ class Proof:
         length = {}
         for key, group in jobs.items():
             times = [self._seconds.get((type(t.machine), t.point_id), 0.0) for t in group]
-            length[key] = sum(times)
+            length[key] = sum(times) or UNKNOWN * len(group) * group[0].section.smp
             if not sum(times):
                 continue                    # nothing is known of it yet: the section's own
             limit = max(LEAST_TIMEOUT, MARGIN * max(times)) / group[0].machine.slowness
