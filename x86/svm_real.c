@@ -6,8 +6,8 @@
  * real mode pushes FLAGS, CS and IP, six bytes, and returns to where it would in protected mode; L1 injects
  * exceptions there without an error code (EV=0).
  *
- * The bugs that taught it. KVM before 6.3 cleared the error code of an exception for a guest in real mode, and not
- * the bit that has it pushed (6c41468c7c12).
+ * The bugs that taught it. KVM from 5.13 to 6.2 cleared the error code of an exception for a guest in real mode, and
+ * not the bit that has it pushed (6c41468c7c12).
  *
  * The cases are in real.h, for VMX as well. A buggy hypervisor shows a frame of another size, or another return
  * address.
