@@ -16,11 +16,13 @@
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
 				     0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e};
 
-static uint32_t reset_block; /* 0: the ROM has none */
+static uint32_t reset_block; /* 0: the ROM has none; QEMU launches no such guest under SEV-ES */
 
 void ap_read_rom(const void *rom, uint64_t bytes)
 {
 	reset_block = rom_table_word(rom, bytes, reset_guid);
+	if (!reset_block && l2_is_es())
+		panic("model: the ROM has no SEV-ES reset block");
 }
 
 static void start_at(struct vcpu *v, uint16_t selector, uint64_t base, uint16_t ip)
