@@ -2,23 +2,16 @@
 /*
  * Delivery that faults, by SVM and VMX alike (svm_vectoring.c, vmx_vectoring.c): the rows, the columns and
  * L1. Each row is an event, executed by L2, pending for it, or injected by L1; each column one thing that
- * L1 takes away at the snippet's call: in the nested tables or, in the layer without them, in L2's own, and
- * then the exit is a #PF. The same rows with pages that are cold below L1: there L0 has to sort it out, and
+ * L1 takes away at the snippet's call (missing.h): in the nested tables or, in the layer without them, in L2's own,
+ * and then the exit is a #PF. The same rows with pages that are cold below L1: there L0 has to sort it out, and
  * L1 sees nothing.
  *
- * The file that includes this has defined
- *	SLAT_LAYER		the layer in which L1 has pages to take away
+ * The file that includes this has defined what missing.h needs, and
  *	CALL			the instruction that calls L1
- *	MISS			name of the exit for what L1 has not mapped
- *	MISS_READ, MISS_WRITE, MISS_FETCH, MISS_WALK
- *				what that exit says of an access, and of a walk of L2's page tables
  *	SOFT, PRIV		what stands before INT3 and INTO, and before INT1, in what was being vectored
- *	RULE_VECTORING, RULE_BELOW, RULE_BEFORE_COMBINED, BUGS, BUGS_BELOW
+ *	RULE_VECTORING, RULE_BELOW, BUGS, BUGS_BELOW
  *	missed()		whether the exit is such a miss, and of which page
- *	SHUTDOWN, PLACE_OF_DF	how a triple fault looks, and where a #DF that L1 intercepts shows
- *	RULE_SHUTDOWN, RULE_DF, BUGS_DF
  *	SEND_NMI, send_nmi()	instructions of L2, or L1 by itself, that make an NMI pending in L2
- *	expect_ext()		expects an error code, with EXT as the vendor has it
  *	expect_int1()		what an INT1 shows whose delivery missed
  * and defines note_exit() afterwards, which looks at each miss before L1 mends it; `next` is where a trap
  * returns to, or 0.
@@ -26,62 +19,7 @@
 #ifndef X86_VECTORING_H
 #define X86_VECTORING_H
 
-/* -- What can be missing. ------------------------------------------------------------------------------------------- */
-
-enum thing { IDT, GDT, TSS, STACK, HANDLER, PAGE_TABLE };
-
-static uint8_t gdt_page[PAGE_BYTES] __attribute__((aligned(4096)));
-static uint8_t tss_page[PAGE_BYTES] __attribute__((aligned(4096)));
-static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
-static uint8_t handler_page[PAGE_BYTES] __attribute__((aligned(4096)));
-
-#define VECTOR_PF 14
-
-/* The exit for a miss in the nested tables says `info`; a #PF has this error code. */
-static const struct {
-	const char *name;
-	uint64_t info;
-	unsigned error;
-} things[] = {
-	[IDT] = {"idt", MISS_READ, 0},
-	[GDT] = {"gdt", MISS_READ, 0},
-	[TSS] = {"tss", MISS_READ, 0},
-	[STACK] = {"stack", MISS_WRITE, PF_WRITE},
-	[HANDLER] = {"handler", MISS_FETCH, PF_FETCH},
-	[PAGE_TABLE] = {"table", MISS_WALK, PF_WRITE},
-};
-
-/* Gives the delivery of `vector` a page of its own to stumble over; returns its address. */
-static uint64_t prepare(enum thing thing, unsigned vector)
-{
-	struct percpu *cpu = this_cpu();
-
-	switch (thing) {
-	case IDT:
-		return (uint64_t)idt;
-	case GDT:
-		memcpy(gdt_page, cpu->descriptors.gdt, GDT_BYTES);
-		load_gdt(gdt_page);
-		return (uint64_t)gdt_page;
-	case TSS:
-		use_ist(vector, stack_top(0, STACK_EVENTS));
-		memcpy(tss_page, &cpu->descriptors.tss, sizeof(cpu->descriptors.tss));
-		load_tss(&cpu->descriptors, (const struct tss *)tss_page);
-		return (uint64_t)tss_page;
-	case STACK:
-		use_ist(vector, (uint64_t)stack_page + PAGE_BYTES);
-		return (uint64_t)stack_page;
-	case HANDLER:
-		memcpy(handler_page, vector_stubs + vector * VECTOR_STUB_BYTES, VECTOR_STUB_BYTES);
-		gate_set_handler(vector, handler_page);
-		return (uint64_t)handler_page;
-	case PAGE_TABLE:
-	default:
-		window_map(0, (uint64_t)stack_page | PTE_PAGE);
-		use_ist(vector, WINDOW + PAGE_BYTES);
-		return (uint64_t)window_table();
-	}
-}
+#include "missing.h"
 
 /* -- What is being delivered. ----------------------------------------------------------------------------------- */
 
@@ -259,28 +197,6 @@ static void set_up(const struct row *r)
 	l2_setup.on_exit = mend;
 }
 
-/* What the exit says before it comes to what was being delivered. */
-static void describe_miss(struct text *out, const struct row *r, enum thing thing)
-{
-	const unsigned offsets[] = {
-		[IDT] = r->vector * sizeof(struct gate),
-		[GDT] = KERNEL_CS,
-		[TSS] = offsetof(struct tss, ist[1]),
-		[STACK] = PAGE_BYTES - 8,
-		[HANDLER] = 0,
-		[PAGE_TABLE] = PAGE_BYTES - 8,
-	};
-
-	if (layer == &SLAT_LAYER) {
-		text_append(out, MISS "(%#lx,gpa=%s", things[thing].info, things[thing].name);
-		text_append(out, thing == HANDLER ? ")" : ",");
-		return;
-	}
-	text_append(out, "#PF(%#x,cr2=%s", things[thing].error, things[thing].name);
-	text_append(out, offsets[thing] ? "+%#x)" : ")", offsets[thing]);
-	text_append(out, thing == HANDLER ? "" : "(");
-}
-
 /* The frame is complete when the handler's own page is missing: that is no fault of the delivery. */
 static void expect_exit(const struct row *r, enum thing thing)
 {
@@ -288,7 +204,7 @@ static void expect_exit(const struct row *r, enum thing thing)
 	struct text text;
 
 	text_init(&text, exit, sizeof(exit));
-	describe_miss(&text, r, thing);
+	describe_miss(&text, r->vector, thing);
 	if (thing == HANDLER)
 		expect("exit %s@handler, %s", exit, r->trace);
 	else if (r == &row_int1)
@@ -400,115 +316,6 @@ CASE(int3_code_breakpoint, ALL_NATIVE,
 	expect("#DB[B0]@insn, #BP@after");
 	run(int3);
 	witness(faults > 0, "L1 saw no miss on the stack");
-}
-
-/* -- The second exception. ------------------------------------------------------------------------------------------- */
-
-static uint32_t second; /* exceptions to intercept */
-
-static void intercept_second(struct l2 *v)
-{
-	l2_intercept_exceptions(v, second);
-}
-
-static void try_second(const struct row *r, uint32_t intercepted)
-{
-	set_up(r);
-	second = intercepted;
-	l2_setup.before = intercept_second;
-	run_snippet(r->snippet);
-}
-
-#define EXCEPTION(vector) (1u << (vector))
-/* #NP while delivering #UD: vector * 8 + IDT; EXT is where the vendors differ. */
-#define NP_UD 0x32
-CASE(np_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
-{
-	gate_set_present(6, false);
-	expect_ext("exit #NP(%#x)(vectoring #UD)@insn", NP_UD);
-	try_second(&row_ud, EXCEPTION(11));
-}
-
-/* Both are contributory: without the intercept this is #DF. */
-CASE(np_during_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
-{
-	gate_set_present(13, false);
-	expect_ext("exit #NP(%#x)(vectoring #GP(0x58))@insn", 0x6a);
-	try_second(&row_gp, EXCEPTION(11) | EXCEPTION(8));
-}
-
-CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
-     CATCHES("kvm-nested-exception tcg-idt-errcode-64"))
-{
-	gate_set_present(0x80, false);
-	expect("exit #NP(0x402)(vectoring int 0x80)@insn");
-	try_second(&row_int_0x80, EXCEPTION(11));
-}
-
-CASE(df_intercepted, ALL_NATIVE, RULE_DF, BUGS_DF)
-{
-	gate_set_present(13, false);
-	expect("exit #DF(0x0)" PLACE_OF_DF);
-	try_second(&row_gp, EXCEPTION(8));
-}
-
-/* Not intercepted: the CPU combines by itself, and L1 sees nothing. */
-CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception makes #DF",
-     CATCHES("kvm-nested-exception"))
-{
-	gate_set_present(13, false);
-	setup.leave_after = 1;
-	expect("#DF(0x0)@insn");
-	try_second(&row_gp, 0);
-}
-
-CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
-{
-	use_ist(6, WINDOW + PAGE_BYTES);
-	window_map(1, 0);
-	notation_name("window", WINDOW, PAGE_BYTES);
-	expect("exit #PF(0x2,cr2=window+0xff8)(vectoring #UD)@insn");
-	try_second(&row_ud, EXCEPTION(14));
-}
-
-/* The kernel's nested_exceptions_test: with an IDT of no length everything ends in shutdown. */
-static void take_idt_away(struct l2 *v)
-{
-	start(v);
-	l2_set(v, L2_IDT_LIMIT, 0);
-}
-
-static void try_without_idt(const struct row *r, uint32_t intercepted)
-{
-	set_up(r);
-	second = intercepted;
-	l2_setup.before = intercept_second;
-	l2_setup.on_call = take_idt_away;
-	run_snippet(r->snippet);
-}
-
-CASE(no_idt_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
-{
-	expect_ext("exit #GP(%#x)(vectoring #SS(0x58))@insn", 0x62);
-	try_without_idt(&row_inj_ss, EXCEPTION(13) | EXCEPTION(8));
-}
-
-CASE(no_idt_df, ALL_NATIVE, RULE_BEFORE_COMBINED, BUGS_DF)
-{
-	expect("exit #DF(0x0)" PLACE_OF_DF);
-	try_without_idt(&row_inj_ss, EXCEPTION(8));
-}
-
-CASE(no_idt_shutdown, CPL0, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
-{
-	expect("exit " SHUTDOWN);
-	try_without_idt(&row_inj_ss, 0);
-}
-
-CASE(no_idt_int3_shutdown, CPL0, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
-{
-	expect("exit " SHUTDOWN);
-	try_without_idt(&row_int3, 0);
 }
 
 #endif
