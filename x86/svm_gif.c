@@ -64,9 +64,7 @@ static enum l2_action pend_after_invalid(struct l2 *v)
 	nmi_to_self();
 	give_it_time();
 	with_gif_clear = events_of(v);
-	stgi();
-	asm volatile("nop");
-	clgi();
+	l2_window(false);
 	return L2_END;
 }
 
@@ -93,18 +91,20 @@ void gif_target(void);
 void gif_step(void);
 extern const uint8_t gif_stepped[];
 
+static void run_into_breakpoint(void)
+{
+	write_dr0((uint64_t)gif_target);
+	write_dr7(DR7_CLEAR | 2);
+	gif_target();
+	write_dr7(DR7_CLEAR);
+}
+
 static void break_at_gif0(struct l2 *v)
 {
 	if (v->exits > 1)
 		return;
-	write_dr0((uint64_t)gif_target);
-	write_dr7(DR7_CLEAR | 2);
-	gif_target();
-	with_gif_clear = events_of(v);
-	write_dr7(DR7_CLEAR);
-	stgi();
-	asm volatile("nop");
-	clgi();
+	run_into_breakpoint();
+	l2_window(false);
 }
 
 CASE(gif_breakpoint, CPL0, RULE_GIF_DB, CATCHES("gif-breakpoint"))
@@ -120,10 +120,7 @@ static void break_at_gif1(struct l2 *v)
 {
 	(void)v;
 	stgi();
-	write_dr0((uint64_t)gif_target);
-	write_dr7(DR7_CLEAR | 2);
-	gif_target();
-	write_dr7(DR7_CLEAR);
+	run_into_breakpoint();
 	clgi();
 }
 

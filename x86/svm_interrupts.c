@@ -102,12 +102,17 @@ static void make_virtual(struct l2 *v)
 	v->vmcb->int_state |= virtual.int_state;
 }
 
-static void try_virtual(const struct snippet *snippet, uint32_t int_control, bool taken)
+static void begin_virtual(uint32_t int_control, uint64_t int_state)
 {
 	virtual.int_control = int_control;
-	virtual.int_state = 0;
+	virtual.int_state = int_state;
 	virtual.at_end = ~0u;
 	l2_setup.on_call = make_virtual;
+}
+
+static void try_virtual(const struct snippet *snippet, uint32_t int_control, bool taken)
+{
+	begin_virtual(int_control, 0);
 	run_snippet(snippet);
 	check(!(virtual.at_end & SVM_V_IRQ) == taken, "V_IRQ is %s at the exit behind it",
 	      taken ? "still set" : "clear");
@@ -144,9 +149,7 @@ CASE(v_irq_shadow, ALL_NATIVE, RULE_V_IRQ, CATCHES("tcg-vmrun-shadow bochs-v-irq
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x51@after");
-	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
-	virtual.int_state = SVM_INTERRUPT_SHADOW;
-	l2_setup.on_call = make_virtual;
+	begin_virtual(SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, SVM_INTERRUPT_SHADOW);
 	run(call_again);
 }
 
@@ -176,9 +179,7 @@ CASE(v_irq_intercepted, ALL_NATIVE,
 {
 	grant_iopl();
 	l2_setup.before = intercept_vintr;
-	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
-	virtual.int_state = 0;
-	l2_setup.on_call = make_virtual;
+	begin_virtual(SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, 0);
 	expect("exit VINTR@after");
 	run(call_sti);
 }
@@ -310,8 +311,7 @@ CASE_NEEDS(
 {
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
-	virtual.int_control = SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING;
-	virtual.int_state = 0;
+	begin_virtual(SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, 0);
 	l2_setup.host_rflags = X86_EFLAGS_IF;
 	l2_setup.before = intercept_intr;
 	l2_setup.on_call = pend_both;

@@ -169,6 +169,7 @@ static void forget_injection(struct l2 *v)
 static void window(bool interrupts)
 {
 	stgi();
+	asm volatile("nop");
 	if (interrupts)
 		asm volatile("sti; nop; nop; cli" : : : "memory");
 	clgi();
