@@ -171,6 +171,10 @@ static void exit_io(struct vcpu *v)
 
 	if (!insn_at_rip(v, &insn))
 		panic("model: the I/O instruction at %#lx is not known", v->vmcb.rip);
+	if (info & IOIO_STRING && bug(KVM_SEV_NOBUF_UD)) {
+		vcpu_raise(v, VECTOR_UD, NO_ERROR);
+		return;
+	}
 	if (breakpoints_hit(v, port, bytes, ACCESS_PORT))
 		v->trap_due = true;
 	if (info & IOIO_STRING) {
