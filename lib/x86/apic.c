@@ -41,8 +41,20 @@ uint32_t apic_read(unsigned reg)
 	return *(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg);
 }
 
+/* What was last written to the timer's registers; firmware may have left anything in them. */
+static uint32_t timer_entry, timer_initial;
+
+bool apic_timer_is_set(void)
+{
+	return timer_entry != APIC_MASKED || timer_initial;
+}
+
 void apic_write(unsigned reg, uint32_t value)
 {
+	if (reg == APIC_LVT_TIMER)
+		timer_entry = value;
+	if (reg == APIC_TIMER_INITIAL)
+		timer_initial = value;
 	if (apic_is_x2())
 		wrmsr(X2APIC_MSR + reg / 16, value);
 	else if (sev_is_es())

@@ -70,6 +70,9 @@ bool apic_in_use(void);
 uint32_t apic_read(unsigned reg);
 void apic_write(unsigned reg, uint32_t value);
 
+/* Whether the timer may run, or have a vector, as far as apic_write knows. */
+bool apic_timer_is_set(void);
+
 /* This CPU's APIC id. */
 uint32_t apic_id(void);
 

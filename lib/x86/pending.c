@@ -101,8 +101,20 @@ void interrupts_drain(void)
 	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | 0x0f);
 	for (unsigned n = 0; n < 32; n++) {
 		end_all_services();
-		run_unrecorded(&drain);
+		if (!run_unrecorded(&drain))
+			break;
 	}
 	end_all_services();
 	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | APIC_SPURIOUS_VECTOR);
+}
+
+bool interrupt_left(unsigned *vector)
+{
+	struct regs regs = {0};
+	struct event event;
+
+	if (!probe_snippet(&drain, &regs, &event))
+		return false;
+	*vector = event.vector;
+	return true;
 }

@@ -49,4 +49,10 @@ bool watchdog_was_early(const struct snippet *snippet, const char *mark);
  */
 void interrupts_drain(void);
 
+/*
+ * Takes an interrupt that is pending, without recording it; false if none came. Asks the APIC for nothing
+ * then. Whatever holds interrupts back (TPR, a vector in service) must not be there.
+ */
+bool interrupt_left(unsigned *vector);
+
 #endif

@@ -31,6 +31,15 @@ void state_learn(void)
 	learned.rflags = read_rflags();
 }
 
+/* What a case may have closed, cut short or taken away. */
+static void put_back(void)
+{
+	cold_reset();
+	if (layer->reset)
+		layer->reset();
+	desc_reset(&percpu[0].descriptors, stack_top(0, STACK_EVENTS));
+}
+
 void state_reset(void)
 {
 	memset(&setup, 0, sizeof(setup));
@@ -43,10 +52,7 @@ void state_reset(void)
 			percpu[i].run.deadline = 0;
 		}
 	notation_forget_names();
-	cold_reset();
-	if (layer->reset)
-		layer->reset();
-	desc_reset(&percpu[0].descriptors, stack_top(0, STACK_EVENTS));
+	put_back();
 }
 
 /* Vectors 0-15 that a machine took into IRR and does not deliver; noted once, they stay there. */
@@ -81,15 +87,22 @@ static bool restore_cpu(void)
 static bool restore_apic(void)
 {
 	bool same = true;
+	unsigned vector;
 
 	if (!apic_in_use())
 		return true;
-	timer_stop();
-	same &= as_before("the APIC's TPR", apic_read(APIC_TPR), 0);
-	for (unsigned word = 0; word < 8; word++) {
-		same &= as_before("an APIC ISR word", apic_read(APIC_ISR + 16 * word), 0);
-		same &= as_before("an APIC IRR word",
-				  apic_read(APIC_IRR + 16 * word) & ~(word ? 0 : never_taken), 0);
+	if (apic_timer_is_set())
+		timer_stop();
+	/*
+	 * Each read is an exit where the APIC is emulated, so IRR and ISR are not read word by word: a vector
+	 * in service is in the PPR, as the TPR is, and with a PPR of 0 nothing that is pending stays so.
+	 */
+	same &= as_before("the APIC's PPR (TPR, or a vector in service)", apic_read(APIC_PPR), 0);
+	same &= as_before("the APIC's first IRR word", apic_read(APIC_IRR) & ~never_taken, 0);
+	put_back();
+	if (same && interrupt_left(&vector)) {
+		check(false, "the case left interrupt %#x pending", vector);
+		same = false;
 	}
 	if (!same) {
 		apic_enable(0);
@@ -140,8 +153,9 @@ void state_describe(void)
 
 		put_text(hypervisor, h.b, h.c, h.d);
 	}
-	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s", guest_name,
-		    boot_container(), name, family, model, hypervisor);
+	report_note("guest %s, boot %s, cpu %s %xh/%xh, hypervisor %s%s", guest_name,
+		    boot_container(), name, family, model, hypervisor,
+		    args.edges_only ? ", ranges by their edges" : "");
 	if (sev_is_on())
 		report_note("%s, C-bit %u, status %#lx, GHCB version %u", sev_mode_name(),
 			    __builtin_ctzl(sev_c_bit), sev_status, sev_ghcb_version());
