@@ -4,6 +4,7 @@
 #define TRAPLINE_H
 
 #include "x86/apic.h"
+#include "x86/breadth.h"
 #include "x86/cold.h"
 #include "x86/cpu.h"
 #include "x86/debugreg.h"

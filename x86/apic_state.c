@@ -50,7 +50,7 @@ static void software_enable(bool on, unsigned v)
 CASE_NEEDS(MODE_NEEDS, pending_while_off, CPL0, RULE_DISABLED, CATCHES("openvmm-apic-toggle"))
 {
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = 0x10; v < 0x100; v++) {
+	for_each_vector(v, 0x10, 0xff) {
 		subject_begin(v);
 		apic_icr(0, ICR_FIXED | ICR_ASSERT | ICR_SELF | v);
 		software_enable(false, v);

@@ -86,7 +86,7 @@ static void try_self(void (*send_illegal)(unsigned v))
 {
 	prepare();
 	expect("[0x0-0xf] intr 0x31@wait, esr=0x60");
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		subject_begin(v);
 		send_illegal(v);
 		take();
@@ -123,7 +123,7 @@ CASE_NEEDS(MODE_NEEDS, legal_vectors, CPL0, RULE_ESR, CATCHES("model-esr-always-
 {
 	prepare();
 	expect("[0x10-0xff] intr v@wait, esr=0x0");
-	for (unsigned v = 16; v < 256; v++) {
+	for_each_vector(v, 16, 255) {
 		apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | (v == 0xff ? 0x40 : 0xff));
 		subject_begin(v);
 		send(0, ICR_SELF | v);
@@ -167,7 +167,7 @@ static void receive_all(void *argument)
 {
 	(void)argument;
 	apic_esr_clear();
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		channel.seen = v + 1;
 		await(channel.vector == v + 1, "CPU 0 to send");
 		await(apic_bit(APIC_IRR, LATER), "the later IPI");
@@ -185,7 +185,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, other, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 	memset(&channel, 0, sizeof(channel));
 	expect("[0x0-0xf] esr=0x20 | cpu1: [0x0-0xf] intr 0x31@wait, esr=0x40");
 	cpu_start_work(1, receive_all, NULL);
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		await(channel.seen == v + 1, "CPU 1 to get ready");
 		subject_begin(v);
 		send(percpu[1].apic_id, v);
@@ -217,7 +217,7 @@ CASE_NEEDS("cpus=4 " MODE_NEEDS, others, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 	for (unsigned i = 1; i < 4; i++)
 		cpu_start_work(i, receive_together, NULL);
 	await(channel.seen == 3, "the other CPUs to get ready");
-	for (unsigned v = 0; v < 16; v++)
+	for_each_vector(v, 0, 15)
 		send(0, ICR_OTHERS | v);
 	observe("esr", apic_esr());
 	send(0, ICR_OTHERS | LATER);
@@ -253,7 +253,7 @@ CASE_NEEDS(MODE_NEEDS, timer, CPL0, RULE_LVT, BUGS_ILLEGAL)
 	prepare();
 	expect("[0x0-0xf] intr 0x31@wait, esr=0x40");
 	apic_write(APIC_TIMER_DIVIDE, 0xb);
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		uint32_t esr;
 
 		subject_begin(v);
@@ -273,7 +273,7 @@ CASE_NEEDS(
 	prepare();
 	expect("[0x0-0xf] intr 0x32@wait, intr 0x31@wait, esr=0x60");
 	apic_write(APIC_LVT_ERROR, ERROR_VECTOR);
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		subject_begin(v);
 		send(0, ICR_SELF | v);
 		take();
@@ -289,7 +289,7 @@ CASE_NEEDS(MODE_NEEDS, error_interrupt_masked, CPL0, RULE_ERROR, BUGS_ILLEGAL)
 	prepare();
 	expect("[0x0-0xf] intr 0x31@wait, esr=0x60");
 	apic_write(APIC_LVT_ERROR, APIC_MASKED | ERROR_VECTOR);
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		subject_begin(v);
 		send(0, ICR_SELF | v);
 		take();
@@ -305,7 +305,7 @@ CASE_NEEDS(MODE_NEEDS, error_interrupt_illegal, CPL0, RULE_ERROR,
 {
 	prepare();
 	expect("[0x0-0xf] intr 0x31@wait, esr=0x60");
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		subject_begin(v);
 		apic_write(APIC_LVT_ERROR, v);
 		send(0, ICR_SELF | v);

@@ -58,7 +58,7 @@ static void try_each(uint32_t type, const uint8_t *vectors, unsigned count)
 /* From `first` up to 255; those that go alike are one line of the trace. */
 static void try_from(uint32_t type, unsigned first)
 {
-	for (unsigned vector = first; vector < 256; vector++) {
+	for_each_vector(vector, first, 255) {
 		subject_begin(vector);
 		try_inject(&call, type | vector, 0);
 		subject_end();

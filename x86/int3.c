@@ -344,7 +344,7 @@ CASE(int_0x80_overlap, ALL_NATIVE, RULE_OVERLAP, CATCHES("kvm-intn-retry kvm-spe
 }
 
 /* Each run under a layer is a round trip to its hypervisor, and takes as long as a hundred without. */
-#define REPETITIONS (layer == &layer_native ? 10000u : 50u)
+#define REPETITIONS (layer == &layer_native ? repetitions_due(10000) : 50u)
 
 CASE(int3_repeated_cold_stack, ALL_NATIVE, RULE_INT3, BUGS_SOFT_COLD)
 {

@@ -134,7 +134,7 @@ CASE(int3_all_but_bp, ALL_NATIVE, RULE_EXCEPTION, "")
 CASE(int_n_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-intercept"))
 {
 	expect("[0x0-0x1f] int v@after");
-	for (unsigned v = 0; v < 32; v++) {
+	for_each_vector(v, 0, 31) {
 		snippet_patch(&int_n, "insn", 1, v);
 		subject_begin(v);
 		try_exceptions(&int_n, ALL_EXCEPTIONS);

@@ -64,7 +64,7 @@ CASE_NEEDS("apic=1", edge, ALL_NATIVE, RULE_EDGE, BUGS_EDGE)
 {
 	prepare_line();
 	expect("[0x10-0xff] irr=0x1, intr v@wait, rirr=0x0");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		route(v);
 		line_raise();
@@ -82,7 +82,7 @@ CASE_NEEDS("apic=1", level, ALL_NATIVE, RULE_LEVEL, BUGS_LEVEL)
 	prepare_line();
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] irr=0x1, intr v[level]@wait, rirr=0x1, rirr=0x0");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		route(IOAPIC_LEVEL | v);
 		line_raise();
@@ -104,7 +104,7 @@ CASE_NEEDS("apic=1", level_again, ALL_NATIVE, RULE_LEVEL, BUGS_LEVEL)
 	prepare_line();
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] irr=0x1, intr v[level]@wait, irr=0x1, intr v[level]@wait, rirr=0x0");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		route(IOAPIC_LEVEL | v);
 		line_raise();
@@ -125,7 +125,7 @@ CASE_NEEDS("apic=1", level_then_ipi, CPL0, RULE_LEVEL, CATCHES("model-tmr-wrong"
 	prepare_line();
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] irr=0x1, intr v[level]@wait, irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		route(IOAPIC_LEVEL | v);
 		line_raise();
@@ -150,7 +150,7 @@ CASE_NEEDS("apic=1", eoi_suppressed, CPL0, RULE_SUPPRESSED, CATCHES("model-eoi-n
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] irr=0x1, intr v[level]@wait, rirr=0x1, irr=0x0, "
 	       "irr=0x1, intr v[level]@wait, rirr=0x1, rirr=0x0");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		apic_write(APIC_SPURIOUS, apic_read(APIC_SPURIOUS) | APIC_SUPPRESS_EOI);
 		route(IOAPIC_LEVEL | v);
@@ -249,7 +249,7 @@ static void take_levels(void *argument)
 {
 	(void)argument;
 	channel.ready = true;
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		await(channel.sent == v + 1, "CPU 0 to send");
 		begin(v);
 		if (interrupt_comes(v))
@@ -267,7 +267,7 @@ CASE_NEEDS("cpus=2 apic=1", other_level, CPL0, RULE_LEVEL, BUGS_LEVEL)
 	expect("[0x10-0x1f] rirr=0x1, rirr=0x0 | cpu1: [0x10-0x1f] intr v[level]@wait");
 	cpu_start_work(1, take_levels, NULL);
 	await(channel.ready, "CPU 1 to get ready");
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		subject_begin(v);
 		ioapic_route(LINE_PIN, IOAPIC_LEVEL | v, percpu[1].apic_id);
 		line_raise();

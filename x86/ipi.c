@@ -57,7 +57,7 @@ static void try_self(void (*send)(unsigned v))
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		send(v);
 		observe("irr", apic_bit(APIC_IRR, v));

@@ -40,7 +40,7 @@ CASE_NEEDS(MODE_NEEDS, gate_not_present, ALL_NATIVE, RULE_EXT,
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, #NP(v*8+3)@wait, isr=0x1");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		gate_set_present(v, false);
 		send_self(v);
@@ -56,7 +56,7 @@ CASE_NEEDS(MODE_NEEDS, beyond_limit, ALL_NATIVE, RULE_EXT, CATCHES("tcg-ext-bit 
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, #GP(v*8+3)@wait, isr=0x1");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		load_idt(idt, v * sizeof(struct gate) - 1);
 		send_self(v);
@@ -76,7 +76,7 @@ CASE_NEEDS(
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		gate_set_dpl(v, 0);
 		send_self(v);
@@ -96,7 +96,7 @@ CASE_NEEDS(MODE_NEEDS, int_n_while_pending, ALL_NATIVE, RULE_BOTH, CATCHES("mode
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, int v@after_int, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		snippet_patch(&held_and_int, "insn", 1, v);
 		begin(v);
 		send_self(v);
@@ -112,7 +112,7 @@ CASE_NEEDS(MODE_NEEDS, int_n_while_in_service, ALL_NATIVE, RULE_BOTH,
 	grant_iopl();
 	setup.hold_eoi = true;
 	expect("[0x10-0xff] intr v@wait, int v@after_int, isr=0x1");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		snippet_patch(&open_and_int, "insn", 1, v);
 		begin(v);
 		send_self(v);

@@ -33,7 +33,7 @@ CASE_NEEDS(MODE_NEEDS, self, SENDERS, RULE_NMI, CATCHES("model-nmi-masked model-
 {
 	apic_write(APIC_TPR, 0xff);
 	expect("[0x0-0xff] nmi@wait");
-	for (unsigned v = 0; v < 256; v++) {
+	for_each_vector(v, 0, 255) {
 		prepare(apic_id(), ICR_NMI | v);
 		subject_begin(v);
 		run_until(nmi_to_itself, 1);

@@ -43,7 +43,7 @@ static void try_priority(void (*set)(unsigned value))
 {
 	grant_iopl();
 	expect("[0x10-0xef] intr v+0x10@wait, irr=0x1, intr v@wait; [0xf0-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		set(v & 0xf0);
 		send_self(v);
@@ -86,7 +86,7 @@ CASE_NEEDS(MODE_NEEDS, held_by_service, CPL0 | CPL3, RULE_SERVICE,
 	setup.hold_eoi = true;
 	expect("[0x10-0xef] intr v@wait, intr v+0x10@wait, irr=0x1, isr=0x1, irr=0x1, intr v@wait; "
 	       "[0xf0-0xff] intr v@wait, irr=0x1, isr=0x1, irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		send_self(v);
 		run_until(held, 1);
@@ -121,7 +121,7 @@ CASE_NEEDS(MODE_NEEDS, held_by_own_class, CPL0 | CPL3, RULE_SERVICE,
 	grant_iopl();
 	setup.hold_eoi = true;
 	expect("[0x10-0x1e] intr v@wait, irr=0x1, intr v+0x1@wait");
-	for (unsigned v = 0x10; v < 0x1f; v++) {
+	for_each_vector(v, 0x10, 0x1e) {
 		begin(v);
 		send_self(v);
 		run_until(held, 1);
@@ -141,9 +141,11 @@ CASE_NEEDS(MODE_NEEDS, order, ALL_NATIVE, RULE_ORDER, CATCHES("model-ipi-order")
 	grant_iopl();
 	setup.leave_after = 1;
 	expect("[0x10-0xff] intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++)
+	for_each_vector(v, FIRST, LAST)
 		send_self(v);
 	for (unsigned v = LAST; v >= FIRST; v--) {
+		if (!vector_is_due(v))
+			continue;
 		begin(v);
 		run_until(held, 1);
 		subject_end();

@@ -50,7 +50,7 @@ CASE_NEEDS("apic=1", timer, ALL_NATIVE, RULE_TIMER, BUGS)
 {
 	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		timer_start(v, 1000);
 		begin(v);
 		take(v);
@@ -64,7 +64,7 @@ CASE_NEEDS("apic=1", timer_periodic, ALL_NATIVE, RULE_TIMER, BUGS)
 	grant_iopl();
 	setup.leave_after = 1;
 	expect("[0x10-0x1f] irr=0x1, intr v@wait, irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		begin(v);
 		/* The count comes last: one that runs out before the mode is set would be the only one. */
 		timer_start(v, 0);
@@ -87,7 +87,7 @@ CASE_NEEDS("apic=1", timer_tsc_deadline, ALL_NATIVE, RULE_TIMER, BUGS)
 	need(cpuid(1, 0).c & CPUID_1_C_TSC_DEADLINE, "no TSC-deadline timer");
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		begin(v);
 		apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | v);
 		wrmsr(MSR_TSC_DEADLINE, rdtsc() + 1000);
@@ -102,7 +102,7 @@ CASE_NEEDS("apic=1", timer_masked, CPL0, RULE_MASKED, CATCHES("model-lvt-mask-ig
 {
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x0, intr 0x31@wait");
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		begin(v);
 		timer_start(LATER, 0);
 		apic_write(APIC_LVT_TIMER, APIC_MASKED | v);
@@ -144,7 +144,7 @@ CASE_NEEDS("apic=1", illegal_masked, CPL0, RULE_WRITTEN, CATCHES("model-lvt-refu
 
 		if (entries[i].number > last_lvt())
 			continue;
-		for (unsigned v = 0; v < 16; v++) {
+		for_each_vector(v, 0, 15) {
 			uint32_t now;
 
 			apic_write(entries[i].reg, APIC_MASKED | v);
@@ -189,7 +189,7 @@ CASE_NEEDS("apic=1", lint0, ALL_NATIVE, RULE_LINT,
 	grant_iopl();
 	setup.leave_after = 1;
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		edge_on_lint0(v);
 		take(v);
@@ -287,7 +287,7 @@ CASE_NEEDS("apic=1", counter, ALL_NATIVE, RULE_COUNTER, BUGS)
 	need_counter();
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v < FEW; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
 		begin(v);
 		overflow(v);
 		take(v);
@@ -332,7 +332,9 @@ CASE_NEEDS("apic=1", thermal, ALL_NATIVE, RULE_THERMAL, BUGS)
 	     "no digital thermal sensor (CPUID leaf 6)");
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x1, intr v@wait");
-	for (unsigned v = FIRST; v < FEW && crossed; v++) {
+	for_each_vector(v, FIRST, LAST_OF_FEW) {
+		if (!crossed)
+			break;
 		begin(v);
 		apic_write(APIC_LVT_THERMAL, v);
 		crossed = cross_threshold();

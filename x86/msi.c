@@ -48,7 +48,7 @@ static void send_message(unsigned data)
 
 static void try_messages(uint32_t mode)
 {
-	for (unsigned v = FIRST; v <= LAST; v++) {
+	for_each_vector(v, FIRST, LAST) {
 		begin(v);
 		send_message(mode | v);
 		take(v);

@@ -321,7 +321,7 @@ static void send_when_asked(void *argument)
 	(void)argument;
 	while (!mail.stop) {
 		if (!mail.asked) {
-			cpu_relax();
+			wait_relax();
 			continue;
 		}
 		for (unsigned i = 0; i < mail.delay; i++)
@@ -381,7 +381,8 @@ static void try_random(const struct snippet *snippet)
 		trace_reset(this_cpu()->trace);
 		mail.delay = runs % 37;
 		run_snippet(snippet);
-	} while (++runs < RUNS && trace->events_used == 1 && trace->events[0].rip != shadow);
+	} while (++runs < repetitions_due(RUNS) && trace->events_used == 1 &&
+		 trace->events[0].rip != shadow);
 	finish_mail(runs);
 }
 

@@ -309,7 +309,7 @@ static void try_loop(const struct snippet *snippet, const char *const *open_mark
 	for (const char *const *mark = open_marks; *mark; mark++)
 		allow("SDM 3A, Masking Maskable Hardware Interrupts: IF is set and no shadow is there",
 		      "intr 0x31@%s{IF}", *mark);
-	for (unsigned i = 0; i < RUNS && held; i++) {
+	for (unsigned i = 0; i < repetitions_due(RUNS) && held; i++) {
 		trace_reset(this_cpu()->trace);
 		timer_start(PENDING, 500 + i);
 		run_snippet(snippet);

@@ -32,7 +32,7 @@ static inline void try_illegal(void (*send)(unsigned v))
 	setup.watch_low_vectors = true;
 	apic_esr_clear();
 	expect("[0x0-0xf] intr 0x31@wait, esr=0x40");
-	for (unsigned v = 0; v < 16; v++) {
+	for_each_vector(v, 0, 15) {
 		begin(v);
 		send(v);
 		send_fixed(0, ICR_SELF | LATER);

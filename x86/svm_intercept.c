@@ -77,7 +77,7 @@ static void try_instruction(const struct snippet *snippet, unsigned what)
 CASE(int_n, ALL_NATIVE, RULE_INT_N, "")
 {
 	expect("[0x0-0xff] exit SWINT@insn");
-	for (unsigned v = 0; v < 256; v++) {
+	for_each_vector(v, 0, 255) {
 		snippet_patch(&int_n, "insn", 1, v);
 		subject_begin(v);
 		try_instruction(&int_n, SVM_INTERCEPT_INTN);

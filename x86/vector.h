@@ -10,7 +10,7 @@
 #define LAST 0xff
 
 /* Where each takes long, vectors 16 to 31 stand for all. */
-#define FEW 0x20
+#define LAST_OF_FEW 0x1f
 
 /* Sent behind the vector under test, to show that this one had its chance. */
 #define LATER 0x31

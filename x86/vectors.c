@@ -64,7 +64,7 @@ static void try_vector(const struct snippet *snippet, unsigned at, unsigned v)
 
 static void try_all(const struct snippet *snippet, unsigned at)
 {
-	for (unsigned v = 0; v < 256; v++)
+	for_each_vector(v, 0, 255)
 		try_vector(snippet, at, v);
 }
 
@@ -126,7 +126,7 @@ static void close_gate(unsigned v, unsigned dpl, bool present)
 
 static void try_closed(const struct snippet *snippet, unsigned at, unsigned dpl, bool present)
 {
-	for (unsigned v = 0; v < 256; v++) {
+	for_each_vector(v, 0, 255) {
 		/* Where the gate of the exception itself is absent it ends in #DF. */
 		if (!present && v == (dpl < 3 ? VECTOR_GP : VECTOR_NP))
 			continue;
@@ -182,7 +182,7 @@ CASE(gate_dpl0_not_present, USER, RULE_DPL, BUGS_DPL)
 /* The limit ends `missing` bytes before the end of the vector's gate. #GP's own gate must be there. */
 static void try_limit(unsigned missing)
 {
-	for (unsigned v = VECTOR_GP + 1; v < 256; v++) {
+	for_each_vector(v, VECTOR_GP + 1, 255) {
 		load_idt(idt, (v + 1) * sizeof(struct gate) - 1 - missing);
 		try_vector(&int_n, 1, v);
 	}

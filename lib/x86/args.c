@@ -45,6 +45,11 @@ static unsigned long number_of(const char *word, const char *value)
 	return number;
 }
 
+static bool word_is(const char *word, const char *whole)
+{
+	return word_length(word) == strlen(whole) && starts_with(word, whole);
+}
+
 static void parse_word(const char *word)
 {
 	if (starts_with(word, "points="))
@@ -59,8 +64,12 @@ static void parse_word(const char *word)
 		args.cpus = number_of(word, word + 5);
 	else if (starts_with(word, "seed="))
 		args.seed = number_of(word, word + 5);
-	else if (word_length(word) == 13 && starts_with(word, "console=lines"))
+	else if (word_is(word, "console=lines"))
 		args.console_takes_lines = true;
+	else if (word_is(word, "breadth=edges"))
+		args.edges_only = true;
+	else if (word_is(word, "waits=yield"))
+		args.waits_yield = true;
 	else
 		panic("unknown argument '%.40s'", word);
 }

@@ -9,6 +9,8 @@ struct args {
 	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
 	unsigned cpus;					   /* 0: not given */
 	bool console_takes_lines;
+	bool edges_only; /* of a range (breadth.h) */
+	bool waits_yield;
 	unsigned long seed;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "notation.h"
 
+#include "breadth.h"
 #include "cpu.h"
 #include "snippet.h"
 
@@ -291,8 +292,29 @@ static bool has_subject(const struct group *group, unsigned vector)
 	return vector < 256 && group->subjects[vector / 8] >> vector % 8 & 1;
 }
 
+static bool was_left_out(const struct trace *trace, unsigned vector)
+{
+	if (vector_is_due(vector))
+		return false;
+	for (unsigned i = 0; i < trace->groups_used; i++)
+		if (trace->groups[i].has_subject && has_subject(&trace->groups[i], vector))
+			return false;
+	return true;
+}
+
+/* The end of the range that begins at `vector`, across vectors that were not due. */
+static unsigned end_of_range(const struct trace *trace, const struct group *group, unsigned vector)
+{
+	unsigned last = vector;
+
+	while (++vector < 256 && (has_subject(group, vector) || was_left_out(trace, vector)))
+		if (has_subject(group, vector))
+			last = vector;
+	return last;
+}
+
 /* "[0x10-0x1f,0x30] " */
-static void subjects(struct text *out, const struct group *group)
+static void subjects(struct text *out, const struct trace *trace, const struct group *group)
 {
 	const char *separator = "[";
 
@@ -300,8 +322,7 @@ static void subjects(struct text *out, const struct group *group)
 		last = v;
 		if (!has_subject(group, v))
 			continue;
-		while (has_subject(group, last + 1))
-			last++;
+		last = end_of_range(trace, group, v);
 		text_append(out, last > v ? "%s%#x-%#x" : "%s%#x", separator, v, last);
 		separator = ",";
 	}
@@ -311,7 +332,7 @@ static void subjects(struct text *out, const struct group *group)
 void notation_group(struct text *out, const struct trace *trace, const struct group *group)
 {
 	if (group->has_subject)
-		subjects(out, group);
+		subjects(out, trace, group);
 	if (!group->events)
 		text_append(out, "(none)");
 	for (unsigned i = 0; i < group->events; i++) {

@@ -3,10 +3,25 @@
 #ifndef LIB_X86_WAIT_H
 #define LIB_X86_WAIT_H
 
+#include "args.h"
 #include "cpu.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define PORT_YIELD 0x80
+
+/*
+ * Between two looks. Where the guest's CPUs share one of the host's, the others would else get nothing done
+ * for a time slice; with the word `waits=yield` the VMM lets them run at once.
+ */
+static inline void wait_relax(void)
+{
+	if (args.waits_yield)
+		outb(PORT_YIELD, 0);
+	else
+		cpu_relax();
+}
 
 /*
  * A wait that ends after so many TSC ticks, or looks. Time in which the host did not let the machine run
@@ -32,7 +47,7 @@ static inline bool wait_goes_on(struct wait *w)
 	if (spent >= w->ticks || !w->most_looks--)
 		return false;
 	w->ticks -= spent;
-	cpu_relax();
+	wait_relax();
 	return true;
 }
 

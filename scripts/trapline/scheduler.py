@@ -164,7 +164,8 @@ class Scheduler:
         first = job.targets[0]
         section, image, machine = first.section, first.image, first.machine
         cpus = min(section.smp, machine.max_cpus or section.smp)
-        words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={cpus}"]
+        words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={cpus}",
+                 *machine.guest_words]
         try:
             rom = patched(self._rom(image), words, image.rom)
         except ValueError:

@@ -20,6 +20,9 @@ INIT = os.path.join("build", "lab", "init")
 MEMORY = 512            # MiB
 # What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/churn.c).
 VMM_OPTIONS = ("events", "state", "slots")
+# How much of a range of vectors a case goes through (lib/x86/breadth.h), likewise: lab-6.1+breadth=all.
+# All of them is minutes of VM exits in an emulator.
+BREADTHS = {"breadth=edges": ("breadth=edges",), "breadth=all": ()}
 _PLACES = ("host_plan", "host_waits_here", "host_is_done_here")
 
 
@@ -46,11 +49,15 @@ class LabMachine(Machine):
         self._images = {}           # what was packed: path → (size, time)
         self.params = {}
         self._options = []          # of the VMM
+        self.guest_words = BREADTHS["breadth=edges"]
         if variant:
             self.name = f"{self.name}+{variant}"
             for word in variant.split("+"):
                 if word in VMM_OPTIONS:
                     self._options.append(word)
+                    continue
+                if word in BREADTHS:
+                    self.guest_words = BREADTHS[word]
                     continue
                 parameter, equals, value = word.partition("=")
                 if not equals or not re.fullmatch(r"\w+", parameter) or \
@@ -58,6 +65,8 @@ class LabMachine(Machine):
                     raise UsageError(f"machine '{self.name}': '{word}' is neither PARAMETER=VALUE nor "
                                      f"one of {', '.join(VMM_OPTIONS)}")
                 self.params[self._module_of(parameter), parameter] = value
+        # What is asked there is whether the same case fails.
+        self.underneath.guest_words = self.guest_words
 
     @property
     def nested(self):
@@ -118,8 +127,9 @@ class LabMachine(Machine):
 
     def start(self, order, names, timeout):
         options = self._options + ([_step(order)] if order.gdb else [])
+        ours = ["console=lines"] + ["waits=yield"] * (order.cpus > 1)
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
-            + " ".join((*order.words, "console=lines"))
+            + " ".join((*order.words, *ours))
         host = self._host(order.image)
         return LabBoot(self, host, words, names, timeout)
 

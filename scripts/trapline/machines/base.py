@@ -70,6 +70,7 @@ class Machine:
     fallback = False        # `auto` takes it only where it finds no other
     foreign_bugs = ()       # beginnings of the ids of bugs that are not its own: such a failure is blocked
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
+    guest_words = ()        # arguments that every guest gets here (docs/contract.md)
     usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all
     usual_reason = ""       # why not all, half a sentence
     slowness = 1.0          # factor on every timeout
