@@ -136,6 +136,12 @@ def test_fixed(trapline):
     assert done.returncode == 0 and "fixed  good/passes:cpl0@tcg  passes, though" in done.stdout
 
 
+def test_passes_at_times(trapline):
+    known(trapline, "good/*:cpl0", "#BP@...", "sometimes = true\n")
+    found, done = verdicts(trapline, "-k", "cpl0 and (passes or fails)")
+    assert found["good/passes:cpl0@tcg"] == "pass" and done.returncode == 1
+
+
 def test_known_crash(trapline):
     known(trapline, "quiet_exit/bad:*", "crash")
     found, done = verdicts(trapline, "quiet_exit")

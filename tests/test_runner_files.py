@@ -121,6 +121,14 @@ def test_expectations(tmp_path):
     assert not entry.applies("tcg", "9.1.0") and not entry.applies("kvm", "7.2.22")
 
 
+def test_any_text_in_a_trace(tmp_path):
+    entry, = expect(tmp_path, ENTRY.replace("#GP(0x302)@insn", "[...] intr v@a; [...] (none)"))
+    assert entry.shows("[0x1-0x3,0x5] intr v@a; [0x4] (none)")
+    assert not entry.shows("[0x1] intr v@a") and not entry.shows("[0x1] intr v@b; [0x4] (none)")
+    entry, = expect(tmp_path, ENTRY)
+    assert entry.shows("#GP(0x302)@insn") and not entry.shows("#GP(0x302)@insn, #UD@end")
+
+
 def test_expectations_are_found_by_guest(tmp_path):
     text = "".join(ENTRY[ENTRY.index("[[known]]"):].replace("int3/*_gate:cpl0", case) + "\n"
                    for case in ("int3/*:cpl0", "*/a:cpl0", "vectors/a:*", "int3/a:cpl0"))

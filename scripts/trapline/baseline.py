@@ -34,6 +34,10 @@ class Before:
     bug: str
     link: str = ""
     flaky: bool = False
+    sometimes: bool = False
+
+    def shows(self, seen):
+        return seen in self.observed
 
     def applies(self, machine, _number):
         return machine == self.machine

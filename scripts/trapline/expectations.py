@@ -8,7 +8,9 @@
                                         # (its section's name in front, or its guest's)
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
     machine = "bochs-vmx"               # optional: narrows `machines`
-    observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash"
+    observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash";
+                                        # "..." in it stands for any text
+    sometimes = true                    # optional: it passes as well, and "fixed" is not said then
     reason = "…"
     bug = "tcg-idt-errcode-64"          # an id of bugs.toml; this or a link is a must
     link = "https://…"
@@ -26,7 +28,8 @@ from .text import clean
 
 CRASH = "crash"
 _REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
-_OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str}
+_OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str, "sometimes": bool}
+_ANYTHING = "..."
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Known:
     reason: str
     bug: str
     link: str
+    sometimes: bool = False
 
     def applies(self, machine, number):
         """Whether it speaks of this machine of version `number` at all."""
@@ -52,6 +56,11 @@ class Known:
     def covers(self, point_id):
         """Whether it speaks of this point, wherever that runs."""
         return any(fnmatchcase(point_id, c) for c in self.cases)
+
+    def shows(self, seen):
+        """Whether trace `seen`, or CRASH, is one that it names."""
+        return any(seen == trace or _ANYTHING in trace and re.fullmatch(
+            ".*".join(map(re.escape, trace.split(_ANYTHING))), seen) for trace in self.observed)
 
     def guests(self):
         """What its cases have in front of the "/"; None if one is a glob there."""
@@ -130,7 +139,7 @@ def _load_file(path, bugs, known_machine, cache_dir):
             _version(table["version"], where) if "version" in table else None,
             tuple(" ".join(o.split()) for o in observed), " ".join(clean(
                 table["reason"].replace("\n", " ")).split()),
-            table.get("bug", ""), clean(table.get("link", ""))))
+            table.get("bug", ""), clean(table.get("link", "")), table.get("sometimes", False)))
     return entries
 
 

@@ -58,8 +58,8 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
     elif said.ok:
         if said.trace and not result.expected and not said.allowed:
             result.expected = "; ".join(said.trace)
-        if expectations:
-            entry = expectations[0]
+        entry = next((e for e in expectations if not e.sometimes), None)
+        if entry:
             result.verdict, result.known = FIXED, entry
             result.reason = f"passes, though {entry.where} expects {' or '.join(entry.observed)}"
         return result
@@ -67,7 +67,7 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
         result.verdict = FAIL
         seen = observed
     for entry in expectations:
-        if seen in entry.observed:
+        if entry.shows(seen):
             result.known = entry
             crash_reason = f" ({result.reason})" if crash is not None else ""
             result.verdict, result.reason = KNOWN, entry.reason + crash_reason
