@@ -135,7 +135,11 @@ def command(options, add):
     suffix = "".join(f"+{p}" for p in options.params)
 
     def test(version):
-        return run(f"lab-{candidates.name(version)}{suffix}", options.case)
+        try:
+            name = candidates.name(version)
+        except UsageError as error:     # lists can name a package that the mirror no longer has
+            return CANNOT_TELL, str(error)
+        return run(f"lab-{name}{suffix}", options.case)
 
     width = max(map(len, candidates.versions))
     found = bisect(candidates.versions, test, lambda version, verdict, reason: print(
