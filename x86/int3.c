@@ -219,6 +219,23 @@ GATE_DPL0(int1, USER, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
 GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 
+/*
+ * ... and the IDT is cold: who has to map it first injects the event once more, and must have RIP still at the
+ * instruction then, since only the gate says whether this is a trap at all.
+ */
+#define GATE_DPL0_COLD(name, trace)                                              \
+	CASE_NEEDS("pam=1", name##_gate_dpl0_cold_idt, USER, RULE_DPL,           \
+		   CATCHES("kvm-reinjected-fault-rip model-int-n-no-dpl-check")) \
+	{                                                                        \
+		gate_set_dpl(row_##name.vector, 0);                              \
+		cold_idt();                                                      \
+		expect("%s", trace);                                             \
+		run_snippet(row_##name.snippet);                                 \
+	}
+
+GATE_DPL0_COLD(int3, "#GP(0x1a)@insn")
+GATE_DPL0_COLD(int_3, "#GP(0x1a)@insn")
+
 #define GATE_NOT_PRESENT(name, environments, trace, rule, bugs) \
 	CASE(name##_gate_not_present, environments, rule, bugs) \
 	{                                                       \
@@ -338,7 +355,8 @@ CASE(int3_overlap, ALL_NATIVE, RULE_OVERLAP, CATCHES("kvm-int3-retry kvm-int3-re
 	try_overlap(&row_int3);
 }
 
-CASE(int_0x80_overlap, ALL_NATIVE, RULE_OVERLAP, CATCHES("kvm-intn-retry kvm-spec-rip"))
+CASE(int_0x80_overlap, ALL_NATIVE, RULE_OVERLAP,
+     CATCHES("kvm-intn-retry kvm-int3-replaced kvm-spec-rip"))
 {
 	try_overlap(&row_int_0x80);
 }
