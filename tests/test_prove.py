@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from trapline import bugs  # noqa: E402
+from trapline import bugs, prove  # noqa: E402
 from trapline.errors import UsageError  # noqa: E402
 from trapline.expectations import Known  # noqa: E402
 from trapline.guests import Case  # noqa: E402
@@ -68,6 +68,12 @@ def test_a_case_that_fails_elsewhere():
 def test_quick_names_idle_cases_and_goes_on():
     found = matrix([SOUND[0]], quick=True)
     assert found.holds and found.idle_cases == ["g/b"]
+
+
+def test_guests_that_no_bug_is_about(capsys):
+    found = matrix([], {"g/a": "fails on tcg: x", "g/b": "fails on tcg: y"}, quick=True)
+    prove.show(found, sys.stdout)
+    assert "of 2 cases 0 caught one, 2 fail elsewhere, 0 neither" in capsys.readouterr().out
 
 
 def known(*cases):

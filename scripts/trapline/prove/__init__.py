@@ -55,7 +55,7 @@ def _names(names, most=6):
 
 def show(matrix, out):
     """The matrix as text."""
-    width = max(len(b.id) for b in matrix.bugs)
+    width = max((len(b.id) for b in matrix.bugs), default=0)
     for bug in matrix.bugs:
         out.write(f"{bug.id:<{width}}  {'ok' if bug.proven else 'NOT PROVEN':<10}  caught by "
                   f"{len(bug.caught):>3} of {len(bug.tried):>3} cases, "
