@@ -29,6 +29,7 @@
 
 /* -- The gate refuses: a fault on the way to the handler of an interrupt that has been accepted. ---- */
 
+/* Under SEV-ES the APIC's registers take a #VC, so that the IDT is spoilt only while nothing asks for them. */
 static void observe_service(unsigned v)
 {
 	observe("isr", apic_bit(APIC_ISR, v));
@@ -42,9 +43,9 @@ CASE_NEEDS(MODE_NEEDS, gate_not_present, ALL_NATIVE, RULE_EXT,
 	expect("[0x10-0xff] irr=0x1, #NP(v*8+3)@wait, isr=0x1");
 	for_each_vector(v, FIRST, LAST) {
 		begin(v);
-		gate_set_present(v, false);
 		send_self(v);
 		observe("irr", apic_bit(APIC_IRR, v));
+		gate_set_present(v, false);
 		run_until(held, 1);
 		gate_set_present(v, true);
 		observe_service(v);
@@ -58,14 +59,14 @@ CASE_NEEDS(MODE_NEEDS, beyond_limit, ALL_NATIVE, RULE_EXT, CATCHES("tcg-ext-bit 
 	expect("[0x10-0xff] irr=0x1, #GP(v*8+3)@wait, isr=0x1");
 	for_each_vector(v, FIRST, LAST) {
 		begin(v);
-		load_idt(idt, v * sizeof(struct gate) - 1);
 		send_self(v);
 		observe("irr", apic_bit(APIC_IRR, v));
+		load_idt(idt, v * sizeof(struct gate) - 1);
 		run_until(held, 1);
+		load_idt(idt, 256 * sizeof(struct gate) - 1);
 		observe_service(v);
 		end();
 	}
-	load_idt(idt, 256 * sizeof(struct gate) - 1);
 }
 
 /* DPL is for INT n alone. */
