@@ -287,6 +287,7 @@ SNIPPET_64(load_dr7, "mark insn; mov %dr7, %rax; mark after; nop");
 /* The handler finds GD cleared, so that the instruction runs when it is tried again. */
 static void try_general_detect(const struct snippet *snippet)
 {
+	need_breakpoints();
 	write_dr0(0x1234);
 	setup.regs.rax = 0x5678;
 	write_dr7(DR7_CLEAR | DR7_GD);

@@ -139,6 +139,7 @@ SNIPPET_BOTH(movss_read_dr, "mov %esi, %ss; mark insn; mov %dr0, %rax; mark afte
 
 CASE(gd_movss, CPL0, RULE_GD, CATCHES("tcg-dr7-gd kvm-vmx-pending-dbg"))
 {
+	need_breakpoints();
 	prepare_db();
 	setup.shown_flags = X86_EFLAGS_RF;
 	allow(FAULTS_SET_RF, "#DB[BD]@insn{RF}");

@@ -11,7 +11,7 @@ static uint64_t armed = DR7_CLEAR;
 void need_breakpoints(void)
 {
 	need(!sev_is_es() || sev_status & SEV_STATUS_DEBUG_SWAP,
-	     "SEV-ES without DebugSwap has no breakpoints");
+	     "under SEV-ES without DebugSwap DR7 does nothing");
 }
 
 void breakpoint_set(unsigned n, uint64_t address, enum breakpoint kind, unsigned bytes)
