@@ -26,6 +26,7 @@
 #define VECTOR_NP 11
 #define VECTOR_GP 13
 #define VECTOR_PF 14
+#define GATE_PRESENT 0x80
 
 static bool in_shadow(const struct vcpu *v)
 {
@@ -272,6 +273,7 @@ void events_after_exit(struct vcpu *v)
 {
 	struct svm_event e = v->vmcb.exit_int_info;
 
+	v->int1 = v->int1 && e.what & SVM_EVENT_VALID;
 	if (!(e.what & SVM_EVENT_VALID) || bug(EVENT_LOST))
 		return;
 	if ((e.what & SVM_EVENT_TYPE) == SVM_SOFT_INT && retries_soft_int(v))
@@ -293,6 +295,9 @@ bool events_step_done(struct vcpu *v)
 	struct vmcb *b = &v->vmcb;
 	bool iret = v->iret_in_step;
 
+	/* Bochs forgets to write it; where it matters there are no breakpoints that it could be. */
+	if (!(b->dr6 & (DR6_BD | DR6_BS | DR6_BT | 15)))
+		b->dr6 |= DR6_BS;
 	if (!v->stepping)
 		return false;
 	step_over(v);
@@ -484,7 +489,7 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		raise_for_gate(v, VECTOR_GP, vector);
 		return false;
 	}
-	if (!(gate[5] & 0x80)) {
+	if (!(gate[5] & GATE_PRESENT)) {
 		raise_for_gate(v, VECTOR_NP, vector);
 		return false;
 	}
@@ -519,6 +524,7 @@ void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_
 		b->rip += length;
 		return;
 	}
+	events_emulated(v);
 	if (b->rflags & X86_EFLAGS_RF && !bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
@@ -531,4 +537,22 @@ void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_
 		v->event = (struct svm_event){with_error_code(vector), 0};
 	else
 		v->event = (struct svm_event){SVM_EVENT_VALID | SVM_SOFT_INT | vector, 0};
+}
+
+void events_int1(struct vcpu *v, unsigned length)
+{
+	struct vmcb *b = &v->vmcb;
+	uint8_t gate[16];
+
+	/* An injected #DB that its gate refuses would fault behind the instruction. */
+	if (read_gate(v, VECTOR_DB, gate) && !(gate[5] & GATE_PRESENT)) {
+		vcpu_raise(v, VECTOR_NP, VECTOR_DB * 8 + 3);
+		return;
+	}
+	events_emulated(v);
+	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+	b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	b->rip += length;
+	vcpu_raise(v, VECTOR_DB, NO_ERROR);
+	v->int1 = true;
 }

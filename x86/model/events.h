@@ -44,6 +44,9 @@ void events_swallow_step(struct vcpu *v);
 /* An interrupt is held back by the shadow that the instruction which exited stands in. */
 bool events_shadow_holds(const struct vcpu *v);
 
+/* INT1 at RIP, `length` bytes long: #DB whatever its gate's DPL is. */
+void events_int1(struct vcpu *v, unsigned length);
+
 /* Software interrupt of L2's instruction at RIP, `length` bytes long: by INT n, or by INT3 or INTO. */
 void events_soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n);
 

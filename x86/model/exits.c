@@ -198,6 +198,9 @@ static void exit_npf(struct vcpu *v)
 
 	if (l2_is_sev() ? sev_map(v) : memory_map(gpa)) {
 		breakpoints_page_touched(v, gpa);
+		/* The breakpoint on the instruction that is run again has had its turn; Bochs does not say so. */
+		if (!(v->vmcb.exit_int_info.what & SVM_EVENT_VALID) && breakpoints_on_code(v))
+			v->vmcb.rflags |= X86_EFLAGS_RF;
 		if (v->vmcb.rflags & X86_EFLAGS_TF && !(v->event.what & SVM_EVENT_VALID) &&
 		    bug(STEP_LOST))
 			events_swallow_step(v);
@@ -208,7 +211,7 @@ static void exit_npf(struct vcpu *v)
 		      v->vmcb.rip);
 }
 
-/* INT n everywhere; on TCG also INT3 and INTO. */
+/* INT n everywhere; on TCG also INT3 and INTO, which elsewhere are exceptions. */
 static void exit_soft_int(struct vcpu *v)
 {
 	unsigned length;
@@ -281,6 +284,17 @@ static void exit_pause(struct vcpu *v)
 	vcpu_skip(v, 2);
 }
 
+/* No call is offered; under SEV-ES they come by the GHCB. */
+static void exit_vmmcall(struct vcpu *v)
+{
+	struct insn insn;
+
+	if (!insn_at_rip(v, &insn))
+		panic("model: the hypercall at %#lx is not known", v->vmcb.rip);
+	v->vmcb.rax = v->vmcb.cpl ? NOT_PERMITTED : NO_SUCH_CALL;
+	vcpu_skip(v, insn.length);
+}
+
 static void exit_hlt(struct vcpu *v)
 {
 	v->halted = true;
@@ -340,6 +354,8 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_EXCEPTION + 3:
 	case SVM_EXIT_EXCEPTION + 4:
 		return exit_soft_int(v);
+	case SVM_EXIT(ICEBP):
+		return events_int1(v, insn_int1(v));
 	case SVM_EXIT_EXCEPTION + 1:
 		if (!events_step_done(v))
 			events_debug(v);
@@ -356,8 +372,9 @@ void exit_handle(struct vcpu *v)
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):
 		return exits_shutdown();
-	case SVM_EXIT(VMRUN):
 	case SVM_EXIT(VMMCALL):
+		return exit_vmmcall(v);
+	case SVM_EXIT(VMRUN):
 	case SVM_EXIT(VMLOAD):
 	case SVM_EXIT(VMSAVE):
 	case SVM_EXIT(STGI):

@@ -7,6 +7,10 @@
 
 #include "x86/cpu.h"
 
+/* RAX behind a hypercall, as KVM has it. */
+#define NO_SUCH_CALL -1000l
+#define NOT_PERMITTED -1l
+
 void exit_handle(struct vcpu *v);
 
 /* A machine without a CPU that runs. */

@@ -16,8 +16,6 @@
 #include "x86/cpu.h"
 #include "x86/panic.h"
 
-#define NO_SUCH_CALL -1000l
-#define NOT_PERMITTED -1l
 #define MSR_TSC 0x10
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176

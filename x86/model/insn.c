@@ -47,13 +47,27 @@ static bool is_prefix(uint8_t byte, bool wide)
 	return wide && (byte & 0xf0) == 0x40;
 }
 
-int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n)
+static unsigned count_prefixes(const struct vcpu *v, const uint8_t *bytes, unsigned count)
 {
-	uint8_t bytes[INSN_MAX_LENGTH];
-	unsigned count = insn_fetch(v, bytes), at = 0;
+	unsigned at = 0;
 
 	while (at < count && is_prefix(bytes[at], vcpu_bits(v) == 64))
 		at++;
+	return at;
+}
+
+unsigned insn_int1(const struct vcpu *v)
+{
+	uint8_t bytes[INSN_MAX_LENGTH];
+
+	return count_prefixes(v, bytes, insn_fetch(v, bytes)) + 1;
+}
+
+int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n)
+{
+	uint8_t bytes[INSN_MAX_LENGTH];
+	unsigned count = insn_fetch(v, bytes), at = count_prefixes(v, bytes, count);
+
 	if (at == count)
 		return -1;
 	*int_n = bytes[at] == 0xcd;

@@ -19,6 +19,9 @@ bool insn_at_rip(const struct vcpu *v, struct insn *insn);
  */
 int insn_soft_int(const struct vcpu *v, unsigned *length, bool *int_n);
 
+/* The length of the INT1 at RIP, prefixes included. */
+unsigned insn_int1(const struct vcpu *v);
+
 /*
  * MOV from or to a control or debug register at RIP: the general register, and the length in *length; -1 if it
  * is none.

@@ -106,12 +106,14 @@ void intercepts_init(struct vmcb *b)
 		SVM_INTERCEPT_VMRUN,  SVM_INTERCEPT_VMMCALL, SVM_INTERCEPT_VMLOAD,
 		SVM_INTERCEPT_VMSAVE, SVM_INTERCEPT_STGI,    SVM_INTERCEPT_CLGI,
 		SVM_INTERCEPT_SKINIT, SVM_INTERCEPT_INVLPGA, SVM_INTERCEPT_SHUTDOWN,
+		SVM_INTERCEPT_ICEBP,
 	};
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
 	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries());
 	intercept_exception(b, 3, true);
+	intercept_exception(b, 4, true);
 	if (bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS)) {
 		intercept_exception(b, 5, true);
 		intercept_exception(b, 6, true);

@@ -319,6 +319,7 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT(HLT):
 	case SVM_EXIT(SHUTDOWN):
 	case SVM_EXIT(INTN):
+	case SVM_EXIT(ICEBP):
 	case SVM_EXIT_EXCEPTION + 3:
 	case SVM_EXIT_EXCEPTION + 4:
 	case SVM_EXIT_EXCEPTION + 11:
@@ -334,9 +335,6 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT_EXCEPTION + 1:
 		if (events_step_done(v))
 			return true;
-		/* Bochs forgets to write it; there are no breakpoints that it could be. */
-		if (!(v->vmcb.dr6 & (DR6_BD | DR6_BS | DR6_BT | 15)))
-			v->vmcb.dr6 |= DR6_BS;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 		return true;
 	case SVM_EXIT(PAUSE):
@@ -370,7 +368,7 @@ bool sev_exit(struct vcpu *v)
 	return l2_is_es() && es_exit(v);
 }
 
-/* Both exceptions are KVM's to intercept; a #DB that we raise ourselves is one of them. */
+/* Both exceptions are KVM's to intercept; a #DB that we raise ourselves is one of them, but for INT1's. */
 void sev_before_entry(struct vcpu *v)
 {
 	if (!l2_is_es())
@@ -381,7 +379,7 @@ void sev_before_entry(struct vcpu *v)
 		intercept_exception(&v->vmcb, VECTOR_UD, true);
 	if (bug_may_come(VC_BEFORE_GP))
 		intercept_exception(&v->vmcb, VECTOR_GP, true);
-	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1)) {
+	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1) && !v->int1) {
 		v->event.what = 0;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 	}

@@ -18,6 +18,8 @@
 #include "x86/smp.h"
 
 #define MSR_VM_HSAVE_PA 0xc0010117
+#define CPUID_1_C_HYPERVISOR (1u << 31)
+#define VECTOR_NMI 2
 
 /* Takes a CPU of ours out of L2, or out of HLT. */
 #define KICK_VECTOR 0xf0
@@ -25,7 +27,7 @@
 static struct vcpu vcpus[MOST_VCPUS] __attribute__((section(".noinit"), aligned(4096)));
 static uint8_t host_save[MOST_VCPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 static unsigned count;
-static bool locked;
+static bool locked, by_nmi;
 
 unsigned smp_count(void)
 {
@@ -65,9 +67,10 @@ asm("	.pushsection .text\n"
     "	mov	$0xfee000b0, %eax\n"
     "	movl	$0, (%rax)\n"
     "	pop	%rax\n"
+    "kicked_by_nmi:\n"
     "	iretq\n"
     "	.popsection");
-extern const uint8_t kicked[];
+extern const uint8_t kicked[], kicked_by_nmi[];
 
 static void take_kicks(void)
 {
@@ -78,6 +81,9 @@ void smp_kick(struct vcpu *v)
 {
 	if (v->inside || v->asleep)
 		apic_icr(percpu[v->number].apic_id, ICR_FIXED | ICR_ASSERT | KICK_VECTOR);
+	/* One that sleeps might take it before its HLT. */
+	if (v->inside && by_nmi)
+		apic_icr(percpu[v->number].apic_id, ICR_NMI | ICR_ASSERT);
 }
 
 static void take_out(struct vcpu *v)
@@ -129,7 +135,8 @@ static void panic_if_all_sleep(struct vcpu *self)
 	for (unsigned i = 0; i < count; i++) {
 		struct vcpu *v = &vcpus[i];
 
-		if ((v != self && !v->asleep) || may_run(v) || lapic_tick(v))
+		/* The tick first: it may be the one that wakes. */
+		if ((v != self && !v->asleep) || lapic_tick(v) || may_run(v))
 			return;
 	}
 	panic("model: every CPU of the guest sleeps, and nothing is there to wake one");
@@ -161,11 +168,14 @@ static void wait(struct vcpu *v)
 
 static void enter(struct vcpu *v)
 {
+	/* An NMI for L2's processor is to be one for L2. */
+	asm volatile("clgi" : : : "memory");
 	v->entered = v->inside = true;
 	unlock();
 	vcpu_enter(v);
+	asm volatile("stgi");
 	v->inside = false;
-	if (v->vmcb.exit_code == SVM_EXIT(INTR))
+	if (v->vmcb.exit_code == SVM_EXIT(INTR) || v->vmcb.exit_code == SVM_EXIT(NMI))
 		take_kicks();
 	lock();
 	v->entered = false;
@@ -200,6 +210,9 @@ void smp_run(unsigned wanted)
 	if (!cpus_start(count))
 		panic("model: CPU %u of ours did not start", cpus_started());
 	gate_set_handler(KICK_VECTOR, kicked);
+	gate_set_handler(VECTOR_NMI, kicked_by_nmi);
+	/* Bochs, the only one that does not call itself a hypervisor, masks our interrupts by L2's IF. */
+	by_nmi = !(cpuid(1, 0).c & CPUID_1_C_HYPERVISOR);
 	for (unsigned i = 0; i < count; i++)
 		vcpu_power_up(&vcpus[i], i);
 	for (unsigned i = 1; i < count; i++)

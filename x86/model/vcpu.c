@@ -16,7 +16,7 @@
 
 #define CODE_LONG (1u << 9)
 #define CODE_DEFAULT_32 (1u << 10)
-#define SVM_V_PRIORITY_MASK (15u << 16)
+#define VECTOR_DB 1
 
 static struct svm_segment segment(uint16_t selector, uint64_t base, uint16_t attributes)
 {
@@ -43,7 +43,7 @@ void vcpu_init(struct vcpu *v)
 	memset(b, 0, sizeof(*b));
 	memset(&v->regs, 0, sizeof(v->regs));
 	v->event.what = v->again.what = 0;
-	v->nmi_blocked = v->iret_in_step = v->stepping = v->late = v->trap_due = false;
+	v->nmi_blocked = v->iret_in_step = v->stepping = v->late = v->trap_due = v->int1 = false;
 	b->asid = 1;
 	b->tlb_control = SVM_TLB_FLUSH_ALL;
 	b->int_control = SVM_V_INTR_MASKING;
@@ -84,7 +84,7 @@ void vcpu_enter(struct vcpu *v)
 	uint64_t ours = (uint64_t)&v->ours, theirs = (uint64_t)&v->vmcb;
 
 	v->vmcb.tsc_offset = time_tsc_offset();
-	asm volatile("clgi; vmsave %%rax" : : "a"(ours) : "memory");
+	asm volatile("vmsave %%rax" : : "a"(ours) : "memory");
 	asm volatile("vmload %%rax" : : "a"(theirs) : "memory");
 	/* VMRUN does it as well, but not in every emulator. */
 	write_cr2(v->vmcb.cr2);
@@ -93,7 +93,6 @@ void vcpu_enter(struct vcpu *v)
 	write_dr7(DR7_CLEAR);
 	asm volatile("vmsave %%rax" : : "a"(theirs) : "memory");
 	asm volatile("vmload %%rax" : : "a"(ours) : "memory");
-	asm volatile("stgi");
 	v->vmcb.tlb_control = 0;
 }
 
@@ -124,7 +123,7 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 			b->rflags &= ~(uint64_t)X86_EFLAGS_TF;
 	}
 	if (v->trap_due)
-		vcpu_raise(v, 1, NO_ERROR);
+		vcpu_raise(v, VECTOR_DB, NO_ERROR);
 	if (v->trap_due && bug(STEP_DOUBLED))
 		v->again = v->event;
 	v->trap_due = false;
@@ -137,6 +136,9 @@ void vcpu_raise(struct vcpu *v, unsigned vector, int error)
 		v->event.what |= SVM_EVENT_HAS_ERROR;
 		v->event.error = error;
 	}
+	/* SDM 3B, "Instruction-Breakpoint Exception Condition": in a fault's frame RF is set. */
+	if (vector != VECTOR_DB)
+		v->vmcb.rflags |= X86_EFLAGS_RF;
 }
 
 uint64_t *vcpu_reg(struct vcpu *v, unsigned number)

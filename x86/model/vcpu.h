@@ -41,6 +41,8 @@ struct vcpu {
 	/* The software interrupt that was delivered last: where it stood, and whether it is a CD. */
 	uint64_t soft_rip;
 	bool soft_int_n;
+	/* The #DB that is to be delivered is INT1's, which no intercept of #DB sees. */
+	bool int1;
 	/* For the bugs that deliver twice or late. */
 	struct svm_event again;
 	bool late, nmi_doubled, swallow, iret_seen;
@@ -62,7 +64,7 @@ void vcpu_power_up(struct vcpu *v, unsigned number);
 /* The same for what INIT resets (SDM 3A, "INIT Reset"), the local APIC's part apart. */
 void vcpu_init(struct vcpu *v);
 
-/* One entry and exit. */
+/* One entry and exit, with GIF clear. */
 void vcpu_enter(struct vcpu *v);
 
 /* The instruction at RIP was emulated: behind it, the shadow ends and a single-step trap is due. */
