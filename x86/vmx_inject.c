@@ -14,8 +14,10 @@
  * The bugs that taught it. Xen treated an injected INT 1 or INT 14 as the exception, and wrote DR6 or CR2.
  * Xen and KVM have had to learn each of these checks, as an L1 that gets by with nonsense crashes L0.
  *
- * What SVM can inject as well is in inject.h; what an injected NMI blocks is in vmx_nmi.c. A buggy hypervisor shows another return address, an error
- * code too many or too few, an event where `exit INVALID_...` should be, or one that came twice.
+ * What SVM can inject as well is in inject.h; what an injected NMI blocks is in vmx_nmi.c.
+ *
+ * A buggy hypervisor shows another return address, an error code too many or too few, an event where
+ * `exit INVALID_...` should be, or one that came twice.
  */
 #define GUEST_LAYERS VMX_LAYERS
 #include "trapline.h"

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "../layout.h"
-
 /*
  * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI, whether it is to stand in
- * the shadow of MOV SS in EDX. L2's registers come from
- * *regs and go back there, but for RSP, which is the VMCS's. Returns 0 behind a VM exit; else 1 for
- * VMfailInvalid, 2 for VMfailValid.
+ * the shadow of MOV SS in EDX. L2's registers come from *regs and go back there, but for RSP, which is the
+ * VMCS's. Returns 0 behind a VM exit; else 1 for VMfailInvalid, 2 for VMfailValid.
  */
 #include "../l2_regs.inc"
 #include "../layout.h"
