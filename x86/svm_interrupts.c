@@ -102,8 +102,16 @@ static void make_virtual(struct l2 *v)
 	v->vmcb->int_state |= virtual.int_state;
 }
 
+SNIPPET(warm_up, "nop");
+
+/*
+ * The #UD that ends a run has been delivered the way that an interrupt will go: where this is the first run since
+ * the boot, nothing of it is cold below L1 any more. A delivery that faults there is svm_vectoring.c's subject.
+ */
 static void begin_virtual(uint32_t int_control, uint64_t int_state)
 {
+	run(warm_up);
+	trace_reset(this_cpu()->trace);
 	virtual.int_control = int_control;
 	virtual.int_state = int_state;
 	virtual.at_end = ~0u;
