@@ -6,8 +6,8 @@
  * State"). L2 in HLT sleeps until something that it can take comes, a pending debug exception included. Only
  * interrupts, NMIs, #DB and #MC can be injected into it, it cannot be in a shadow, nor in user mode.
  *
- * The bugs that taught it. KVM lost an interrupt that was pending when L1 entered an L2 in HLT (2018). Bochs
- * takes any event for injection, and sleeps over a pending #DB.
+ * The bugs that taught it. KVM lost an interrupt that was pending when L1 entered an L2 in HLT (2018), and lets one
+ * sleep that is in a shadow or in user mode. Bochs takes any event for injection, and sleeps over a pending #DB.
  *
  * SVM has no activity state: its L2 executes HLT, which L1 intercepts (svm_intercept/hlt). A buggy hypervisor
  * sleeps, which the watchdog shows as `exit INTR`, or shows an exit INVALID_GUEST too many or too few.
@@ -23,6 +23,9 @@
 	"SDM 3C, Checks on Guest Non-Register State: in a shadow or in HLT, pending BS must say what RFLAGS.TF says"
 #define RULE_NONSENSE \
 	"SDM 3C, Checks on the Guest State Area: state that cannot be fails the entry, exit reason 33"
+
+#define RULE_NO_HLT \
+	"SDM 3C, Checks on Guest Non-Register State: an L2 in a shadow or at CPL 3 cannot be in HLT; exit reason 33"
 
 #define CALL "vmcall"
 #include "vmx_state.h"
@@ -80,10 +83,11 @@ static enum l2_action wake(struct l2 *v)
 	return L2_END;
 }
 
-static void try_sleep(uint64_t rflags, uint32_t pending)
+static void try_sleep_in_shadow(uint64_t rflags, uint32_t pending, uint32_t interruptibility)
 {
 	nothing_in();
 	in.activity = ACTIVITY_HLT;
+	in.interruptibility = interruptibility;
 	in.rflags = rflags | X86_EFLAGS_IF;
 	in.pending_debug = pending;
 	in.pin = PIN_EXTERNAL_INTERRUPT;
@@ -91,6 +95,11 @@ static void try_sleep(uint64_t rflags, uint32_t pending)
 	timer_start(WATCHDOG, SLEEP_TICKS);
 	run(call);
 	timer_stop();
+}
+
+static void try_sleep(uint64_t rflags, uint32_t pending)
+{
+	try_sleep_in_shadow(rflags, pending, 0);
 }
 
 CASE_NEEDS("apic=1", hlt_sleeps, CPL0, RULE_ACTIVITY, "")
@@ -115,14 +124,20 @@ CASE_NEEDS("apic=1", hlt_tf_without_bs, CPL0, RULE_BS, CATCHES("bochs-pending-bs
 
 CASE(activity_nonsense, CPL0, RULE_NONSENSE, "")
 {
-	expect("exit INVALID_GUEST x3");
+	expect("exit INVALID_GUEST x2");
 	try_state(&call, 0, 4, 0);
 	try_state(&call, 0, ~0u, 0);
-	try_state(&call, BLOCKED_BY_STI, ACTIVITY_HLT, X86_EFLAGS_IF);
 }
 
-CASE(hlt_of_user, USER, RULE_NONSENSE, "")
+CASE_NEEDS("apic=1", hlt_in_shadow, CPL0, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unchecked"))
+{
+	expect("exit INVALID_GUEST x2");
+	try_sleep_in_shadow(0, 0, BLOCKED_BY_STI);
+	try_sleep_in_shadow(0, 0, BLOCKED_BY_MOV_SS);
+}
+
+CASE_NEEDS("apic=1", hlt_of_user, USER, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unchecked"))
 {
 	expect("exit INVALID_GUEST");
-	try_state(&call, 0, ACTIVITY_HLT, X86_EFLAGS_IF);
+	try_sleep(0, 0);
 }
