@@ -191,11 +191,14 @@ def test_results_make_a_kernel_good_or_bad():
 def test_table_words():
     def results(*verdicts):
         return [{"verdict": v} for v in verdicts]
-    assert table.word(results("fail", "pass")) == "**present** (1 of 2 cases)"
-    assert table.word(results("fail", "crash")) == "**present**"
-    assert table.word(results("pass", "skip")) == "absent"
-    assert table.word(results("pass", "blocked")) == "absent (1 blocked)"
-    assert table.word(results("blocked", "skip")) == "blocked"
+    assert table.word("b", results("fail", "pass")) == "**present** (1 of 2 cases)"
+    assert table.word("b", results("fail", "crash")) == "**present**"
+    assert table.word("b", results("pass", "skip")) == "absent"
+    assert table.word("b", results("pass", "blocked")) == "absent (1 blocked)"
+    assert table.word("b", results("blocked", "skip")) == "blocked"
+    known = [{"verdict": "known", "bug": bug} for bug in ("a", "b")]
+    assert table.word("b", [*known, *results("pass")]) == "**present** (1 of 2 cases)"
+    assert table.word("b", known[:1]) == "hidden by other bugs"
 
 
 # -- A host that is a script. -----------------------------------------------------------------------------

@@ -52,8 +52,11 @@ def caught():
     return found
 
 
-def word(results):
-    """present, absent, blocked or skipped, of one bug's results on one kernel."""
+def word(bug, results):
+    """present, absent, blocked or skipped, of one bug's results on one kernel. What expectations/ knows to
+    be another bug says nothing of this one."""
+    others = [r for r in results if r["verdict"] == "known" and r["bug"] != bug]
+    results = [r for r in results if r not in others]
     verdicts = [r["verdict"] for r in results]
     bad = [r for r in results if r["verdict"] in ("fail", "crash", "known")]
     if bad:
@@ -62,7 +65,8 @@ def word(results):
     if "pass" in verdicts or "fixed" in verdicts:
         return "absent" if set(verdicts) <= {"pass", "fixed", "skip"} else \
             f"absent ({verdicts.count('blocked')} blocked)"
-    return "blocked" if "blocked" in verdicts else "skipped" if verdicts else "no case"
+    return "blocked" if "blocked" in verdicts else "skipped" if verdicts else \
+        "hidden by other bugs" if others else "no case"
 
 
 def outcome(result):
@@ -143,7 +147,7 @@ def command(options):
             by_point.setdefault(point, {})[machine] = result
     rows = [["bug", *heads]]
     for bug, ids in wanted.items():
-        rows.append([f"`{bug}`", *(word([by_point[p][m] for p in ids if m in by_point.get(p, ())])
+        rows.append([f"`{bug}`", *(word(bug, [by_point[p][m] for p in ids if m in by_point.get(p, ())])
                                    for m in machines)])
     text = f"By bug of bugs.toml, on {' and '.join(dict.fromkeys(emulators))}:\n\n" + markdown(rows)
     by_point = {p: results for p, results in by_point.items() if len(results) == len(machines)}
