@@ -65,7 +65,7 @@ static void intercept_alone(struct l2 *v)
 	svm_intercept(v, SVM_INTERCEPT_INTR);
 }
 
-static void try_interrupt(void)
+static void begin_interrupt(void)
 {
 	apic_enable(0);
 	memset(&at_exit, 0, sizeof(at_exit));
@@ -73,6 +73,11 @@ static void try_interrupt(void)
 	l2_setup.on_call = pend_then_take;
 	l2_setup.on_exit = take_interrupt;
 	l2_setup.show_exits = true;
+}
+
+static void try_interrupt(void)
+{
+	begin_interrupt();
 	run(call_again);
 }
 
@@ -81,6 +86,26 @@ CASE_NEEDS("apic=1", intr_if0, ALL_NATIVE, RULE_NO_MASKING, CATCHES("nsvm-masked
 {
 	expect("L1 intr 0x31");
 	try_interrupt();
+}
+
+/* L2's IF lets it in, and the shadow that L1 enters it with keeps it out for an instruction. */
+static void pend_in_shadow(struct l2 *v)
+{
+	if (v->exits == 1)
+		v->vmcb->int_state |= SVM_INTERRUPT_SHADOW;
+	pend_then_take(v);
+}
+
+CASE_NEEDS(
+	"apic=1", intr_shadow, ALL_NATIVE,
+	"APM 2, Interrupt Shadows: VMRUN loads the shadow, and the instruction in it recognizes no interrupts",
+	CATCHES("nsvm-sti-shadow-reflect tcg-vmrun-shadow"))
+{
+	setup.rflags = X86_EFLAGS_IF;
+	begin_interrupt();
+	l2_setup.on_call = pend_in_shadow;
+	expect("exit INTR@after, L1 intr 0x31");
+	run(call_again);
 }
 
 /* -- Virtual interrupts. ---------------------------------------------------------------------------------------------------- */
