@@ -19,7 +19,9 @@ from trapline.errors import UsageError
 from trapline.lab import image, iso, store, table
 from trapline.lab.machine import VMM_OPTIONS, LabMachine
 from trapline.machines import known
-from trapline.machines.base import Order, Tools
+from trapline.machines.base import Machine, Order, Tools
+from trapline.scheduler import Scheduler
+from trapline.select import Target
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -112,6 +114,25 @@ def test_bug_of_the_emulator_blocks(bug, verdict):
     target = SimpleNamespace(machine=LabMachine)
     said = ktap.Said(ok=False, observed=["#UD@insn"], expected=["#BP@after"])
     assert verdicts_.judge(target, said, 0.0, expectations=index.find("g/a:cpl0")).verdict == verdict
+
+
+def test_what_the_emulator_does_not_survive_is_not_run():
+    entry = expectations.Known("here", ("g/a:*",), ("lab-x@tcg",), None, ("death",), "it aborts", "tcg-a", "")
+
+    def target(case, underneath):
+        machine = Machine(None)
+        machine.name, machine.underneath, machine.number = "lab-x", underneath, lambda: "6.1"
+        section = SimpleNamespace(name="g", unfit=lambda machine: None)
+        point = SimpleNamespace(name=f"{case}:cpl0", layer="native", index=0)
+        return Target(section, SimpleNamespace(name="g"), point, machine)
+
+    tcg = SimpleNamespace(name="tcg")
+    said = []
+    run = Scheduler([target("a", tcg)], 1, said.append, [entry])
+    run.run()
+    assert [(r.verdict, r.reason) for r in said] == [("blocked", "not run: it aborts")] and run.boots == 0
+    for other in (target("b", tcg), target("a", None)):
+        assert Scheduler([other], 1, said.append, [entry])._deadly(other) is None
 
 
 # -- Real kernels, where they are. ------------------------------------------------------------------------

@@ -9,7 +9,8 @@
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
     machine = "bochs-vmx"               # optional: narrows `machines`
     observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash";
-                                        # "..." in it stands for any text
+                                        # "..." in it stands for any text. "death": not even run,
+                                        # because the emulator underneath does not survive it
     sometimes = true                    # optional: it passes as well, and "fixed" is not said then
     reason = "…"
     bug = "tcg-idt-errcode-64"          # an id of bugs.toml; this or a link is a must
@@ -27,6 +28,7 @@ from .errors import UsageError, unknown
 from .text import clean
 
 CRASH = "crash"
+DEATH = "death"
 _REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
 _OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str, "sometimes": bool}
 _ANYTHING = "..."
@@ -34,7 +36,7 @@ _ANYTHING = "..."
 
 @dataclass(frozen=True)
 class Known:
-    """One entry. `observed` is a tuple of traces, or of the word "crash"."""
+    """One entry. `observed` is a tuple of traces, or of the words "crash" and "death"."""
 
     where: str
     cases: tuple

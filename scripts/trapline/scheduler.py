@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from .errors import UsageError
-from .expectations import Index
+from .expectations import DEATH, Index
 from .ktap import Said
 from .machines.base import Order
 from .select import Target
@@ -66,6 +66,13 @@ def ranges(numbers):
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
+def _not_run(target, reason):
+    """Result for a target that is not booted: `reason` is a sentence, or the entry that forbids it."""
+    if isinstance(reason, str):
+        return Result(target, SKIP, reason)
+    return Result(target, BLOCKED, f"not run: {reason.reason}", known=reason)
+
+
 class Scheduler:
     """Runs `targets` with at most `slots` boots at a time.
 
@@ -102,7 +109,7 @@ class Scheduler:
             parts = {}
             for target in group:
                 reason = section.unfit(machine) or machine.lacks(target.point.layer)
-                parts.setdefault(reason, []).append(target)
+                parts.setdefault(reason or self._deadly(target), []).append(target)
             self._queue += [(part if reason else _Job(part), reason)
                             for reason, part in parts.items()]
 
@@ -152,7 +159,7 @@ class Scheduler:
             job, reason = self._queue.popleft()
             if reason:
                 for target in job:
-                    self._on_result(Result(target, SKIP, reason))
+                    self._on_result(_not_run(target, reason))
                 continue
             try:
                 self._boot(job)
@@ -335,6 +342,12 @@ class Scheduler:
             self._known[machine] = Index(self._expectations, machine.name, machine.number(),
                                          below.name if below else "")
         return self._known[machine].find(target.point_id, target.said_name)
+
+    def _deadly(self, target):
+        """The entry that says that the machine underneath does not survive this one, or None."""
+        if not target.machine.underneath:
+            return None
+        return next((e for e in self._entries(target) if DEATH in e.observed), None)
 
     def _ask_underneath(self, targets):
         """After a boot: what failed in it runs on the machine that its machine stands on."""
