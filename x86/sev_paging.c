@@ -126,3 +126,44 @@ CASE(ghcb, CPL0, RULE_GHCB, "")
 	check(walk(ghcb_gpa() - PAGE_BYTES, true).entry & sev_c_bit, "the page before is shared");
 	check(walk(ghcb_gpa() + PAGE_BYTES, true).entry & sev_c_bit, "the page behind is shared");
 }
+
+/* -- For the host. -------------------------------------------------------------------------------------- */
+
+/* The run of entries of a table that begins with entry `first`: each the one before plus the same step. */
+static unsigned run_end(const uint64_t *table, unsigned first)
+{
+	unsigned last = first;
+
+	while (last < 510 && table[last + 2] - table[last + 1] == table[first + 1] - table[first])
+		last++;
+	return last == first ? first : last + 1;
+}
+
+/* A note for each run of entries of the table at `at` and of those below it: "table AT FIRST-LAST ENTRY +STEP". */
+static void tell_table(uint64_t at, unsigned shift)
+{
+	const uint64_t *table = (const uint64_t *)at;
+
+	for (unsigned i = 0, last; i < 512; i = last + 1) {
+		last = run_end(table, i);
+		if (table[i] || table[last])
+			note("table %#lx %u-%u %#lx +%#lx", at, i, last, table[i],
+			     last == i ? 0 : table[i + 1] - table[i]);
+	}
+	for (unsigned i = 0; i < 512 && shift > 12; i++)
+		if (table[i] & PTE_PRESENT && !(table[i] & PTE_LARGE)) {
+			check((table[i] & sev_c_bit) == sev_c_bit,
+			      "entry %u of %#lx is %#lx: no C-bit", i, at, table[i]);
+			tell_table(table[i] & ADDRESS_BITS & ~sev_c_bit, shift - 9);
+		}
+}
+
+/* Told as they are: tests/test_page_tables.py walks them with nothing of ours. */
+CASE(tables, CPL0, RULE_MEMORY, "")
+{
+	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	note("cr3 %#lx", read_cr3());
+	note("c-bit %#lx", sev_c_bit);
+	note("ghcb %#lx", sev_is_es() ? ghcb_gpa() : 0);
+	tell_table(read_cr3(), 39);
+}
