@@ -62,7 +62,7 @@ static void stop_stepping(struct l2 *v)
 	l2_setup.host_rflags = 0;
 }
 
-CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf bochs-vmrun-tf"))
+CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf nsvm-vmrun-tf-dr6 bochs-vmrun-tf"))
 {
 	name_places();
 	l2_setup.host_rflags = X86_EFLAGS_TF;
