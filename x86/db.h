@@ -18,7 +18,7 @@
 	"Linux, KVM: x86: Treat #DBs from the emulator as fault-like: CPUs of both vendors do not set RF here"
 
 #define BUGS_STEP_NATIVE CATCHES("model-step-lost model-db-twice")
-#define BUGS_STEP CATCHES("kvm-tf-skipped vbox-17961 model-step-lost model-db-twice")
+#define BUGS_STEP CATCHES("kvm-tf-skipped vbox-17961 model-step-lost model-db-twice model-step-dr6")
 #define BUGS_STEP_MMIO CATCHES("xen-emul-tf openvmm-tf-mmio model-step-lost model-db-twice")
 
 #define SHOW_IF (X86_EFLAGS_IF | X86_EFLAGS_TF | X86_EFLAGS_RF)

@@ -29,7 +29,7 @@ static void check_alive(void)
 	check(cpuid(0, 0).a, "the next #VC, of CPUID, is not served");
 }
 
-CASE(sev_info, CPL0, RULE_MSR, CATCHES("model-ghcb-info-once"))
+CASE(sev_info, CPL0, RULE_MSR, CATCHES("model-ghcb-info-once model-ghcb-version-range"))
 {
 	struct ghcb_msr ask = {.code = GHCB_MSR_SEV_INFO_REQUEST}, m;
 	uint64_t request = ghcb_msr_encode(&ask);

@@ -47,7 +47,8 @@
 
 /* What a row catches wherever it runs, and what it catches where the delivery itself has to wait. */
 #define BUGS_SOFT "model-int-n-rip"
-#define BUGS_SOFT_COLD BUGS_SOFT " kvm-sev-int3-ud model-event-lost model-event-doubled"
+#define BUGS_SOFT_COLD \
+	BUGS_SOFT " kvm-sev-int3-ud model-event-lost model-event-doubled model-event-stale"
 #define BUGS_INTN_COLD BUGS_SOFT_COLD " kvm-spec-rip"
 #define BUGS_FAULT "model-fault-as-trap"
 #define BUGS_FAULT_COLD BUGS_FAULT " model-event-doubled"

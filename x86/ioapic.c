@@ -215,7 +215,7 @@ ROUND(last_by_id, RULE_PHYSICAL, "model-source-class-1")
 	try_round(1u << (cpus - 1), percpu[cpus - 1].apic_id, 0);
 }
 
-ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1")
+ROUND(all_by_id, RULE_PHYSICAL, "model-source-class-1 model-ipi-lost")
 {
 	try_round(ALL_CPUS, 0xff, 0);
 }
@@ -225,12 +225,12 @@ ROUND(other_by_logical_id, RULE_LOGICAL, "model-source-class-1")
 	try_round(1 << 1, apic_logical_id(1), IOAPIC_LOGICAL);
 }
 
-ROUND(pair_by_logical_id, RULE_LOGICAL, "model-source-class-1")
+ROUND(pair_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
 {
 	try_round(1 << 0 | 1 << 1, apic_logical_id(0) | apic_logical_id(1), IOAPIC_LOGICAL);
 }
 
-ROUND(all_by_logical_id, RULE_LOGICAL, "model-source-class-1")
+ROUND(all_by_logical_id, RULE_LOGICAL, "model-source-class-1 model-ipi-lost")
 {
 	try_round(ALL_CPUS, 0xff, IOAPIC_LOGICAL);
 }

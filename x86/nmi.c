@@ -22,6 +22,8 @@
  */
 #include "trapline.h"
 
+#include "x86/panic.h"
+
 #define VECTOR_DB 1
 #define VECTOR_NMI 2
 #define VECTOR_BP 3
@@ -319,11 +321,12 @@ static struct {
 static void send_when_asked(void *argument)
 {
 	(void)argument;
-	while (!mail.stop) {
-		if (!mail.asked) {
-			wait_relax();
-			continue;
-		}
+	for (;;) {
+		/* CPU 0 waits without an end. */
+		if (!wait_until(mail.asked || mail.stop))
+			panic("the NMI sent to CPU 0 did not come: it neither asks again nor goes on");
+		if (mail.stop)
+			return;
 		for (unsigned i = 0; i < mail.delay; i++)
 			cpu_relax();
 		mail.asked = 0;

@@ -19,6 +19,7 @@
 #include "string.h"
 #include "x86/cpu.h"
 #include "x86/desc.h"
+#include "x86/paging.h"
 
 #define VECTOR_DB 1
 #define REPLACED_BYTES 3 /* a length that none of what was there had */
@@ -274,7 +275,14 @@ void events_after_exit(struct vcpu *v)
 	struct svm_event e = v->vmcb.exit_int_info;
 
 	v->int1 = v->int1 && e.what & SVM_EVENT_VALID;
-	if (!(e.what & SVM_EVENT_VALID) || bug(EVENT_LOST))
+	if (!(e.what & SVM_EVENT_VALID)) {
+		if (v->stale.what & SVM_EVENT_VALID && bug(EVENT_STALE))
+			v->event = v->stale;
+		v->stale.what = 0;
+		return;
+	}
+	v->stale = e;
+	if (bug(EVENT_LOST))
 		return;
 	if ((e.what & SVM_EVENT_TYPE) == SVM_SOFT_INT && retries_soft_int(v))
 		return;
@@ -419,7 +427,8 @@ void events_pf_or_iret(struct vcpu *v)
 		return;
 	}
 	v->vmcb.cr2 = v->vmcb.exit_info2;
-	if (bug(FAULT_AS_TRAP))
+	if (!(v->vmcb.exit_info1 & PF_FETCH) && !(v->event.what & SVM_EVENT_VALID) &&
+	    bug(FAULT_AS_TRAP))
 		v->vmcb.rip += 2;
 	vcpu_raise(v, VECTOR_PF, v->vmcb.exit_info1);
 	if (bug(PF_TWICE))

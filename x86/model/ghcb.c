@@ -31,7 +31,9 @@ static uint64_t sev_information(void)
 {
 	struct ghcb_msr m = {.code = GHCB_MSR_SEV_INFO,
 			     .max_version = ghcb_most_version,
-			     .min_version = LEAST_VERSION,
+			     .min_version = last_page && bug(GHCB_VERSION_RANGE)
+						    ? ghcb_most_version + 1
+						    : LEAST_VERSION,
 			     .c_bit = sev_c_bit_position()};
 
 	return ghcb_msr_encode(&m);

@@ -112,25 +112,21 @@ static bool misdirected(uint32_t command)
 	return false;
 }
 
-/* The last of several that a fixed interrupt names; 0 if it names fewer. */
-static unsigned last_of_several(const struct vcpu *from, uint32_t command, uint32_t destination)
+/* Of those whom a command names, a mask of CPUs, those whom it reaches. */
+static uint32_t reached(uint32_t named, uint32_t command)
 {
-	unsigned named = 0, last = 0;
+	bool several = named & (named - 1);
 
-	for (unsigned i = 0; i < smp_count(); i++) {
-		if (!addressed(from, smp_vcpu(i), command, destination))
-			continue;
-		named++;
-		last = i;
-	}
-	return named > 1 && (command & ICR_MODE) == ICR_FIXED ? last : 0;
+	if (several && (command & ICR_MODE) == ICR_FIXED && bug(IPI_LOST))
+		named &= ~(1u << (31 - __builtin_clz(named)));
+	return misdirected(command) ? (1u << smp_count()) - 1 : named;
 }
 
 void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 {
-	unsigned last = last_of_several(from, command, destination);
 	bool to_one = (command & ICR_MODE) == ICR_LOWEST_PRIORITY;
 	struct vcpu *best = NULL;
+	uint32_t named = 0;
 
 	if ((command & ICR_MODE) == ICR_FIXED && (command & ICR_VECTOR) < 16)
 		lapic_error(from, ESR_SEND_ILLEGAL);
@@ -138,13 +134,13 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 		from->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
 	if (is_lost(command))
 		return;
+	for (unsigned i = 0; i < smp_count(); i++)
+		named |= (uint32_t)addressed(from, smp_vcpu(i), command, destination) << i;
+	named = reached(named, command);
 	for (unsigned i = 0; i < smp_count(); i++) {
 		struct vcpu *to = smp_vcpu(i);
 
-		if (!lapic_is_on(&to->apic) ||
-		    (!addressed(from, to, command, destination) && !misdirected(command)))
-			continue;
-		if (i && i == last && bug(IPI_LOST))
+		if (!lapic_is_on(&to->apic) || !(named >> i & 1))
 			continue;
 		if (!to_one)
 			deliver(from, to, command);
@@ -158,17 +154,23 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 bool ipi_message(uint32_t command, uint8_t destination)
 {
 	unsigned vector = command & ICR_VECTOR;
+	uint32_t named = 0;
 	bool taken = false;
 
 	if (bug(SOURCE_CLASS_1) && vector >= 16 && vector < 32)
 		return false;
 	for (unsigned i = 0; i < smp_count(); i++) {
+		const struct lapic *a = &smp_vcpu(i)->apic;
+
+		named |= (uint32_t)(command & ICR_LOGICAL ? logically(a, destination, false)
+							  : physically(a, destination, false))
+			 << i;
+	}
+	named = reached(named, command);
+	for (unsigned i = 0; i < smp_count(); i++) {
 		struct vcpu *to = smp_vcpu(i);
 
-		if (!lapic_is_on(&to->apic))
-			continue;
-		if (!(command & ICR_LOGICAL ? logically(&to->apic, destination, false)
-					    : physically(&to->apic, destination, false)))
+		if (!lapic_is_on(&to->apic) || !(named >> i & 1))
 			continue;
 		deliver(NULL, to, command & (ICR_MODE | ICR_VECTOR));
 		if (command & ICR_LEVEL)

@@ -275,6 +275,9 @@ static unsigned code_of_hardware(const struct vcpu *v, unsigned code)
 		return SVM_EXIT_RDTSCP;
 	case INSN_OP_INVD:
 		return SVM_EXIT_INVD;
+	case INSN_OP_CPUID:
+		/* Not at CPL 0, where the guest needs it to come to its tests. */
+		return v->vmcb.cpl && bug(VC_WRONG_CODE) ? SVM_EXIT_RDTSC : SVM_EXIT_CPUID;
 	}
 	return code;
 }

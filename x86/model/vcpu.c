@@ -42,7 +42,7 @@ void vcpu_init(struct vcpu *v)
 
 	memset(b, 0, sizeof(*b));
 	memset(&v->regs, 0, sizeof(v->regs));
-	v->event.what = v->again.what = 0;
+	v->event.what = v->again.what = v->stale.what = 0;
 	v->nmi_blocked = v->iret_in_step = v->stepping = v->late = v->trap_due = v->int1 = false;
 	b->asid = 1;
 	b->tlb_control = SVM_TLB_FLUSH_ALL;
@@ -117,7 +117,8 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 	if (b->int_state & SVM_INTERRUPT_SHADOW && !bug(SKIP_KEEPS_SHADOW))
 		b->int_state &= ~SVM_INTERRUPT_SHADOW;
 	if (events_emulated(v) && !step_is_lost(v)) {
-		b->dr6 |= DR6_BS;
+		if (!bug(STEP_DR6))
+			b->dr6 |= DR6_BS;
 		v->trap_due = true;
 		if (b->exit_code == SVM_EXIT_NPF && bug(OPENVMM_TF_MMIO))
 			b->rflags &= ~(uint64_t)X86_EFLAGS_TF;

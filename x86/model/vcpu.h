@@ -44,7 +44,7 @@ struct vcpu {
 	/* The #DB that is to be delivered is INT1's, which no intercept of #DB sees. */
 	bool int1;
 	/* For the bugs that deliver twice or late. */
-	struct svm_event again;
+	struct svm_event again, stale;
 	bool late, nmi_doubled, swallow, iret_seen;
 	/* For one that takes a page for a breakpoint: the pages of DR0 to DR3, and whose was met. */
 	uint64_t watched_page[4];
