@@ -2,8 +2,8 @@
 #include "breakpoints.h"
 
 #include "bug.h"
-#include "events.h"
 #include "memory.h"
+#include "step.h"
 
 #include "x86/cpu.h"
 #include "x86/debugreg.h"
@@ -99,6 +99,6 @@ void breakpoints_page_touched(struct vcpu *v, uint64_t gpa)
 			continue;
 		v->watched_page[n] = 0;
 		if (bug(DATA_BREAKPOINT_PAGE))
-			events_break_behind(v, 1u << n);
+			step_break_behind(v, 1u << n);
 	}
 }

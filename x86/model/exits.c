@@ -11,6 +11,8 @@
 #include "sensors.h"
 #include "sev.h"
 #include "smp.h"
+#include "soft_int.h"
+#include "step.h"
 #include "time.h"
 
 #include "string.h"
@@ -122,7 +124,7 @@ bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 			return false;
 		v->debugctl = value;
 		v->branch_rip = 0;
-		events_debug_intercept(v);
+		step_debug_intercept(v);
 		return true;
 	}
 	if (msr == MSR_EFER) {
@@ -203,7 +205,7 @@ static void exit_npf(struct vcpu *v)
 			v->vmcb.rflags |= X86_EFLAGS_RF;
 		if (v->vmcb.rflags & X86_EFLAGS_TF && !(v->event.what & SVM_EVENT_VALID) &&
 		    bug(STEP_LOST))
-			events_swallow_step(v);
+			step_swallow(v);
 		return;
 	}
 	if (!insn_mmio(v))
@@ -226,10 +228,10 @@ static void exit_soft_int(struct vcpu *v)
 	/* Another processor has overwritten it: what stands there now is run. */
 	if (vector < 0) {
 		if (bug(KVM_INT3_REPLACED))
-			events_soft_int(v, VECTOR_BP, NOP_BYTES, false);
+			soft_int(v, VECTOR_BP, NOP_BYTES, false);
 		return;
 	}
-	events_soft_int(v, vector, length, int_n);
+	soft_int(v, vector, length, int_n);
 }
 
 static void exit_cr8(struct vcpu *v, bool write)
@@ -349,25 +351,25 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_WRITE_DR0 + 7:
 		return exit_write_dr7(v);
 	case SVM_EXIT(IRET):
-		return events_iret(v);
+		return step_iret(v);
 	case SVM_EXIT(INTN):
 	case SVM_EXIT_EXCEPTION + 3:
 	case SVM_EXIT_EXCEPTION + 4:
 		return exit_soft_int(v);
 	case SVM_EXIT(ICEBP):
-		return events_int1(v, insn_int1(v));
+		return soft_int1(v, insn_int1(v));
 	case SVM_EXIT_EXCEPTION + 1:
-		if (!events_step_done(v))
-			events_debug(v);
+		if (!step_done(v))
+			step_debug(v);
 		return;
 	case SVM_EXIT_EXCEPTION + 5:
 	case SVM_EXIT_EXCEPTION + 6:
-		return events_fault(v, code - SVM_EXIT_EXCEPTION);
+		return soft_int_fault(v, code - SVM_EXIT_EXCEPTION);
 	case SVM_EXIT_EXCEPTION + 11:
 	case SVM_EXIT_EXCEPTION + 12:
 	case SVM_EXIT_EXCEPTION + 13:
 	case SVM_EXIT_EXCEPTION + 14:
-		return events_pf_or_iret(v);
+		return step_pf_or_iret(v);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):

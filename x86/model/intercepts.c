@@ -2,12 +2,12 @@
 #include "intercepts.h"
 
 #include "bug.h"
-#include "events.h"
 #include "exits.h"
 #include "reach.h"
 #include "sensors.h"
 #include "serial.h"
 #include "sev.h"
+#include "step.h"
 #include "time.h"
 
 #include "string.h"
@@ -120,7 +120,7 @@ void intercepts_init(struct vmcb *b)
 	}
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
-	intercept_exception(b, 14, events_pf_is_spoilt());
+	intercept_exception(b, 14, step_pf_is_spoilt());
 	intercept(b, SVM_INTERCEPT_RDTSC, bug_is_set(TSC_STANDS));
 	b->intercept_dr_write = bug_is_set(DATA_BREAKPOINT_PAGE) ? 1u << 7 : 0;
 	b->iopm = (uint64_t)io_map;

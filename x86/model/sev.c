@@ -3,7 +3,6 @@
 
 #include "bug.h"
 #include "calls.h"
-#include "events.h"
 #include "exits.h"
 #include "ghcb.h"
 #include "hostile.h"
@@ -13,6 +12,7 @@
 #include "rmp.h"
 #include "snp.h"
 #include "snp_launch.h"
+#include "step.h"
 #include "time.h"
 #include "vc.h"
 
@@ -336,7 +336,7 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT_EXCEPTION + VECTOR_GP:
 		return vc_for_gp(v);
 	case SVM_EXIT_EXCEPTION + 1:
-		if (events_step_done(v))
+		if (step_done(v))
 			return true;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 		return true;

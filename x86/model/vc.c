@@ -6,6 +6,7 @@
 #include "vc.h"
 
 #include "exits.h"
+#include "gate.h"
 #include "memory.h"
 
 #include "x86/cpu.h"
@@ -16,7 +17,6 @@
 #define VECTOR_VC 29
 #define VECTOR_NP 11
 #define EFLAGS_VM (1u << 17)
-#define GATE_PRESENT 0x80
 #define GATE_TRAP 1 /* in the type: leaves IF alone */
 #define SELECTOR_ERROR (VECTOR_VC * 8 + 2 + 1)
 

@@ -2,11 +2,11 @@
 #include "vcpu.h"
 
 #include "bug.h"
-#include "events.h"
 #include "ghcb.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "sev.h"
+#include "step.h"
 #include "time.h"
 
 #include "string.h"
@@ -63,7 +63,7 @@ void vcpu_init(struct vcpu *v)
 	b->pat = 0x0007040600070406;
 	intercepts_init(b);
 	v->debugctl = 0;
-	events_debug_intercept(v);
+	step_debug_intercept(v);
 	sev_init_intercepts(v);
 }
 
@@ -116,7 +116,7 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	if (b->int_state & SVM_INTERRUPT_SHADOW && !bug(SKIP_KEEPS_SHADOW))
 		b->int_state &= ~SVM_INTERRUPT_SHADOW;
-	if (events_emulated(v) && !step_is_lost(v)) {
+	if (step_emulated(v) && !step_is_lost(v)) {
 		if (!bug(STEP_DR6))
 			b->dr6 |= DR6_BS;
 		v->trap_due = true;

@@ -77,6 +77,11 @@ void vcpu_raise(struct vcpu *v, unsigned vector, int error);
 /* L2's general registers by number: RAX RCX RDX RBX RSP RBP RSI RDI R8 ... */
 uint64_t *vcpu_reg(struct vcpu *v, unsigned number);
 
+static inline bool vcpu_in_shadow(const struct vcpu *v)
+{
+	return v->vmcb.int_state & SVM_INTERRUPT_SHADOW;
+}
+
 /* Code size at CS:RIP: 16, 32 or 64. */
 unsigned vcpu_bits(const struct vcpu *v);
 

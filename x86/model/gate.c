@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "gate.h"
+
+#include "memory.h"
+
+#include "x86/cpu.h"
+
+bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate)
+{
+	unsigned size = v->vmcb.efer & EFER_LMA ? 16 : 8;
+
+	return memory_read(v, v->vmcb.idtr.base + vector * size, gate, size) == size;
+}
+
+unsigned gate_dpl(const uint8_t *gate)
+{
+	return gate[5] >> 5 & 3;
+}
+
+bool vector_has_error_code(unsigned vector)
+{
+	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 ||
+	       vector == 29 || vector == 30;
+}
+
+uint32_t with_error_code(unsigned vector)
+{
+	return SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;
+}
