@@ -324,6 +324,8 @@ void exit_handle(struct vcpu *v)
 		v->vmcb.int_state &= ~SVM_INTERRUPT_SHADOW;
 		return;
 	}
+	if (step_faulted(v))
+		return;
 	if (l2_is_sev() && sev_exit(v))
 		return;
 	switch (code) {
@@ -365,11 +367,8 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_EXCEPTION + 5:
 	case SVM_EXIT_EXCEPTION + 6:
 		return soft_int_fault(v, code - SVM_EXIT_EXCEPTION);
-	case SVM_EXIT_EXCEPTION + 11:
-	case SVM_EXIT_EXCEPTION + 12:
-	case SVM_EXIT_EXCEPTION + 13:
 	case SVM_EXIT_EXCEPTION + 14:
-		return step_pf_or_iret(v);
+		return step_page_fault(v);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):

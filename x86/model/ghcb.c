@@ -69,14 +69,14 @@ static void msr_protocol(struct vcpu *v)
 	ghcb_msr_decode(v->ghcb_msr, &m);
 	switch (m.code) {
 	case GHCB_MSR_SEV_INFO_REQUEST:
-		if (bug(GHCB_INFO_ONCE) && last_page)
+		if (last_page && bug(GHCB_INFO_ONCE))
 			return;
 		v->ghcb_msr = sev_information();
 		return;
 	case GHCB_MSR_CPUID_REQUEST:
 		answer.code = GHCB_MSR_CPUID_RESPONSE;
 		answer.reg = m.reg;
-		if (bug(GHCB_MSR_CPUID_MIXED) && m.function != 0x8000001f && m.reg & 1)
+		if (m.function != 0x8000001f && m.reg & 1 && bug(GHCB_MSR_CPUID_MIXED))
 			m.reg ^= 2;
 		answer.value = cpuid_register(&m);
 		break;
@@ -148,7 +148,9 @@ static void judge(struct ghcb_known *k)
 /* Only what was offered is known; four registers are always given back, as KVM does. */
 static uint64_t offered(const struct ghcb_known *k, unsigned field)
 {
-	return k->in.valid & GHCB_BIT(field) || bug(GHCB_VALID_IGNORED) ? k->in.value[field] : 0;
+	if (!(k->in.valid & GHCB_BIT(field)) && k->in.value[field] && !bug(GHCB_VALID_IGNORED))
+		return 0;
+	return k->in.value[field];
 }
 
 /* Not what the guest needs to come to its tests. */
@@ -173,7 +175,7 @@ static void answer(struct ghcb_known *k)
 {
 	for (unsigned field = 0; field < GHCB_FIELDS; field++)
 		ghcb_set_valid(k->page, field, false);
-	if (bug(GHCB_LEAK)) {
+	if (ghcb_event_is_plain(k->code) && bug(GHCB_LEAK)) {
 		k->rcx = k->rcx ? k->rcx : k->v->regs.rcx;
 		k->rdx = k->rdx ? k->rdx : k->v->regs.rdx;
 	}
@@ -181,9 +183,9 @@ static void answer(struct ghcb_known *k)
 	ghcb_set(k->page, GHCB_RBX, k->rbx);
 	ghcb_set(k->page, GHCB_RCX, k->rcx);
 	ghcb_set(k->page, GHCB_RDX, k->rdx);
-	if (bug(GHCB_OUTPUT_NOT_VALID) && is_for_a_test(k))
+	if (is_for_a_test(k) && bug(GHCB_OUTPUT_NOT_VALID))
 		ghcb_set_valid(k->page, GHCB_RAX, false);
-	k->page->exit_info_1 = bug(GHCB_WRONG_RESULT) && k->result1 ? 3 : k->result1;
+	k->page->exit_info_1 = k->result1 && bug(GHCB_WRONG_RESULT) ? 3 : k->result1;
 	k->page->exit_info_2 = k->result2;
 	hostile_spoil(k);
 }

@@ -200,18 +200,28 @@ static void event_ap_creation(struct ghcb_known *k)
 		ghcb_malformed(k, GHCB_REASON_BAD_INPUT);
 }
 
-void ghcb_event(struct ghcb_known *k)
+bool ghcb_event_is_plain(uint64_t code)
 {
-	switch (k->code) {
+	switch (code) {
 	case SVM_EXIT_READ_DR7:
 	case SVM_EXIT_WRITE_DR7:
 	case SVM_EXIT_INVD:
 	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_MONITOR:
 	case SVM_EXIT_MWAIT:
+		return true;
+	}
+	return false;
+}
+
+void ghcb_event(struct ghcb_known *k)
+{
+	if (ghcb_event_is_plain(k->code)) {
 		if (bug(GHCB_PLAIN_GP))
 			ghcb_raise_gp(k);
 		return;
+	}
+	switch (k->code) {
 	case SVM_EXIT_RDTSC:
 	case SVM_EXIT_RDTSCP:
 		return event_tsc(k);
@@ -229,7 +239,7 @@ void ghcb_event(struct ghcb_known *k)
 	case GHCB_EVENT_MMIO_WRITE:
 		return ghcb_event_mmio(k);
 	case GHCB_EVENT_NMI_COMPLETE:
-		k->v->nmi_blocked = bug(GHCB_NMI_COMPLETE_IGNORED);
+		k->v->nmi_blocked = k->v->nmi_blocked && bug(GHCB_NMI_COMPLETE_IGNORED);
 		return;
 	case GHCB_EVENT_AP_RESET_HOLD:
 		ap_hold(k->v, k->page);

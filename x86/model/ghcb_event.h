@@ -30,6 +30,9 @@ struct ghcb_known {
 /* Does what is asked for; the answer is in *k. */
 void ghcb_event(struct ghcb_known *k);
 
+/* Whether it asks for nothing that this hypervisor does, so that nothing is given back. */
+bool ghcb_event_is_plain(uint64_t code);
+
 /* Ports and device registers (ghcb_io.c). */
 void ghcb_event_ioio(struct ghcb_known *k);
 void ghcb_event_mmio(struct ghcb_known *k);

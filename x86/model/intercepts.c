@@ -97,6 +97,18 @@ void intercepts_init_maps(void)
 		sensors_init();
 }
 
+bool intercepts_fault(unsigned vector)
+{
+	switch (vector) {
+	case 5:
+	case 6:
+		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
+	case 14:
+		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
+	}
+	return false;
+}
+
 void intercepts_init(struct vmcb *b)
 {
 	static const uint8_t wanted[] = {
@@ -114,13 +126,10 @@ void intercepts_init(struct vmcb *b)
 	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries());
 	intercept_exception(b, 3, true);
 	intercept_exception(b, 4, true);
-	if (bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS)) {
-		intercept_exception(b, 5, true);
-		intercept_exception(b, 6, true);
-	}
+	for (unsigned vector = 5; vector <= 14; vector++)
+		intercept_exception(b, vector, intercepts_fault(vector));
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
-	intercept_exception(b, 14, step_pf_is_spoilt());
 	intercept(b, SVM_INTERCEPT_RDTSC, bug_is_set(TSC_STANDS));
 	b->intercept_dr_write = bug_is_set(DATA_BREAKPOINT_PAGE) ? 1u << 7 : 0;
 	b->iopm = (uint64_t)io_map;

@@ -115,11 +115,12 @@ static bool misdirected(uint32_t command)
 /* Of those whom a command names, a mask of CPUs, those whom it reaches. */
 static uint32_t reached(uint32_t named, uint32_t command)
 {
+	uint32_t all = (1u << smp_count()) - 1;
 	bool several = named & (named - 1);
 
 	if (several && (command & ICR_MODE) == ICR_FIXED && bug(IPI_LOST))
 		named &= ~(1u << (31 - __builtin_clz(named)));
-	return misdirected(command) ? (1u << smp_count()) - 1 : named;
+	return named != all && misdirected(command) ? all : named;
 }
 
 void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
@@ -130,8 +131,6 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 
 	if ((command & ICR_MODE) == ICR_FIXED && (command & ICR_VECTOR) < 16)
 		lapic_error(from, ESR_SEND_ILLEGAL);
-	if (bug(ESR_ALWAYS_SET))
-		from->apic.esr_collected |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
 	if (is_lost(command))
 		return;
 	for (unsigned i = 0; i < smp_count(); i++)

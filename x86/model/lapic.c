@@ -180,7 +180,7 @@ static void end_of_interrupt(struct lapic *a)
 	if (serving < 0)
 		return;
 	put(a->isr, serving, false);
-	if (!(a->tmr[serving / 32] >> serving % 32 & 1))
+	if (!has(a->tmr, serving))
 		return;
 	if (a->spurious & APIC_SUPPRESS_EOI && !bug(EOI_NOT_SUPPRESSED))
 		return;
@@ -216,13 +216,13 @@ void lapic_request(struct vcpu *v, unsigned vector)
 		return;
 	}
 	put(v->apic.irr, vector, true);
-	if (!bug(TMR_WRONG))
+	if (has(v->apic.tmr, vector) && !bug(TMR_WRONG))
 		put(v->apic.tmr, vector, false);
 }
 
 void lapic_was_level(struct lapic *a, unsigned vector)
 {
-	if (a->irr[vector / 32] >> vector % 32 & 1 && !bug(TMR_WRONG))
+	if (has(a->irr, vector) && !bug(TMR_WRONG))
 		put(a->tmr, vector, true);
 }
 
@@ -401,6 +401,8 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 		return true;
 	case APIC_ESR:
 		a->esr = a->esr_collected;
+		if (bug(ESR_ALWAYS_SET))
+			a->esr |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
 		a->esr_collected = 0;
 		return value == 0 || !lapic_is_x2(a);
 	case APIC_ICR:

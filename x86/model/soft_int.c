@@ -9,20 +9,30 @@
 #include "bug.h"
 #include "events.h"
 #include "gate.h"
+#include "insn.h"
 #include "step.h"
 
 #include "x86/cpu.h"
 
+#define NOP 0x90
 #define VECTOR_DB 1
 #define VECTOR_NP 11
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 
+/* The UD2 that closes a snippet gives the CPU back; without it no case could tell anything. */
+static bool closes_snippet(const struct vcpu *v)
+{
+	uint8_t bytes[INSN_MAX_LENGTH];
+
+	return insn_fetch(v, bytes) > 2 && bytes[0] == 0x0f && bytes[1] == 0x0b && bytes[2] != NOP;
+}
+
 void soft_int_fault(struct vcpu *v, unsigned vector)
 {
 	uint8_t gate[GATE_MOST_BYTES];
 
-	if (bug(FAULT_AS_TRAP))
+	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))
 		v->vmcb.rip += 2;
 	if (gate_read(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_EXCEPTIONS))
 		vcpu_raise(v, VECTOR_GP, vector * 8 + 2);
@@ -35,6 +45,7 @@ static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
 {
 	unsigned scale = v->vmcb.efer & EFER_LMA && bug(IDT_ERROR_CODE_64) ? 16 : 8;
 
+	step_end(v);
 	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
 }
 
@@ -92,7 +103,7 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 		b->rip += length;
 		return;
 	}
-	step_emulated(v);
+	step_end(v);
 	if (b->rflags & X86_EFLAGS_RF && !bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
@@ -112,12 +123,12 @@ void soft_int1(struct vcpu *v, unsigned length)
 	struct vmcb *b = &v->vmcb;
 	uint8_t gate[GATE_MOST_BYTES];
 
+	step_end(v);
 	/* An injected #DB that its gate refuses would fault behind the instruction. */
 	if (gate_read(v, VECTOR_DB, gate) && !(gate[5] & GATE_PRESENT)) {
 		vcpu_raise(v, VECTOR_NP, VECTOR_DB * 8 + 3);
 		return;
 	}
-	step_emulated(v);
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
 	b->rip += length;

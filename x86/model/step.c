@@ -8,16 +8,30 @@
 #include "breakpoints.h"
 #include "bug.h"
 #include "exits.h"
+#include "gate.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
+#include "sev.h"
 
 #include "x86/cpu.h"
 #include "x86/paging.h"
 
 #define VECTOR_DB 1
-#define VECTOR_NP 11
+#define VECTOR_UD 6
 #define VECTOR_PF 14
+#define VECTOR_AC 17
+
+/* #DE, #BR, #UD, #NM, #TS to #PF, #MF, #AC and #XM: what an instruction can raise instead of being carried out. */
+#define FAULTS 0xb7ce1u
+
+/* An instruction that faults ends without its trap, and our TF must not get into the frame. */
+static void intercept_faults(struct vcpu *v, bool on)
+{
+	for (unsigned vector = 0; vector < 32; vector++)
+		if (FAULTS >> vector & 1)
+			intercept_exception(&v->vmcb, vector, on || intercepts_fault(vector));
+}
 
 void step_one(struct vcpu *v)
 {
@@ -28,19 +42,7 @@ void step_one(struct vcpu *v)
 	v->own_dr6 = v->vmcb.dr6;
 	v->vmcb.rflags |= X86_EFLAGS_TF;
 	intercept_exception(&v->vmcb, VECTOR_DB, true);
-}
-
-bool step_pf_is_spoilt(void)
-{
-	return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
-}
-
-/* IRET may fault; then no trap tells that it is over. */
-static void intercept_faults(struct vcpu *v, bool on)
-{
-	for (unsigned vector = VECTOR_NP; vector <= VECTOR_PF; vector++)
-		intercept_exception(&v->vmcb, vector,
-				    on || (vector == VECTOR_PF && step_pf_is_spoilt()));
+	intercept_faults(v, true);
 }
 
 void step_break_behind(struct vcpu *v, unsigned hit)
@@ -72,11 +74,11 @@ static void step_over(struct vcpu *v)
 {
 	v->stepping = v->late = false;
 	step_debug_intercept(v);
+	intercept_faults(v, false);
 	if (!v->iret_in_step)
 		return;
 	v->iret_in_step = false;
 	v->nmi_blocked = bug(NMI_STAYS_BLOCKED);
-	intercept_faults(v, false);
 }
 
 bool step_done(struct vcpu *v)
@@ -113,17 +115,22 @@ bool step_done(struct vcpu *v)
 	return true;
 }
 
-bool step_emulated(struct vcpu *v)
+void step_end(struct vcpu *v)
 {
-	bool traps = v->vmcb.rflags & X86_EFLAGS_TF;
-
 	if (!v->stepping)
-		return traps;
+		return;
 	step_over(v);
 	v->swallow = false;
 	if (!v->own_tf)
 		v->vmcb.rflags &= ~(uint64_t)X86_EFLAGS_TF;
-	return v->own_tf;
+}
+
+bool step_emulated(struct vcpu *v)
+{
+	bool traps = v->stepping ? v->own_tf : v->vmcb.rflags & X86_EFLAGS_TF;
+
+	step_end(v);
+	return traps;
 }
 
 /* All but NOP: for a bug that a hypervisor has where it emulates. */
@@ -190,24 +197,25 @@ void step_debug(struct vcpu *v)
 		v->again = v->event;
 }
 
-void step_iret_faulted(struct vcpu *v)
+bool step_faulted(struct vcpu *v)
 {
-	unsigned vector = v->vmcb.exit_code - SVM_EXIT_EXCEPTION;
+	uint64_t vector = v->vmcb.exit_code - SVM_EXIT_EXCEPTION;
 
-	if (!v->own_tf)
-		v->vmcb.rflags &= ~(uint64_t)X86_EFLAGS_TF;
-	step_over(v);
+	if (!v->stepping || vector >= 32 || !(FAULTS >> vector & 1))
+		return false;
+	/* Somebody else's: what is unknown may be PVALIDATE, and #AC is a #VC. */
+	if ((vector == VECTOR_UD && l2_is_snp()) || (vector == VECTOR_AC && l2_is_es()))
+		return false;
+	step_end(v);
+	v->page_hit = 0;
 	if (vector == VECTOR_PF)
 		v->vmcb.cr2 = v->vmcb.exit_info2;
-	vcpu_raise(v, vector, v->vmcb.exit_info1);
+	vcpu_raise(v, vector, vector_has_error_code(vector) ? (int)v->vmcb.exit_info1 : NO_ERROR);
+	return true;
 }
 
-void step_pf_or_iret(struct vcpu *v)
+void step_page_fault(struct vcpu *v)
 {
-	if (v->iret_in_step) {
-		step_iret_faulted(v);
-		return;
-	}
 	v->vmcb.cr2 = v->vmcb.exit_info2;
 	if (!(v->vmcb.exit_info1 & PF_FETCH) && !(v->event.what & SVM_EVENT_VALID) &&
 	    bug(FAULT_AS_TRAP))
@@ -238,6 +246,5 @@ void step_iret(struct vcpu *v)
 		return;
 	intercept(&v->vmcb, SVM_INTERCEPT_IRET, false);
 	v->iret_in_step = true;
-	intercept_faults(v, true);
 	step_one(v);
 }

@@ -11,6 +11,9 @@ void step_one(struct vcpu *v);
 /* An exit from stepping one instruction; false: the #DB is L2's own. */
 bool step_done(struct vcpu *v);
 
+/* What was to be stepped over has ended without its trap: what we have changed is as it was. */
+void step_end(struct vcpu *v);
+
 /* An instruction was emulated, so that no step ends: whether a trap of L2's own is due behind it. */
 bool step_emulated(struct vcpu *v);
 
@@ -20,11 +23,12 @@ void step_debug_intercept(struct vcpu *v);
 
 /* L2 is about to execute IRET: the end of NMI blocking comes behind it, also if it faults. */
 void step_iret(struct vcpu *v);
-void step_iret_faulted(struct vcpu *v);
 
-/* #PF, which else only a bug intercepts. */
-void step_pf_or_iret(struct vcpu *v);
-bool step_pf_is_spoilt(void);
+/* The instruction that is being stepped over may have faulted instead; false: that is not what the exit is. */
+bool step_faulted(struct vcpu *v);
+
+/* #PF that only a bug intercepts. */
+void step_page_fault(struct vcpu *v);
 
 /* A bug: the instruction at RIP counts as one that met breakpoints, a mask of DR6. */
 void step_break_behind(struct vcpu *v, unsigned hit);
