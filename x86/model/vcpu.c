@@ -114,7 +114,9 @@ void vcpu_skip(struct vcpu *v, unsigned length)
 	if (vcpu_bits(v) != 64)
 		b->rip &= 0xffffffff;
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
-	if (b->int_state & SVM_INTERRUPT_SHADOW && !bug(SKIP_KEEPS_SHADOW))
+	/* Behind HLT nobody has it: STI; HLT; CLI in a loop would wait for ever. */
+	if (b->int_state & SVM_INTERRUPT_SHADOW &&
+	    (b->exit_code == SVM_EXIT(HLT) || !bug(SKIP_KEEPS_SHADOW)))
 		b->int_state &= ~SVM_INTERRUPT_SHADOW;
 	if (step_emulated(v) && !step_is_lost(v)) {
 		if (!bug(STEP_DR6))
