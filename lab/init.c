@@ -250,6 +250,8 @@ int main(void)
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	if (ioperm(MESSAGE_PORT, 1, 1))
 		off();
+	/* Of a guest's CPUs, which spin for each other: vmm.c. */
+	write_text("/proc/sys/kernel/sched_rr_timeslice_ms", "4");
 	load_modules(report, sizeof(report));
 	tty = console();
 	sigemptyset(&signals);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -253,6 +254,18 @@ static void kick_all(const sigset_t *term, const pthread_t *threads)
 			pthread_kill(threads[i], SIGUSR1);
 }
 
+/*
+ * A CPU that yields goes behind all others, and each runs until it waits or its slice is over (init.c has made
+ * that short). The fair scheduler would let those that wait take turns with each other instead, since they have
+ * used so little. This thread's children inherit it, or the first CPU would not let the next be created.
+ */
+static void take_turns(void)
+{
+	const struct sched_param parameter = {.sched_priority = 1};
+
+	MUST(sched_setscheduler(0, SCHED_RR, &parameter));
+}
+
 _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const char *words)
 {
 	uint64_t identity = IDENTITY_PAGE;
@@ -280,6 +293,8 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (cpus > 1)
+		take_turns();
 	for (unsigned i = 0; i < cpus; i++) {
 		errno = pthread_create(&threads[i], NULL, run_cpu, (void *)(uintptr_t)i);
 		must("pthread_create", errno ? -1 : 0);

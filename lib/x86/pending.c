@@ -23,7 +23,7 @@ bool interrupt_comes(unsigned vector)
 {
 	static bool in_vain;
 	struct wait wait = in_vain ? wait_begin(1ul << 20, 32, 1ul << 10)
-				   : wait_begin(1ul << 32, 1024, 1ul << 22);
+				   : wait_begin(1ul << 30, 1024, 1ul << 22);
 
 	while (!apic_bit(APIC_IRR, vector)) {
 		if (!wait_goes_on(&wait)) {

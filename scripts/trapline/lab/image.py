@@ -8,7 +8,7 @@ import stat
 # emulator. loglevel=5 is what WARN() needs to be heard on COM1.
 COMMAND_LINE = ("console=ttyS0,115200 panic=-1 oops=panic nokaslr mitigations=off no_timer_check "
                 "transparent_hugepage=never loglevel=5 random.trust_cpu=on nowatchdog "
-                "rdinit=/init")
+                "cryptomgr.notests rdinit=/init")
 
 
 def _entry(name, mode, data=b"", rdev=(0, 0), number=0):
