@@ -234,7 +234,7 @@ static void create_cpus(unsigned count)
 	}
 }
 
-/* Options of the machine, words with commas between: step=…, and what churn.c knows. */
+/* Options of the machine, words with commas between: step=…, turns (vmm()), and what churn.c knows. */
 static void obey_options(const char *options)
 {
 	const char *places = strstr(options, "step=");
@@ -293,7 +293,7 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (cpus > 1)
+	if (cpus > 1 && strstr(options, "turns"))
 		take_turns();
 	for (unsigned i = 0; i < cpus; i++) {
 		errno = pthread_create(&threads[i], NULL, run_cpu, (void *)(uintptr_t)i);

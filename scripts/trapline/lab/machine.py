@@ -38,6 +38,7 @@ class LabMachine(Machine):
     kernel_name = ""
     suffix = ""             # of the name, after the kernel's
     what_in = ""            # the emulator, for the table
+    turns = False           # the CPUs of a guest as real-time threads that take turns (lab/vmm.c)
     reuse = True            # one guest after the other on the same host
 
     def __init__(self, tools, variant=""):
@@ -126,8 +127,9 @@ class LabMachine(Machine):
         return None                 # our VMM does what gdb does elsewhere
 
     def start(self, order, names, timeout):
-        options = self._options + ([_step(order)] if order.gdb else [])
-        ours = ["console=lines"] + ["waits=yield"] * (order.cpus > 1)
+        turns = self.turns and order.cpus > 1
+        options = self._options + ([_step(order)] if order.gdb else []) + ["turns"] * turns
+        ours = ["console=lines"] + ["waits=yield"] * turns
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
             + " ".join((*order.words, *ours))
         host = self._host(order.image)

@@ -18,6 +18,7 @@ class LabTcg(LabMachine):
     vendor, of_guests = "kvm-amd", "svm"
     emulator = Tcg
     slowness = 4.0
+    turns = True            # measured here only
     what_in = "QEMU's emulation"
 
     def __init__(self, tools, variant=""):
