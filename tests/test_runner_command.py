@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -316,6 +317,30 @@ def wait_for(condition, seconds=5):
 
 MACHINES = ["tcg"] + (["bochs-svm"] if shutil.which("bochs-bin") else []) + (
     ["kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [])
+
+
+KILLED_WHILE_COLLECTING = """
+import os, sys
+from trapline import cli, plugin
+
+collect = plugin.Guest.collect
+
+def collect_and_die(self):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    yield from collect(self)
+
+plugin.Guest.collect = collect_and_die
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_killed_while_pytest_collects(trapline, number):
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_COLLECTING, str(int(number)),
+                           *trapline.argv("--machine", "tcg", "good")[3:]], env=trapline.environment,
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -number, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])

@@ -163,11 +163,7 @@ def _die(number):
     os.kill(os.getpid(), number)
 
 
-_received = []          # numbers of signals
-
-
 def _terminated(number, _frame):
-    _received.append(number)
     raise KeyboardInterrupt(number)
 
 
@@ -272,8 +268,6 @@ def _run(plan, options, bugs):
             status, internal = plugin.run(plan, run, options.junitxml)
     finally:
         run.close()
-    if _received:           # pytest, while it collects, takes an interruption for an error
-        raise KeyboardInterrupt(_received[0])
     for error in (run.stopped, run.error):
         if error is not None:
             raise error

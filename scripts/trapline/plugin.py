@@ -73,6 +73,11 @@ class Plugin:
             return collector
         return None
 
+    def pytest_exception_interact(self, call):
+        """While it collects, pytest takes an interruption for an error of the collector."""
+        if isinstance(call.excinfo.value, KeyboardInterrupt):
+            raise call.excinfo.value
+
     def pytest_runtestloop(self, session):
         self._items = {item.target: item for item in session.items}
         assert len(self._items) == len(self._plan.targets)
