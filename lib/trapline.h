@@ -10,6 +10,7 @@
 #include "x86/debugreg.h"
 #include "x86/desc.h"
 #include "x86/event.h"
+#include "x86/exceptions.h"
 #include "x86/exits.h"
 #include "x86/faults.h"
 #include "x86/layer.h"

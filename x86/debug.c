@@ -26,8 +26,6 @@
 #include "db.h"
 
 #define PENDING 0x31
-#define VECTOR_DB 1
-#define VECTOR_UD 6
 
 /* -- Code breakpoints and RF. ------------------------------------------------------------------ */
 

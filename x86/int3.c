@@ -25,12 +25,6 @@
  */
 #include "trapline.h"
 
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_OF 4
-#define VECTOR_BR 5
-#define VECTOR_UD 6
-
 #define RULE_INT3 \
 	"SDM 3A, Interrupt 3-Breakpoint Exception (#BP): a trap; the saved RIP is that of the next instruction"
 #define RULE_INTN \

@@ -12,9 +12,6 @@
 #ifndef X86_INTERCEPT_H
 #define X86_INTERCEPT_H
 
-#define VECTOR_BP 3
-#define EXCEPTION(vector) (1u << (vector))
-
 SNIPPET(int3, "mark insn; int3; mark after; nop");
 SNIPPET(into, "mark insn; .byte 0xce; mark after; nop");
 SNIPPET_BOTH(bound, "mark insn; nop; mark after",

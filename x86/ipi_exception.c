@@ -124,9 +124,6 @@ CASE_NEEDS(MODE_NEEDS, int_n_while_in_service, ALL_NATIVE, RULE_BOTH,
 	}
 }
 
-#define VECTOR_AC 17
-#define VECTOR_CP 21
-
 SNIPPET(unaligned,
 	"mark insn; mov -7(%esp), %eax; mark int_17; int $17; mark after_int; sti; nop; " WAIT);
 

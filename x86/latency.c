@@ -28,9 +28,6 @@
 
 #include "x86/panic.h"
 
-#define VECTOR_NMI 2
-#define VECTOR_BP 3
-#define VECTOR_PF 14
 #define VECTOR_INT 0x30
 #define VECTOR_IPI 0x40
 

@@ -19,8 +19,6 @@ static uint8_t tss_page[PAGE_BYTES] __attribute__((aligned(4096)));
 static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
 static uint8_t handler_page[PAGE_BYTES] __attribute__((aligned(4096)));
 
-#define VECTOR_PF 14
-
 /* The exit for a miss in the nested tables says `info`; a #PF has this error code. */
 static const struct {
 	const char *name;

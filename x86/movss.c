@@ -27,7 +27,6 @@
 #include "db.h"
 
 #define PENDING 0x31
-#define VECTOR_DB 1
 
 #define RULE_TF_MOVSS \
 	"SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: MOV SS and POP SS hold back the single-step trap until the next instruction is done"

@@ -24,10 +24,6 @@
 
 #include "x86/panic.h"
 
-#define VECTOR_DB 1
-#define VECTOR_NMI 2
-#define VECTOR_BP 3
-#define VECTOR_GP 13
 #define PENDING 0x31
 
 #define APIC_ICR_ADDRESS 0xfee00300ul

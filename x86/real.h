@@ -140,9 +140,6 @@ static void begin_real(const uint8_t *insn, const uint8_t *next)
 	l2_setup.on_exit = show_and_leave;
 }
 
-#define VECTOR_GP 13
-#define EXCEPTION_GP (1u << VECTOR_GP)
-
 CASE(fault, CPL0, RULE_REAL, "")
 {
 	begin_real(real_gp, real_gp_next);
@@ -194,7 +191,7 @@ CASE(int_n_injected, CPL0, RULE_INJECTED, BUGS_SOFT)
 /* L1 sees the fault, and gives back what the exit has told it. */
 static void intercept_gp(struct l2 *v)
 {
-	l2_intercept_exceptions(v, EXCEPTION_GP);
+	l2_intercept_exceptions(v, EXCEPTION(VECTOR_GP));
 }
 
 static enum l2_action give_back(struct l2 *v)

@@ -29,22 +29,21 @@ static void try_second(const struct row *r, uint32_t intercepted)
 	run_snippet(r->snippet);
 }
 
-#define EXCEPTION(vector) (1u << (vector))
 /* #NP while delivering #UD: vector * 8 + IDT; EXT is where the vendors differ. */
 #define NP_UD 0x32
 CASE(np_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
-	gate_set_present(6, false);
+	gate_set_present(VECTOR_UD, false);
 	expect_ext("exit #NP(%#x)(vectoring #UD)@insn", NP_UD);
-	try_second(&row_ud, EXCEPTION(11));
+	try_second(&row_ud, EXCEPTION(VECTOR_NP));
 }
 
 /* Both are contributory: without the intercept this is #DF. */
 CASE(np_during_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
-	gate_set_present(13, false);
+	gate_set_present(VECTOR_GP, false);
 	expect_ext("exit #NP(%#x)(vectoring #GP(0x58))@insn", 0x6a);
-	try_second(&row_gp, EXCEPTION(11) | EXCEPTION(8));
+	try_second(&row_gp, EXCEPTION(VECTOR_NP) | EXCEPTION(VECTOR_DF));
 }
 
 CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
@@ -52,21 +51,21 @@ CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
 {
 	gate_set_present(0x80, false);
 	expect("exit #NP(0x402)(vectoring int 0x80)@insn");
-	try_second(&row_int_0x80, EXCEPTION(11));
+	try_second(&row_int_0x80, EXCEPTION(VECTOR_NP));
 }
 
 CASE(df_intercepted, ALL_NATIVE, RULE_DF, BUGS_DF)
 {
-	gate_set_present(13, false);
+	gate_set_present(VECTOR_GP, false);
 	expect("exit #DF(0x0)" PLACE_OF_DF);
-	try_second(&row_gp, EXCEPTION(8));
+	try_second(&row_gp, EXCEPTION(VECTOR_DF));
 }
 
 /* Not intercepted: the CPU combines by itself, and L1 sees nothing. */
 CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception makes #DF",
      CATCHES("kvm-nested-exception"))
 {
-	gate_set_present(13, false);
+	gate_set_present(VECTOR_GP, false);
 	setup.leave_after = 1;
 	expect("#DF(0x0)@insn");
 	try_second(&row_gp, 0);
@@ -74,11 +73,11 @@ CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception make
 
 CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
-	use_ist(6, WINDOW + PAGE_BYTES);
+	use_ist(VECTOR_UD, WINDOW + PAGE_BYTES);
 	window_map(1, 0);
 	notation_name("window", WINDOW, PAGE_BYTES);
 	expect("exit #PF(0x2,cr2=window+0xff8)(vectoring #UD)@insn");
-	try_second(&row_ud, EXCEPTION(14));
+	try_second(&row_ud, EXCEPTION(VECTOR_PF));
 }
 
 /* The kernel's nested_exceptions_test: with an IDT of no length everything ends in shutdown. */
@@ -100,13 +99,13 @@ static void try_without_idt(const struct row *r, uint32_t intercepted)
 CASE(no_idt_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
 	expect_ext("exit #GP(%#x)(vectoring #SS(0x58))@insn", 0x62);
-	try_without_idt(&row_inj_ss, EXCEPTION(13) | EXCEPTION(8));
+	try_without_idt(&row_inj_ss, EXCEPTION(VECTOR_GP) | EXCEPTION(VECTOR_DF));
 }
 
 CASE(no_idt_df, ALL_NATIVE, RULE_BEFORE_COMBINED, BUGS_DF)
 {
 	expect("exit #DF(0x0)" PLACE_OF_DF);
-	try_without_idt(&row_inj_ss, EXCEPTION(8));
+	try_without_idt(&row_inj_ss, EXCEPTION(VECTOR_DF));
 }
 
 CASE(no_idt_shutdown, CPL0, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))

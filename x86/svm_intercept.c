@@ -41,8 +41,7 @@
 
 #define CALL "vmmcall"
 #define SOFT ""
-/* Bits 2 and 9 are not implemented, and setting them is undefined. */
-#define ALL_EXCEPTIONS (~(EXCEPTION(2) | EXCEPTION(9)))
+#define ALL_EXCEPTIONS SVM_ALL_EXCEPTIONS
 #define intercept_instruction svm_intercept
 
 #include "intercept.h"

@@ -78,8 +78,6 @@ CASE(inside_debug, ALL_NATIVE, RULE_NEST, BUGS_NEST)
 	check(in_handler == id, "EAX is %#x, not %#x", in_handler, id);
 }
 
-#define VECTOR_VC 29
-
 /* What waits counts in ECX. */
 SNIPPET(cpuid_and_int_29, ".byte 0x51; mark insn; cpuid; mark int_29; int $29; mark after_int; .byte 0x59\n"
 			  "sti; nop; " WAIT);

@@ -121,7 +121,7 @@ static bool missed_in_l2(const struct l2 *v, uint64_t *page)
 
 static void intercept_page_faults(struct l2 *v)
 {
-	l2_intercept_exceptions(v, 1u << VECTOR_PF);
+	l2_intercept_exceptions(v, EXCEPTION(VECTOR_PF));
 }
 
 static void start(struct l2 *v)

@@ -43,11 +43,6 @@
 #define BUGS_DPL CATCHES("xsa-106 model-int-n-no-dpl-check")
 #define BUGS_ERROR CATCHES("tcg-idt-errcode-64 model-int-n-ext")
 
-#define VECTOR_DB 1
-#define VECTOR_NP 11
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-
 SNIPPET(int_n, "mark insn; int $0x80; mark after; nop");
 SNIPPET(int_n_prefixed, "mark insn; .byte 0x3e, 0xcd, 0x80; mark after; nop");
 SNIPPET(sti_int_n, "sti; mark insn; int $0x80; mark after; nop");

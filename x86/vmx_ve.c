@@ -25,9 +25,6 @@
 	"SDM 3C, Convertible EPT Violations: not where bit 63 of the entry is set, nor while " \
 	"the area is busy"
 
-#define VECTOR_VE 20
-#define EXCEPTION_VE (1u << VECTOR_VE)
-
 SNIPPET(call, "mark call; vmcall; mark target; nop; mark after; nop");
 
 static uint32_t exceptions;
@@ -115,7 +112,7 @@ CASE(ve_intercepted, ALL_NATIVE, RULE_VE, "")
 {
 	need_ve();
 	expect("exit #VE@insn");
-	try_ve(&touch, EXCEPTION_VE);
+	try_ve(&touch, EXCEPTION(VECTOR_VE));
 	check_filled();
 }
 
@@ -123,7 +120,7 @@ CASE(ve_int_20, ALL_NATIVE, RULE_VE, CATCHES("kvm-nvmx-soft-intercept"))
 {
 	need_ve();
 	expect("int 0x14@after");
-	try_ve(&int_0x14, EXCEPTION_VE);
+	try_ve(&int_0x14, EXCEPTION(VECTOR_VE));
 	check_untouched();
 }
 
@@ -138,7 +135,7 @@ CASE_NEEDS("apic=1", ve_ipi_20, ALL_NATIVE, RULE_VE, CATCHES("kvm-nvmx-soft-inte
 	need_ve();
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
-	exceptions = EXCEPTION_VE;
+	exceptions = EXCEPTION(VECTOR_VE);
 	l2_setup.on_call = use_ve_and_pend;
 	expect("intr 0x14@target");
 	run(call);
@@ -156,7 +153,7 @@ CASE(ve_injected, ALL_NATIVE,
      "")
 {
 	need_ve();
-	exceptions = EXCEPTION_VE;
+	exceptions = EXCEPTION(VECTOR_VE);
 	l2_setup.on_call = use_ve_and_inject;
 	expect("#VE@target");
 	run(call);

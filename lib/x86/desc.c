@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desc.h"
 
+#include "exceptions.h"
 #include "frame.h"
 #include "sev/sev.h"
 

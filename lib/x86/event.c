@@ -3,6 +3,7 @@
 
 #include "apic.h"
 #include "cpu.h"
+#include "exceptions.h"
 #include "layer.h"
 #include "panic.h"
 #include "percpu.h"
@@ -12,10 +13,6 @@
 #include "snippet.h"
 
 #include "../string.h"
-
-#define VECTOR_DB 1
-#define VECTOR_NMI 2
-#define VECTOR_PF 14
 
 void trace_reset(struct trace *trace)
 {

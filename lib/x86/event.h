@@ -56,9 +56,6 @@ bool event_has_cr2(const struct event *event);
 #define VECTORING_VALID (1u << 31)
 #define VECTORING_HAS_ERROR (1u << 11)
 
-/* Exceptions that push an error code: for what reports an exception without pushing one. */
-#define EXCEPTIONS_WITH_ERROR 0x60227d00u
-
 /* What the recorder does after an event. */
 enum action {
 	BY_RULE, /* resume after traps, interrupts and INT n; leave the snippet after a fault */

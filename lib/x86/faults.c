@@ -2,12 +2,11 @@
 #include "faults.h"
 
 #include "cpu.h"
+#include "exceptions.h"
 #include "notation.h"
 #include "paging.h"
 #include "snippet.h"
 
-#define VECTOR_UD 6
-#define VECTOR_PF 14
 #define UD2_BYTES 2
 
 enum action skip_ud2(const struct event *event, struct trap_frame *frame)

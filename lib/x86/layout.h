@@ -51,7 +51,6 @@
 #define ROM_BLOCKS 8
 
 /* The stack that #VC switches to, so long for each level of nesting; where its IST entry lies in struct percpu. */
-#define VECTOR_VC 29
 #define VC_IST 7
 #define VC_STACK_BYTES 4096
 #define PERCPU_VC_IST 0xb4

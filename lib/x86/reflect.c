@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "reflect.h"
 
+#include "exceptions.h"
 #include "l1.h"
 #include "percpu.h"
-
-#define VECTOR_DF 8
-#define VECTOR_PF 14
 
 #define CONTRIBUTORY (1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13)
 
@@ -14,7 +12,7 @@ static int taken[MAX_CPUS];
 
 static bool makes_double_fault(uint32_t interrupted, unsigned second)
 {
-	uint32_t first = 1u << (interrupted & 31), page_fault = 1u << VECTOR_PF;
+	uint32_t first = 1u << (interrupted & 31), page_fault = EXCEPTION(VECTOR_PF);
 
 	if (!(interrupted & L2_EVENT_VALID) || (interrupted & L2_EVENT_TYPE) != L2_EXCEPTION)
 		return false;

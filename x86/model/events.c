@@ -15,10 +15,9 @@
 
 #include "x86/cpu.h"
 #include "x86/desc.h"
+#include "x86/exceptions.h"
 
 #define REPLACED_BYTES 3 /* a length that none of what was there had */
-#define VECTOR_UD 6
-#define VECTOR_GP 13
 
 static void inject(struct vcpu *v, uint32_t what, uint32_t error)
 {
@@ -58,7 +57,7 @@ static void inject_interrupt(struct vcpu *v, unsigned vector)
 	v->halted = v->late = false;
 	if (gate_read(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_INTERRUPTS))
 		inject(v, with_error_code(VECTOR_GP), vector * 8 + 2);
-	else if (vector_has_error_code(vector) && bug(IPI_ERROR_CODE))
+	else if (exception_has_error_code(vector) && bug(IPI_ERROR_CODE))
 		inject(v, with_error_code(vector), 0);
 	else
 		inject(v, SVM_EVENT_VALID | SVM_INTR | vector, 0);

@@ -18,12 +18,10 @@
 #include "string.h"
 #include "x86/apic.h"
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 #include "x86/panic.h"
 
-#define VECTOR_BP 3
 #define NOP_BYTES 3 /* of the one that a case replaces an INT3 with */
-#define VECTOR_UD 6
-#define VECTOR_GP 13
 #define X2APIC_FIRST 0x800
 #define X2APIC_LAST 0x8ff
 #define NPF_INSTRUCTION_BITS 0x1full
@@ -355,19 +353,19 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT(IRET):
 		return step_iret(v);
 	case SVM_EXIT(INTN):
-	case SVM_EXIT_EXCEPTION + 3:
-	case SVM_EXIT_EXCEPTION + 4:
+	case SVM_EXIT_EXCEPTION + VECTOR_BP:
+	case SVM_EXIT_EXCEPTION + VECTOR_OF:
 		return exit_soft_int(v);
 	case SVM_EXIT(ICEBP):
 		return soft_int1(v, insn_int1(v));
-	case SVM_EXIT_EXCEPTION + 1:
+	case SVM_EXIT_EXCEPTION + VECTOR_DB:
 		if (!step_done(v))
 			step_debug(v);
 		return;
-	case SVM_EXIT_EXCEPTION + 5:
-	case SVM_EXIT_EXCEPTION + 6:
+	case SVM_EXIT_EXCEPTION + VECTOR_BR:
+	case SVM_EXIT_EXCEPTION + VECTOR_UD:
 		return soft_int_fault(v, code - SVM_EXIT_EXCEPTION);
-	case SVM_EXIT_EXCEPTION + 14:
+	case SVM_EXIT_EXCEPTION + VECTOR_PF:
 		return step_page_fault(v);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);

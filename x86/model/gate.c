@@ -17,12 +17,6 @@ unsigned gate_dpl(const uint8_t *gate)
 	return gate[5] >> 5 & 3;
 }
 
-bool vector_has_error_code(unsigned vector)
-{
-	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 ||
-	       vector == 29 || vector == 30;
-}
-
 uint32_t with_error_code(unsigned vector)
 {
 	return SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* L2's IDT, and what a vector's exception pushes. */
+/* L2's IDT, and exceptions to inject. */
 #ifndef MODEL_GATE_H
 #define MODEL_GATE_H
 
@@ -13,10 +13,7 @@ bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate);
 
 unsigned gate_dpl(const uint8_t *gate);
 
-/* SDM 3A, "Exception and Interrupt Vectors": whether the exception of this vector has an error code. */
-bool vector_has_error_code(unsigned vector);
-
-/* EVENTINJ of it, error code and all. QEMU's TCG pushes none for 21, 29 and 30. */
+/* EVENTINJ of an exception, error code and all. QEMU's TCG pushes none for 21, 29 and 30. */
 uint32_t with_error_code(unsigned vector);
 
 #endif

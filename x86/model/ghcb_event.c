@@ -14,13 +14,13 @@
 #include "time.h"
 
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 #include "x86/panic.h"
 
 #define MSR_TSC 0x10
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_TSC_AUX 0xc0000103
-#define VECTOR_GP 13
 #define CPUID_XSTATE 0xd
 #define XSAVE_LEGACY_BYTES 0x240
 

@@ -9,11 +9,10 @@
 
 #include "string.h"
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 #include "x86/paging.h"
 #include "x86/sev/alu.h"
 #include "x86/sev/insn_regs.h"
-
-#define VECTOR_PF 14
 
 static uint64_t linear_rip(const struct vcpu *v)
 {

@@ -12,6 +12,7 @@
 
 #include "string.h"
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 
 #define COM1_DATA 0x3f8
 
@@ -100,10 +101,10 @@ void intercepts_init_maps(void)
 bool intercepts_fault(unsigned vector)
 {
 	switch (vector) {
-	case 5:
-	case 6:
+	case VECTOR_BR:
+	case VECTOR_UD:
 		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
-	case 14:
+	case VECTOR_PF:
 		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
 	}
 	return false;
@@ -124,9 +125,9 @@ void intercepts_init(struct vmcb *b)
 	for (unsigned i = 0; i < sizeof(wanted); i++)
 		intercept(b, wanted[i], true);
 	intercept(b, SVM_INTERCEPT_PAUSE, time_hurries());
-	intercept_exception(b, 3, true);
-	intercept_exception(b, 4, true);
-	for (unsigned vector = 5; vector <= 14; vector++)
+	intercept_exception(b, VECTOR_BP, true);
+	intercept_exception(b, VECTOR_OF, true);
+	for (unsigned vector = VECTOR_BR; vector <= VECTOR_PF; vector++)
 		intercept_exception(b, vector, intercepts_fault(vector));
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;

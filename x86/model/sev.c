@@ -17,6 +17,7 @@
 #include "vc.h"
 
 #include "string.h"
+#include "x86/exceptions.h"
 #include "x86/panic.h"
 #include "x86/sev/exit_code.h"
 #include "x86/sev/ghcb_msr.h"
@@ -30,10 +31,6 @@
 #define CR0_NW (1u << 29)
 #define CR0_CD (1u << 30)
 #define CR4_PAE (1u << 5)
-
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-#define VECTOR_AC 17
 
 /* #NPF: what was accessed, and how. */
 #define NPF_FETCH (1ull << 4)
@@ -323,11 +320,11 @@ static bool es_exit(struct vcpu *v)
 	case SVM_EXIT(SHUTDOWN):
 	case SVM_EXIT(INTN):
 	case SVM_EXIT(ICEBP):
-	case SVM_EXIT_EXCEPTION + 3:
-	case SVM_EXIT_EXCEPTION + 4:
-	case SVM_EXIT_EXCEPTION + 11:
-	case SVM_EXIT_EXCEPTION + 12:
-	case SVM_EXIT_EXCEPTION + 14:
+	case SVM_EXIT_EXCEPTION + VECTOR_BP:
+	case SVM_EXIT_EXCEPTION + VECTOR_OF:
+	case SVM_EXIT_EXCEPTION + VECTOR_NP:
+	case SVM_EXIT_EXCEPTION + VECTOR_SS:
+	case SVM_EXIT_EXCEPTION + VECTOR_PF:
 	case SVM_EXIT_READ_CR0 + 8:
 	case SVM_EXIT_WRITE_CR0 + 8:
 	case SVM_EXIT_INVALID:
@@ -335,7 +332,7 @@ static bool es_exit(struct vcpu *v)
 		return false;
 	case SVM_EXIT_EXCEPTION + VECTOR_GP:
 		return vc_for_gp(v);
-	case SVM_EXIT_EXCEPTION + 1:
+	case SVM_EXIT_EXCEPTION + VECTOR_DB:
 		if (step_done(v))
 			return true;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
@@ -376,13 +373,13 @@ void sev_before_entry(struct vcpu *v)
 {
 	if (!l2_is_es())
 		return;
-	intercept_exception(&v->vmcb, 1, true);
+	intercept_exception(&v->vmcb, VECTOR_DB, true);
 	intercept_exception(&v->vmcb, VECTOR_AC, true);
 	if (l2_is_snp())
 		intercept_exception(&v->vmcb, VECTOR_UD, true);
 	if (bug_may_come(VC_BEFORE_GP))
 		intercept_exception(&v->vmcb, VECTOR_GP, true);
-	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | 1) && !v->int1) {
+	if (v->event.what == (SVM_EVENT_VALID | SVM_EXCEPTION | VECTOR_DB) && !v->int1) {
 		v->event.what = 0;
 		l2_raise_vc(v, SVM_EXIT_EXCP_DB);
 	}

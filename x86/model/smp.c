@@ -13,13 +13,13 @@
 #include "x86/apic.h"
 #include "x86/cpu.h"
 #include "x86/desc.h"
+#include "x86/exceptions.h"
 #include "x86/layer.h"
 #include "x86/panic.h"
 #include "x86/smp.h"
 
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define CPUID_1_C_HYPERVISOR (1u << 31)
-#define VECTOR_NMI 2
 
 /* Takes a CPU of ours out of L2, or out of HLT. */
 #define KICK_VECTOR 0xf0

@@ -14,15 +14,11 @@
 
 #include "string.h"
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 #include "x86/paging.h"
 #include "x86/panic.h"
 #include "x86/sev/exit_code.h"
 #include "x86/sev/snp.h"
-
-#define VECTOR_DF 8
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_VC 29
 
 /* -- An access to a page that L2 has not validated. --------------------------------------------------- */
 

@@ -13,12 +13,9 @@
 #include "step.h"
 
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 
 #define NOP 0x90
-#define VECTOR_DB 1
-#define VECTOR_NP 11
-#define VECTOR_GP 13
-#define VECTOR_PF 14
 
 /* The UD2 that closes a snippet gives the CPU back; without it no case could tell anything. */
 static bool closes_snippet(const struct vcpu *v)
@@ -111,7 +108,7 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 	v->soft_int_n = int_n;
 	if (!(int_n && vector < 32 && bug(INT_N_AS_EXCEPTION)))
 		b->rip += length - (bug(INT_N_RIP) ? 1 : 0);
-	if (int_n && vector_has_error_code(vector) &&
+	if (int_n && exception_has_error_code(vector) &&
 	    (bug(INT_N_ERROR_CODE) || (vector == VECTOR_GP && bug(INT_13_ERROR_CODE))))
 		v->event = (struct svm_event){with_error_code(vector), 0};
 	else

@@ -15,15 +15,15 @@
 #include "sev.h"
 
 #include "x86/cpu.h"
+#include "x86/exceptions.h"
 #include "x86/paging.h"
 
-#define VECTOR_DB 1
-#define VECTOR_UD 6
-#define VECTOR_PF 14
-#define VECTOR_AC 17
-
-/* #DE, #BR, #UD, #NM, #TS to #PF, #MF, #AC and #XM: what an instruction can raise instead of being carried out. */
-#define FAULTS 0xb7ce1u
+/* What an instruction can raise instead of being carried out. */
+#define FAULTS                                                                \
+	(EXCEPTION(VECTOR_DE) | EXCEPTION(VECTOR_BR) | EXCEPTION(VECTOR_UD) | \
+	 EXCEPTION(VECTOR_NM) | EXCEPTION(VECTOR_TS) | EXCEPTION(VECTOR_NP) | \
+	 EXCEPTION(VECTOR_SS) | EXCEPTION(VECTOR_GP) | EXCEPTION(VECTOR_PF) | \
+	 EXCEPTION(VECTOR_MF) | EXCEPTION(VECTOR_AC) | EXCEPTION(VECTOR_XM))
 
 /* An instruction that faults ends without its trap, and our TF must not get into the frame. */
 static void intercept_faults(struct vcpu *v, bool on)
@@ -210,7 +210,8 @@ bool step_faulted(struct vcpu *v)
 	v->page_hit = 0;
 	if (vector == VECTOR_PF)
 		v->vmcb.cr2 = v->vmcb.exit_info2;
-	vcpu_raise(v, vector, vector_has_error_code(vector) ? (int)v->vmcb.exit_info1 : NO_ERROR);
+	vcpu_raise(v, vector,
+		   exception_has_error_code(vector) ? (int)v->vmcb.exit_info1 : NO_ERROR);
 	return true;
 }
 

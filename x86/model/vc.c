@@ -11,11 +11,10 @@
 
 #include "x86/cpu.h"
 #include "x86/desc.h"
+#include "x86/exceptions.h"
 #include "x86/panic.h"
 #include "x86/sev/exit_code.h"
 
-#define VECTOR_VC 29
-#define VECTOR_NP 11
 #define EFLAGS_VM (1u << 17)
 #define GATE_TRAP 1 /* in the type: leaves IF alone */
 #define SELECTOR_ERROR (VECTOR_VC * 8 + 2 + 1)

@@ -12,11 +12,11 @@
 #include "string.h"
 #include "x86/cpu.h"
 #include "x86/desc.h"
+#include "x86/exceptions.h"
 #include "x86/svm/svm.h"
 
 #define CODE_LONG (1u << 9)
 #define CODE_DEFAULT_32 (1u << 10)
-#define VECTOR_DB 1
 
 static struct svm_segment segment(uint16_t selector, uint64_t base, uint16_t attributes)
 {

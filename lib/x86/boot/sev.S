@@ -11,6 +11,7 @@
  * Sources: GHCB specification, "Boot-Time Detection", "GHCB MSR Protocol"; APM 2, "Determining Support
  * for SEV", "SEV_STATUS MSR".
  */
+#include "../exceptions.h"
 #include "../layout.h"
 #include "../sev/reasons.h"
 
@@ -28,7 +29,6 @@
 #define CPUID_ENTRY_RESULT 24
 #define SVM_EXIT_CPUID 0x72
 #define CPUID_SEV 0x8000001f
-#define VECTOR_GP 13
 #define INTERRUPT_GATE32 0x8e00
 #define C_BIT_LEAST 32
 #define C_BIT_MOST 51

@@ -10,14 +10,10 @@
  * instruction does.
  */
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../percpu.h"
 #include "../snippet.h"
 #include "vc_serve.h"
-
-#define VECTOR_DB 1
-#define VECTOR_NMI 2
-#define VECTOR_UD 6
-#define VECTOR_AC 17
 
 static void load_regs(struct vc *vc)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Instructions whose operands are registers alone. APM 3; GHCB specification rev. 2.04, section 4.1. */
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../panic.h"
 #include "../percpu.h"
 #include "snp_cpuid.h"
 #include "vc_serve.h"
 
-#define VECTOR_GP 13
 #define CR4_OSXSAVE (1u << 18)
 #define CPUID_XSTATE 0xd
 

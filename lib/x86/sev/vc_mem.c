@@ -7,12 +7,9 @@
 
 #include "../cpu.h"
 #include "../desc.h"
+#include "../exceptions.h"
 #include "../paging.h"
 #include "../panic.h"
-
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
 
 #define GATE_PRESENT 0x80
 #define GATE_TYPE 0x0f

@@ -8,13 +8,11 @@
 #include "l1.h"
 
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../pending.h"
 #include "../percpu.h"
 
 #include "../../string.h"
-
-#define VECTOR_DB 1
-#define VECTOR_NMI 2
 
 static struct {
 	bool expected; /* L1 has its window open: the NMI that comes is L2's */
@@ -66,8 +64,8 @@ bool svm_nmi_take(struct l2 *v)
 static void begin_step(struct l2 *v)
 {
 	NMIS(v)->stepping = true;
-	NMIS(v)->db_intercepted = v->vmcb->intercept_exceptions & 1u << VECTOR_DB;
-	v->vmcb->intercept_exceptions |= 1u << VECTOR_DB;
+	NMIS(v)->db_intercepted = v->vmcb->intercept_exceptions & EXCEPTION(VECTOR_DB);
+	v->vmcb->intercept_exceptions |= EXCEPTION(VECTOR_DB);
 	v->vmcb->rflags |= X86_EFLAGS_TF;
 }
 
@@ -75,7 +73,7 @@ static void end_step(struct l2 *v, bool executed)
 {
 	NMIS(v)->stepping = false;
 	if (!NMIS(v)->db_intercepted)
-		v->vmcb->intercept_exceptions &= ~(1u << VECTOR_DB);
+		v->vmcb->intercept_exceptions &= ~EXCEPTION(VECTOR_DB);
 	if (!executed) /* it has not loaded RFLAGS */
 		v->vmcb->rflags &= ~(uint64_t)X86_EFLAGS_TF;
 }

@@ -3,9 +3,8 @@
 #include "l1.h"
 
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../percpu.h"
-
-#define VECTOR_DB 1
 
 asm(".text\n"
     "svm_probe: nop; nop\n");
@@ -20,7 +19,7 @@ static bool steps_with_dr6(struct l2 *v)
 	bool has_dr6;
 
 	*before = *vmcb;
-	vmcb->intercept_exceptions = 1u << VECTOR_DB;
+	vmcb->intercept_exceptions = EXCEPTION(VECTOR_DB);
 	vmcb->rip = (uint64_t)svm_probe;
 	vmcb->rflags |= X86_EFLAGS_TF;
 	vmcb->dr6 = DR6_CLEAR;

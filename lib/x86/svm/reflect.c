@@ -17,17 +17,10 @@
 #include "svm.h"
 
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../l2_insn.h"
 #include "../percpu.h"
 #include "../reflect.h"
-
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_OF 4
-#define VECTOR_PF 14
-
-/* Bits 2 and 9 are not implemented, and setting them is undefined. */
-#define ALL_EXCEPTIONS (~(1u << 2 | 1u << 9))
 
 #define IOIO_IN (1u << 0)
 #define IOIO_STRING (1u << 2)
@@ -47,9 +40,9 @@ static uint8_t intercepted_msrs[2 * 4096] __attribute__((aligned(4096))) = {
 
 static void prepare(struct l2 *v)
 {
-	uint32_t db = svm_db_exit_has_dr6(v) ? 0 : 1u << VECTOR_DB;
+	uint32_t db = svm_db_exit_has_dr6(v) ? 0 : EXCEPTION(VECTOR_DB);
 
-	l2_intercept_exceptions(v, ALL_EXCEPTIONS & ~db);
+	l2_intercept_exceptions(v, SVM_ALL_EXCEPTIONS & ~db);
 	svm_intercept(v, SVM_INTERCEPT_INTN);
 	svm_intercept(v, SVM_INTERCEPT_ICEBP);
 	svm_intercept(v, SVM_INTERCEPT_INTR);
@@ -172,7 +165,7 @@ static enum l2_action do_cr8(struct l2 *v, bool write)
 
 static enum l2_action reflect_vector(struct l2 *v, unsigned vector)
 {
-	uint32_t has_error = 1u << vector & EXCEPTIONS_WITH_ERROR ? L2_EVENT_HAS_ERROR : 0;
+	uint32_t has_error = exception_has_error_code(vector) ? L2_EVENT_HAS_ERROR : 0;
 
 	if (vector == VECTOR_BP || vector == VECTOR_OF)
 		return reflect_trap(v);

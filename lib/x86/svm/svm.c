@@ -5,11 +5,10 @@
 
 #include "../cpu.h"
 #include "../event.h"
+#include "../exceptions.h"
 #include "../percpu.h"
 
 #include "../../string.h"
-
-#define VECTOR_NMI 2
 
 #define MSR_PAT 0x277
 #define MSR_VM_HSAVE_PA 0xc0010117
@@ -184,7 +183,7 @@ static void settle(void)
 /* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
 static bool has_place(const struct vmcb *vmcb)
 {
-	return state_is_good(vmcb) && vmcb->exit_code != SVM_EXIT_EXCEPTION + 8;
+	return state_is_good(vmcb) && vmcb->exit_code != SVM_EXIT_EXCEPTION + VECTOR_DF;
 }
 
 /* EXITINTINFO as the notation has events. APM 2, "Event Injection": an NMI's vector is ignored. */
@@ -209,7 +208,7 @@ static void describe(const struct l2 *v, struct event *event)
 	if (exception(v) >= 0) {
 		event->is_exception_exit = true;
 		event->vector = exception(v);
-		event->has_error = 1u << event->vector & EXCEPTIONS_WITH_ERROR;
+		event->has_error = exception_has_error_code(event->vector);
 		event->error = vmcb->exit_info1;
 		event->dr6 = vmcb->dr6;
 		event->cr2 = vmcb->exit_info2;

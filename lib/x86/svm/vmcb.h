@@ -3,6 +3,8 @@
 #ifndef LIB_X86_SVM_VMCB_H
 #define LIB_X86_SVM_VMCB_H
 
+#include "../exceptions.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +27,9 @@ struct svm_event {
 #define SVM_NMI (2u << 8)
 #define SVM_EXCEPTION (3u << 8)
 #define SVM_SOFT_INT (4u << 8)
+
+/* For intercept_exceptions. Bits 2 and 9 are not implemented, and setting them is undefined. */
+#define SVM_ALL_EXCEPTIONS (~(EXCEPTION(VECTOR_NMI) | EXCEPTION(9)))
 
 struct vmcb {
 	/* Control area */

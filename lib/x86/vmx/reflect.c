@@ -12,12 +12,10 @@
 #include "vmx.h"
 
 #include "../cpu.h"
+#include "../exceptions.h"
 #include "../l2_insn.h"
 #include "../percpu.h"
 #include "../reflect.h"
-
-#define VECTOR_DB 1
-#define VECTOR_PF 14
 
 #define PORT_BYTES(qualification) (((qualification)&7) + 1)
 #define PORT_IN (1u << 3)

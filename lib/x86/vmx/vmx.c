@@ -6,16 +6,10 @@
 
 #include "../cpu.h"
 #include "../event.h"
+#include "../exceptions.h"
 #include "../l2_insn.h"
 #include "../percpu.h"
 #include "../reflect.h"
-
-#define VECTOR_DB 1
-#define VECTOR_NMI 2
-#define VECTOR_BP 3
-#define VECTOR_OF 4
-#define VECTOR_UD 6
-#define VECTOR_PF 14
 
 /* DR6's bits in the qualification of a #DB. */
 #define QUALIFICATION_DR6 (0xfu | DR6_BD | DR6_BS)
