@@ -4,6 +4,7 @@
 #include "breakpoints.h"
 #include "bug.h"
 #include "events.h"
+#include "fault.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -364,9 +365,8 @@ void exit_handle(struct vcpu *v)
 		return;
 	case SVM_EXIT_EXCEPTION + VECTOR_BR:
 	case SVM_EXIT_EXCEPTION + VECTOR_UD:
-		return soft_int_fault(v, code - SVM_EXIT_EXCEPTION);
 	case SVM_EXIT_EXCEPTION + VECTOR_PF:
-		return step_page_fault(v);
+		return fault_reflect(v, code - SVM_EXIT_EXCEPTION);
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):

@@ -5,9 +5,14 @@
 
 #include "x86/cpu.h"
 
+unsigned gate_bytes(const struct vcpu *v)
+{
+	return v->vmcb.efer & EFER_LMA ? 16 : 8;
+}
+
 bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate)
 {
-	unsigned size = v->vmcb.efer & EFER_LMA ? 16 : 8;
+	unsigned size = gate_bytes(v);
 
 	return memory_read(v, v->vmcb.idtr.base + vector * size, gate, size) == size;
 }

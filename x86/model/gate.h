@@ -8,7 +8,10 @@
 #define GATE_MOST_BYTES 16
 #define GATE_PRESENT 0x80 /* in byte 5 */
 
-/* L2's gate for a vector, 16 bytes or 8; false if it cannot be read. */
+/* What a gate of L2's takes: 16 in long mode, 8 outside of it. */
+unsigned gate_bytes(const struct vcpu *v);
+
+/* L2's gate for a vector, gate_bytes() of it; false if it cannot be read. */
 bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate);
 
 unsigned gate_dpl(const uint8_t *gate);

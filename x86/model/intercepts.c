@@ -3,6 +3,7 @@
 
 #include "bug.h"
 #include "exits.h"
+#include "fault.h"
 #include "reach.h"
 #include "sensors.h"
 #include "serial.h"
@@ -98,18 +99,6 @@ void intercepts_init_maps(void)
 		sensors_init();
 }
 
-bool intercepts_fault(unsigned vector)
-{
-	switch (vector) {
-	case VECTOR_BR:
-	case VECTOR_UD:
-		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
-	case VECTOR_PF:
-		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
-	}
-	return false;
-}
-
 void intercepts_init(struct vmcb *b)
 {
 	static const uint8_t wanted[] = {
@@ -128,7 +117,7 @@ void intercepts_init(struct vmcb *b)
 	intercept_exception(b, VECTOR_BP, true);
 	intercept_exception(b, VECTOR_OF, true);
 	for (unsigned vector = VECTOR_BR; vector <= VECTOR_PF; vector++)
-		intercept_exception(b, vector, intercepts_fault(vector));
+		intercept_exception(b, vector, fault_is_intercepted(vector));
 	/* TPR is the emulated APIC's. QEMU 7.2 aborts when L2 writes CR8 while V_IRQ is set. */
 	b->intercept_cr_read = b->intercept_cr_write = 1u << 8;
 	intercept(b, SVM_INTERCEPT_RDTSC, bug_is_set(TSC_STANDS));

@@ -21,7 +21,4 @@ bool port_is_passed(unsigned port);
 
 void intercept_exception(struct vmcb *b, unsigned vector, bool on);
 
-/* Faults of L2's that are intercepted at all times: for a bug alone. */
-bool intercepts_fault(unsigned vector);
-
 #endif

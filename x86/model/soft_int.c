@@ -1,41 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * INT n, INT3, INTO and INT1, which are taken over before the CPU delivers them: only then is the length of
- * the instruction known for certain, whatever the frame may overwrite. And the faults that only a bug
- * intercepts.
+ * the instruction known for certain, whatever the frame may overwrite.
  */
 #include "soft_int.h"
 
 #include "bug.h"
 #include "events.h"
 #include "gate.h"
-#include "insn.h"
 #include "step.h"
 
 #include "x86/cpu.h"
 #include "x86/exceptions.h"
-
-#define NOP 0x90
-
-/* The UD2 that closes a snippet gives the CPU back; without it no case could tell anything. */
-static bool closes_snippet(const struct vcpu *v)
-{
-	uint8_t bytes[INSN_MAX_LENGTH];
-
-	return insn_fetch(v, bytes) > 2 && bytes[0] == 0x0f && bytes[1] == 0x0b && bytes[2] != NOP;
-}
-
-void soft_int_fault(struct vcpu *v, unsigned vector)
-{
-	uint8_t gate[GATE_MOST_BYTES];
-
-	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))
-		v->vmcb.rip += 2;
-	if (gate_read(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_EXCEPTIONS))
-		vcpu_raise(v, VECTOR_GP, vector * 8 + 2);
-	else
-		vcpu_raise(v, vector, NO_ERROR);
-}
 
 /* A software interrupt's fault about its gate. */
 static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
@@ -50,7 +26,7 @@ static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
 static bool gate_allows(struct vcpu *v, unsigned vector)
 {
 	const struct vmcb *b = &v->vmcb;
-	unsigned size = b->efer & EFER_LMA ? 16 : 8;
+	unsigned size = gate_bytes(v);
 	uint8_t gate[GATE_MOST_BYTES];
 
 	if ((vector + 1) * size - 1 > b->idtr.limit ||

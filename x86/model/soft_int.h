@@ -5,9 +5,6 @@
 
 #include "vcpu.h"
 
-/* #UD and #BR, which only a bug intercepts. */
-void soft_int_fault(struct vcpu *v, unsigned vector);
-
 /* INT1 at RIP, `length` bytes long: #DB whatever its gate's DPL is. */
 void soft_int1(struct vcpu *v, unsigned length);
 

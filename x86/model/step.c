@@ -8,7 +8,7 @@
 #include "breakpoints.h"
 #include "bug.h"
 #include "exits.h"
-#include "gate.h"
+#include "fault.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
@@ -16,7 +16,6 @@
 
 #include "x86/cpu.h"
 #include "x86/exceptions.h"
-#include "x86/paging.h"
 
 /* What an instruction can raise instead of being carried out. */
 #define FAULTS                                                                \
@@ -30,7 +29,7 @@ static void intercept_faults(struct vcpu *v, bool on)
 {
 	for (unsigned vector = 0; vector < 32; vector++)
 		if (FAULTS >> vector & 1)
-			intercept_exception(&v->vmcb, vector, on || intercepts_fault(vector));
+			intercept_exception(&v->vmcb, vector, on || fault_is_intercepted(vector));
 }
 
 void step_one(struct vcpu *v)
@@ -213,17 +212,6 @@ bool step_faulted(struct vcpu *v)
 	vcpu_raise(v, vector,
 		   exception_has_error_code(vector) ? (int)v->vmcb.exit_info1 : NO_ERROR);
 	return true;
-}
-
-void step_page_fault(struct vcpu *v)
-{
-	v->vmcb.cr2 = v->vmcb.exit_info2;
-	if (!(v->vmcb.exit_info1 & PF_FETCH) && !(v->event.what & SVM_EVENT_VALID) &&
-	    bug(FAULT_AS_TRAP))
-		v->vmcb.rip += 2;
-	vcpu_raise(v, VECTOR_PF, v->vmcb.exit_info1);
-	if (bug(PF_TWICE))
-		v->again = v->event;
 }
 
 /* For a bug alone: what IRET is about to load as RFLAGS. */

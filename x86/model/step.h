@@ -27,9 +27,6 @@ void step_iret(struct vcpu *v);
 /* The instruction that is being stepped over may have faulted instead; false: that is not what the exit is. */
 bool step_faulted(struct vcpu *v);
 
-/* #PF that only a bug intercepts. */
-void step_page_fault(struct vcpu *v);
-
 /* A bug: the instruction at RIP counts as one that met breakpoints, a mask of DR6. */
 void step_break_behind(struct vcpu *v, unsigned hit);
 
