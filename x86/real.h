@@ -31,8 +31,8 @@ SNIPPET(call, "mark call; " CALL "; mark target; nop; mark after; nop");
 asm(".pushsection .rodata\n"
     ".code16\n"
     "real_code:\n"
-    "real_gp: fxsave 0x6001\n"	/* not aligned to 16 bytes */
-    "real_gp_next: jmp 1f\n"
+    "real_fault: fxsave 0x6001\n"	/* #GP: not aligned to 16 bytes */
+    "real_fault_next: jmp 1f\n"
     "real_int3: int3\n"
     "real_int3_next: jmp 1f\n"
     "real_int_n: int $0x80\n"
@@ -45,7 +45,7 @@ asm(".pushsection .rodata\n"
     ".code64\n"
     ".popsection\n");
 /* clang-format on */
-extern const uint8_t real_code[], real_gp[], real_gp_next[], real_int3[], real_int3_next[],
+extern const uint8_t real_code[], real_fault[], real_fault_next[], real_int3[], real_int3_next[],
 	real_int_n[], real_int_n_next[], real_handlers[], real_code_end[];
 
 static uint16_t real_ip(const uint8_t *label)
@@ -126,7 +126,8 @@ static enum l2_action show_and_leave(struct l2 *v)
 	return L2_END;
 }
 
-static void begin_real(const uint8_t *insn, const uint8_t *next)
+/* `insn`: real_fault and its like, where L2 begins. */
+static void begin_real_at(const uint8_t *insn, const uint8_t *next)
 {
 	need_real_mode();
 	fill_segment();
@@ -140,30 +141,23 @@ static void begin_real(const uint8_t *insn, const uint8_t *next)
 	l2_setup.on_exit = show_and_leave;
 }
 
-CASE(fault, CPL0, RULE_REAL, "")
-{
-	begin_real(real_gp, real_gp_next);
-	expect("#GP@insn");
-	run(call);
-}
+#define begin_real(insn) begin_real_at(real_##insn, real_##insn##_next)
 
-CASE(int3, CPL0, RULE_REAL, "")
-{
-	begin_real(real_int3, real_int3_next);
-	expect("#BP@next");
-	run(call);
-}
+#define EXECUTED(insn, trace)           \
+	CASE(insn, CPL0, RULE_REAL, "") \
+	{                               \
+		begin_real(insn);       \
+		expect(trace);          \
+		run(call);              \
+	}
 
-CASE(int_n, CPL0, RULE_REAL, "")
-{
-	begin_real(real_int_n, real_int_n_next);
-	expect("int 0x80@next");
-	run(call);
-}
+EXECUTED(fault, "#GP@insn")
+EXECUTED(int3, "#BP@next")
+EXECUTED(int_n, "int 0x80@next")
 
 CASE(fault_injected, CPL0, RULE_INJECTED, "")
 {
-	begin_real(real_int3, real_int3_next);
+	begin_real(int3);
 	real.what = L2_EXCEPTION | VECTOR_GP;
 	expect("#GP@insn");
 	run(call);
@@ -171,7 +165,7 @@ CASE(fault_injected, CPL0, RULE_INJECTED, "")
 
 CASE(interrupt_injected, CPL0, RULE_INJECTED, "")
 {
-	begin_real(real_int3, real_int3_next);
+	begin_real(int3);
 	setup.rflags = X86_EFLAGS_IF;
 	real.what = L2_INTR | 0x50;
 	expect("extint 0x50@insn");
@@ -181,9 +175,9 @@ CASE(interrupt_injected, CPL0, RULE_INJECTED, "")
 CASE(int_n_injected, CPL0, RULE_INJECTED, BUGS_SOFT)
 {
 	need_soft_injection();
-	begin_real(real_gp, real_gp_next);
+	begin_real(fault);
 	real.what = L2_SOFT_INT | 0x81;
-	real.next = real_ip(real_gp_next);
+	real.next = real_ip(real_fault_next);
 	expect("extint 0x81@next");
 	run(call);
 }
@@ -204,7 +198,7 @@ static enum l2_action give_back(struct l2 *v)
 
 CASE(fault_given_back, CPL0, RULE_REAL, "")
 {
-	begin_real(real_gp, real_gp_next);
+	begin_real(fault);
 	l2_setup.before = intercept_gp;
 	l2_setup.on_exit = give_back;
 	expect("#GP@insn");

@@ -100,7 +100,7 @@ static uint16_t real_mode_sp(const struct l2 *v)
 
 CASE(fault_intercepted, CPL0, RULE_NO_BIT_11, CATCHES("real-mode-error-code"))
 {
-	begin_real(real_gp, real_gp_next);
+	begin_real(fault);
 	l2_setup.before = intercept_gp;
 	expect("exit #GP@insn");
 	run(call);
@@ -108,7 +108,7 @@ CASE(fault_intercepted, CPL0, RULE_NO_BIT_11, CATCHES("real-mode-error-code"))
 
 CASE(error_code_injected, CPL0, RULE_CHECKED, CATCHES("real-mode-error-code"))
 {
-	begin_real(real_gp, real_gp_next);
+	begin_real(fault);
 	real.what = L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP;
 	expect("exit INVALID_CONTROLS");
 	run(call);
