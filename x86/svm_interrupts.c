@@ -60,25 +60,33 @@ static void pend_then_take(struct l2 *v)
 		l2_window(true);
 }
 
+/* With the interrupt pending at the snippet's first call, or what the case has set as `on_call`. */
+static void try_pending(const struct snippet *snippet)
+{
+	apic_enable(0);
+	if (!l2_setup.on_call)
+		l2_setup.on_call = pend_then_take;
+	run_snippet(snippet);
+}
+
+/* The same with the exit in the trace; `intercept` sets the intercept of INTR. */
+static void try_pending_intercepted(const struct snippet *snippet, void (*intercept)(struct l2 *v))
+{
+	memset(&at_exit, 0, sizeof(at_exit));
+	l2_setup.before = intercept;
+	l2_setup.on_exit = take_interrupt;
+	l2_setup.show_exits = true;
+	try_pending(snippet);
+}
+
 static void intercept_alone(struct l2 *v)
 {
 	svm_intercept(v, SVM_INTERCEPT_INTR);
 }
 
-static void begin_interrupt(void)
-{
-	apic_enable(0);
-	memset(&at_exit, 0, sizeof(at_exit));
-	l2_setup.before = intercept_alone;
-	l2_setup.on_call = pend_then_take;
-	l2_setup.on_exit = take_interrupt;
-	l2_setup.show_exits = true;
-}
-
 static void try_interrupt(void)
 {
-	begin_interrupt();
-	run(call_again);
+	try_pending_intercepted(&call_again, intercept_alone);
 }
 
 /* L2's IF holds the interrupt back. */
@@ -102,10 +110,9 @@ CASE_NEEDS(
 	CATCHES("nsvm-sti-shadow-reflect tcg-vmrun-shadow"))
 {
 	setup.rflags = X86_EFLAGS_IF;
-	begin_interrupt();
 	l2_setup.on_call = pend_in_shadow;
 	expect("exit INTR@after, L1 intr 0x31");
-	run(call_again);
+	try_interrupt();
 }
 
 /* -- Virtual interrupts. ---------------------------------------------------------------------------------------------------- */
@@ -219,21 +226,21 @@ CASE(v_irq_intercepted, ALL_NATIVE,
 
 /* -- Physical interrupts at VMRUN. -------------------------------------------------------------------------------------------- */
 
-static void intercept_intr(struct l2 *v)
+static void set_masking(struct l2 *v)
 {
-	svm_intercept(v, SVM_INTERCEPT_INTR);
 	v->vmcb->int_control |= SVM_V_INTR_MASKING;
+}
+
+static void intercept_and_mask(struct l2 *v)
+{
+	intercept_alone(v);
+	set_masking(v);
 }
 
 static void try_masked(const struct snippet *snippet, uint64_t host_if)
 {
-	apic_enable(0);
 	l2_setup.host_rflags = host_if;
-	l2_setup.before = intercept_intr;
-	l2_setup.on_call = pend_then_take;
-	l2_setup.on_exit = take_interrupt;
-	l2_setup.show_exits = true;
-	run_snippet(snippet);
+	try_pending_intercepted(snippet, intercept_and_mask);
 }
 
 CASE_NEEDS("apic=1", pending_at_vmrun, ALL_NATIVE, RULE_MASKING, CATCHES("bochs-pending-at-vmrun"))
@@ -263,12 +270,10 @@ CASE_NEEDS("apic=1", intr_behind_sti, ALL_NATIVE, RULE_NO_SHADOW, CATCHES("tcg-p
 CASE_NEEDS("apic=1", delivered_behind_sti, ALL_NATIVE, RULE_NO_SHADOW,
 	   CATCHES("tcg-pending-at-vmrun"))
 {
-	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
 	svm_sti_before_vmrun = true;
-	l2_setup.on_call = pend_then_take;
 	expect("intr 0x31@target");
-	run(call_again);
+	try_pending(&call_again);
 }
 
 /* L1 has it masked: L2 runs on, whatever its own IF says. */
@@ -287,18 +292,11 @@ CASE_NEEDS("apic=1", pending_host_if0_guest_if1, ALL_NATIVE, RULE_MASKING, BUGS_
 }
 
 /* The same without the intercept: what L1's IF lets through goes to L2's own IDT, whatever L2's IF. */
-static void mask_intr(struct l2 *v)
-{
-	v->vmcb->int_control |= SVM_V_INTR_MASKING;
-}
-
 static void try_not_intercepted(const struct snippet *snippet, uint64_t host_if)
 {
-	apic_enable(0);
 	l2_setup.host_rflags = host_if;
-	l2_setup.before = mask_intr;
-	l2_setup.on_call = pend_then_take;
-	run_snippet(snippet);
+	l2_setup.before = set_masking;
+	try_pending(snippet);
 }
 
 CASE_NEEDS("apic=1", not_intercepted_host_if0, ALL_NATIVE, RULE_MASKING,
@@ -322,11 +320,9 @@ CASE_NEEDS(
 	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: without V_INTR_MASKING the guest's IF controls physical interrupts",
 	"")
 {
-	apic_enable(0);
 	grant_iopl();
-	l2_setup.on_call = pend_then_take;
 	expect("intr 0x31@after");
-	run(call_sti);
+	try_pending(&call_sti);
 }
 
 /* Both pending: the physical one is first, and the virtual one waits. */
@@ -342,14 +338,9 @@ CASE_NEEDS(
 	"APM 2, Injecting Virtual (INTR) Interrupts: physical interrupts take priority over virtual ones",
 	"")
 {
-	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
 	begin_virtual(SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, 0);
-	l2_setup.host_rflags = X86_EFLAGS_IF;
-	l2_setup.before = intercept_intr;
 	l2_setup.on_call = pend_both;
-	l2_setup.on_exit = take_interrupt;
-	l2_setup.show_exits = true;
 	expect("exit INTR@target, L1 intr 0x31, extint 0x51@target");
-	run(call_again);
+	try_masked(&call_again, X86_EFLAGS_IF);
 }
