@@ -29,44 +29,70 @@
 
 /* -- The gate refuses: a fault on the way to the handler of an interrupt that has been accepted. ---- */
 
-/* Under SEV-ES the APIC's registers take a #VC, so that the IDT is spoilt only while nothing asks for them. */
-static void observe_service(unsigned v)
+/*
+ * Every vector to itself, with its gate spoilt while it is delivered and no longer: under SEV-ES the APIC's registers
+ * take a #VC, which needs the IDT. An interrupt that its gate refuses is in service, and has no handler to end that.
+ */
+static void try_gate(void (*spoil)(unsigned v), void (*mend)(unsigned v), bool refused)
 {
-	observe("isr", apic_bit(APIC_ISR, v));
-	apic_eoi();
+	grant_iopl();
+	for_each_vector(v, FIRST, LAST) {
+		begin(v);
+		send_self(v);
+		observe("irr", apic_bit(APIC_IRR, v));
+		spoil(v);
+		run_until(held, 1);
+		mend(v);
+		if (refused) {
+			observe("isr", apic_bit(APIC_ISR, v));
+			apic_eoi();
+		}
+		end();
+	}
+}
+
+static void make_absent(unsigned v)
+{
+	gate_set_present(v, false);
+}
+
+static void make_present(unsigned v)
+{
+	gate_set_present(v, true);
 }
 
 CASE_NEEDS(MODE_NEEDS, gate_not_present, ALL_NATIVE, RULE_EXT,
 	   CATCHES("tcg-ext-bit model-ipi-no-isr"))
 {
-	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, #NP(v*8+3)@wait, isr=0x1");
-	for_each_vector(v, FIRST, LAST) {
-		begin(v);
-		send_self(v);
-		observe("irr", apic_bit(APIC_IRR, v));
-		gate_set_present(v, false);
-		run_until(held, 1);
-		gate_set_present(v, true);
-		observe_service(v);
-		end();
-	}
+	try_gate(make_absent, make_present, true);
+}
+
+static void cut_idt(unsigned v)
+{
+	load_idt(idt, v * sizeof(struct gate) - 1);
+}
+
+static void restore_idt(unsigned v)
+{
+	(void)v;
+	load_idt(idt, 256 * sizeof(struct gate) - 1);
 }
 
 CASE_NEEDS(MODE_NEEDS, beyond_limit, ALL_NATIVE, RULE_EXT, CATCHES("tcg-ext-bit model-ipi-no-isr"))
 {
-	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, #GP(v*8+3)@wait, isr=0x1");
-	for_each_vector(v, FIRST, LAST) {
-		begin(v);
-		send_self(v);
-		observe("irr", apic_bit(APIC_IRR, v));
-		load_idt(idt, v * sizeof(struct gate) - 1);
-		run_until(held, 1);
-		load_idt(idt, 256 * sizeof(struct gate) - 1);
-		observe_service(v);
-		end();
-	}
+	try_gate(cut_idt, restore_idt, true);
+}
+
+static void close_to_users(unsigned v)
+{
+	gate_set_dpl(v, 0);
+}
+
+static void open_to_users(unsigned v)
+{
+	gate_set_dpl(v, 3);
 }
 
 /* DPL is for INT n alone. */
@@ -75,17 +101,8 @@ CASE_NEEDS(
 	"SDM 3A, Protection of Exception- and Interrupt-Handler Procedures: the gate's DPL is not checked for interrupts",
 	CATCHES("model-dpl-for-interrupts"))
 {
-	grant_iopl();
 	expect("[0x10-0xff] irr=0x1, intr v@wait");
-	for_each_vector(v, FIRST, LAST) {
-		begin(v);
-		gate_set_dpl(v, 0);
-		send_self(v);
-		observe("irr", apic_bit(APIC_IRR, v));
-		run_until(held, 1);
-		gate_set_dpl(v, 3);
-		end();
-	}
+	try_gate(close_to_users, open_to_users, false);
 }
 
 /* -- The same number, three events. --------------------------------------------------------------- */

@@ -28,7 +28,6 @@
 
 #include "x86/panic.h"
 
-#define VECTOR_INT 0x30
 #define VECTOR_IPI 0x40
 
 #define RULE "SDM 3B, Time-Stamp Counter: cycles from cause to handler, or there and back"
@@ -109,23 +108,18 @@ CASE(empty, CPL0, RULE, CATCHES("model-tsc-stands"))
 	      -(int)samples[WARM_UP + SAMPLES - 1]);
 }
 
-CASE(int3, CPL0, RULE, CATCHES("model-int-n-rip"))
-{
-	latency_count = 0;
-	gate_set_handler(VECTOR_BP, latency_return);
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
-		samples[i] = measure("int3");
-	report_delivered("int3", WARM_UP + SAMPLES);
-}
+#define SOFTWARE(name, vector, insn)                             \
+	CASE(name, CPL0, RULE, CATCHES("model-int-n-rip"))       \
+	{                                                        \
+		latency_count = 0;                               \
+		gate_set_handler(vector, latency_return);        \
+		for (unsigned i = 0; i < WARM_UP + SAMPLES; i++) \
+			samples[i] = measure(insn);              \
+		report_delivered(#name, WARM_UP + SAMPLES);      \
+	}
 
-CASE(int_0x30, CPL0, RULE, CATCHES("model-int-n-rip"))
-{
-	latency_count = 0;
-	gate_set_handler(VECTOR_INT, latency_return);
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
-		samples[i] = measure("int $0x30");
-	report_delivered("int_0x30", WARM_UP + SAMPLES);
-}
+SOFTWARE(int3, VECTOR_BP, "int3")
+SOFTWARE(int_0x30, 0x30, "int $0x30")
 
 CASE(page_fault, CPL0, RULE, CATCHES("model-fault-as-trap"))
 {

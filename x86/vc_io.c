@@ -55,17 +55,17 @@ static void try_in(const struct snippet *snippet, unsigned bytes)
 	check_others(RAX);
 }
 
-#define IN_CASE(name, try, ...)                                           \
+#define IN_CASE(name, try, snippet, bytes)                                \
 	CASE(name, CPL0, RULE_IN, CATCHES("model-ghcb-output-not-valid")) \
 	{                                                                 \
-		try(__VA_ARGS__);                                         \
+		try(&snippet, bytes);                                     \
 	}
 
-IN_CASE(in_8, try_in, &in8, 1)
-IN_CASE(in_16, try_in, &in16, 2)
-IN_CASE(in_32, try_in, &in32, 4)
-IN_CASE(in_8_prefixed, try_in, &in8_prefixed, 1)
-IN_CASE(in_16_prefixed, try_in, &in16_prefixed, 2)
+IN_CASE(in_8, try_in, in8, 1)
+IN_CASE(in_16, try_in, in16, 2)
+IN_CASE(in_32, try_in, in32, 4)
+IN_CASE(in_8_prefixed, try_in, in8_prefixed, 1)
+IN_CASE(in_16_prefixed, try_in, in16_prefixed, 2)
 
 /* Nobody drives this port; what the instruction leaves of RAX is the same. */
 static void try_in_immediate(const struct snippet *snippet, unsigned bytes)
@@ -80,9 +80,9 @@ static void try_in_immediate(const struct snippet *snippet, unsigned bytes)
 	check_others(RAX);
 }
 
-IN_CASE(in_8_imm, try_in_immediate, &in8_imm, 1)
-IN_CASE(in_16_imm, try_in_immediate, &in16_imm, 2)
-IN_CASE(in_32_imm, try_in_immediate, &in32_imm, 4)
+IN_CASE(in_8_imm, try_in_immediate, in8_imm, 1)
+IN_CASE(in_16_imm, try_in_immediate, in16_imm, 2)
+IN_CASE(in_32_imm, try_in_immediate, in32_imm, 4)
 
 /* At CPL 3 by IOPL: the permission is checked before the intercept. */
 CASE(in_32_iopl, USER, RULE_IN, CATCHES("model-ghcb-output-not-valid"))

@@ -131,22 +131,20 @@ static void try_closed(const struct snippet *snippet, unsigned at, unsigned dpl,
 	}
 }
 
+static void try_dpl0(const struct snippet *snippet, unsigned at)
+{
+	expect(environment_is_user() ? "[0x0-0xff] #GP(v*8+2)@insn" : "[0x0-0xff] int v@after");
+	try_closed(snippet, at, 0, true);
+}
+
 CASE(gate_dpl0, ALL_NATIVE, RULE_DPL, BUGS_DPL)
 {
-	if (environment_is_user())
-		expect("[0x0-0xff] #GP(v*8+2)@insn");
-	else
-		expect("[0x0-0xff] int v@after");
-	try_closed(&int_n, 1, 0, true);
+	try_dpl0(&int_n, 1);
 }
 
 CASE(gate_dpl0_prefixed, ALL_NATIVE, RULE_DPL, BUGS_DPL)
 {
-	if (environment_is_user())
-		expect("[0x0-0xff] #GP(v*8+2)@insn");
-	else
-		expect("[0x0-0xff] int v@after");
-	try_closed(&int_n_prefixed, 2, 0, true);
+	try_dpl0(&int_n_prefixed, 2);
 }
 
 CASE(gate_dpl2, USER, RULE_DPL, BUGS_DPL)
