@@ -14,7 +14,7 @@
  *
  * https://www.amd.com/content/dam/amd/en/documents/epyc-technical-docs/specifications/56421.pdf
  */
-#include "trapline.h"
+#include "vc.h"
 
 #define RULE_C_BIT "APM 2, Determining Support for SEV: CPUID Fn8000_001F, EBX bits 5:0; SEV_STATUS"
 #define RULE_MEMORY \
@@ -79,7 +79,7 @@ CASE(c_bit, CPL0, RULE_C_BIT, "")
 	bool has_leaf = cpuid(0x80000000, 0).a >= CPUID_SEV;
 	struct cpuid r = has_leaf ? cpuid(CPUID_SEV, 0) : (struct cpuid){0};
 
-	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	need_native(GUEST_NEEDS_NATIVE);
 	if (!sev_is_on()) {
 		check(!sev_c_bit, "without SEV the C-bit is %#lx", sev_c_bit);
 		return;
@@ -95,7 +95,7 @@ CASE(memory, CPL0, RULE_MEMORY, "")
 {
 	uint64_t other = 0, expected = sev_is_es() ? 1 : 0, others;
 
-	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	need_native(GUEST_NEEDS_NATIVE);
 	others =
 		count_others(0, HOLE, true, &other) + count_others(HOLE_END, RAM_END, true, &other);
 	check(others == expected, "%lu pages are not mapped as memory, %#lx among them", others,
@@ -110,7 +110,7 @@ CASE(devices, CPL0, RULE_DEVICES, "")
 {
 	uint64_t other = 0, end = FOUR_GIB - 8 * BLOCK_BYTES;
 
-	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	need_native(GUEST_NEEDS_NATIVE);
 	check(!count_others(DEVICES, end, false, &other), "%#lx is not mapped as a device", other);
 }
 
@@ -119,7 +119,7 @@ CASE(ghcb, CPL0, RULE_GHCB, "")
 	struct leaf l;
 
 	need_es();
-	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	need_native(GUEST_NEEDS_NATIVE);
 	l = walk(ghcb_gpa(), true);
 	check(l.bytes == PAGE_BYTES, "its entry maps %#lx bytes", l.bytes);
 	check(!(l.entry & sev_c_bit), "it is private: %#lx", l.entry);
@@ -161,7 +161,7 @@ static void tell_table(uint64_t at, unsigned shift)
 /* Told as they are: tests/test_page_tables.py walks them with nothing of ours. */
 CASE(tables, CPL0, RULE_MEMORY, "")
 {
-	need_native("the hypervisor of L2 is our own, and offers no SEV");
+	need_native(GUEST_NEEDS_NATIVE);
 	note("cr3 %#lx", read_cr3());
 	note("c-bit %#lx", sev_c_bit);
 	note("ghcb %#lx", sev_is_es() ? ghcb_gpa() : 0);

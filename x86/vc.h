@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the guests about #VC share (vc.c, vc_io.c, vc_events.c): registers that must not change, and the #VC
- * in the trace.
+ * What the guests about SEV share (vc.c, vc_io.c, sev_paging.c and so on): why they run in no layer, registers that
+ * must not change, and the #VC in the trace.
  */
 #ifndef X86_VC_H
 #define X86_VC_H
