@@ -22,8 +22,7 @@ void interrupt_pending(unsigned vector)
 bool interrupt_comes(unsigned vector)
 {
 	static bool in_vain;
-	struct wait wait = in_vain ? wait_begin(1ul << 20, 32, 1ul << 10)
-				   : wait_begin(1ul << 30, 1024, 1ul << 22);
+	struct wait wait = wait_begin_again(1ul << 30, in_vain);
 
 	while (!apic_bit(APIC_IRR, vector)) {
 		if (!wait_goes_on(&wait)) {

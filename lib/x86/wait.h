@@ -36,6 +36,16 @@ static inline struct wait wait_begin(uint64_t ticks, unsigned least_looks, uint6
 	return (struct wait){ticks, most_looks, ticks / least_looks, rdtsc()};
 }
 
+/*
+ * A wait for what may never come on this machine: patient the first time, a thousandth as long where one like it was
+ * in vain already.
+ */
+static inline struct wait wait_begin_again(uint64_t ticks, bool was_in_vain)
+{
+	return was_in_vain ? wait_begin(ticks >> 10, 32, 1ul << 12)
+			   : wait_begin(ticks, 1024, 1ul << 22);
+}
+
 /* After a look in vain; false when the wait is over. */
 static inline bool wait_goes_on(struct wait *w)
 {
