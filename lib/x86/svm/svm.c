@@ -165,19 +165,19 @@ static void forget_injection(struct l2 *v)
 	v->vmcb->clean = 0;
 }
 
-static void window(bool interrupts)
-{
-	stgi();
-	asm volatile("nop");
-	if (interrupts)
-		asm volatile("sti; nop; nop; cli" : : : "memory");
-	clgi();
-}
-
+/* Sets GIF, and has a boundary at which an NMI comes that was held back. */
 static void settle(void)
 {
 	stgi();
 	asm volatile("nop");
+}
+
+static void window(bool interrupts)
+{
+	settle();
+	if (interrupts)
+		asm volatile("sti; nop; nop; cli" : : : "memory");
+	clgi();
 }
 
 /* After these the rest of the VMCB is undefined, or RIP alone is (#DF). */
