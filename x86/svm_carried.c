@@ -90,7 +90,10 @@ CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, CATCHES("tcg-vmrun-shad
 	run(call_twice);
 }
 
-/* STI in L1 right before VMRUN, as every hypervisor that wants interrupts in L2 has it; at the second call too. */
+/*
+ * STI in L1 right before the VMRUN behind the first call, as every hypervisor that wants interrupts in L2 has it.
+ * The second call is an exit without STI before it.
+ */
 static void sti_before_vmrun(struct l2 *v)
 {
 	svm_sti_before_vmrun = v->exits == 1;
