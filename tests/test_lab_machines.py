@@ -132,7 +132,7 @@ def test_what_the_emulator_does_not_survive_is_not_run():
     run.run()
     assert [(r.verdict, r.reason) for r in said] == [("blocked", "not run: it aborts")] and run.boots == 0
     for other in (target("b", tcg), target("a", None)):
-        assert Scheduler([other], 1, said.append, [entry])._deadly(other) is None
+        assert Scheduler([other], 1, said.append, [entry])._dread(other, "death") is None
 
 
 # -- Real kernels, where they are. ------------------------------------------------------------------------

@@ -115,6 +115,12 @@ class Boot:
         if fd in self._readers:
             self._readers[fd]()
 
+    def limit(self, seconds):
+        """From now on, no more than `seconds` without a result."""
+        if seconds < self._timeout and not self._over() and self._deadline < float("inf"):
+            self._timeout = seconds
+            self._deadline = time.monotonic() + seconds
+
     def expired(self):
         """The deadline has passed: the end of the guest, one way or the other."""
         if not (self.stream.closed or self.stream.bail is not None):

@@ -9,8 +9,9 @@
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
     machine = "bochs-vmx"               # optional: narrows `machines`
     observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash";
-                                        # "..." in it stands for any text. "death": not even run,
-                                        # because the emulator underneath does not survive it
+                                        # "..." in it stands for any text. "hang": a crash by time,
+                                        # which one point of the entry shows for all. "death": not even
+                                        # run, because the emulator underneath does not survive it
     sometimes = true                    # optional: it passes as well, and "fixed" is not said then
     reason = "…"
     bug = "tcg-idt-errcode-64"          # an id of bugs.toml; this or a link is a must
@@ -28,6 +29,7 @@ from .errors import UsageError, unknown
 from .text import clean
 
 CRASH = "crash"
+HANG = "hang"
 DEATH = "death"
 _REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
 _OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str, "sometimes": bool}
@@ -36,7 +38,7 @@ _ANYTHING = "..."
 
 @dataclass(frozen=True)
 class Known:
-    """One entry. `observed` is a tuple of traces, or of the words "crash" and "death"."""
+    """One entry. `observed` is a tuple of traces, or of the words "crash", "hang" and "death"."""
 
     where: str
     cases: tuple
@@ -60,7 +62,7 @@ class Known:
         return any(fnmatchcase(point_id, c) for c in self.cases)
 
     def shows(self, seen):
-        """Whether trace `seen`, or CRASH, is one that it names."""
+        """Whether trace `seen`, or CRASH or HANG, is one that it names."""
         return any(seen == trace or _ANYTHING in trace and re.fullmatch(
             ".*".join(map(re.escape, trace.split(_ANYTHING))), seen) for trace in self.observed)
 

@@ -13,7 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from .errors import UsageError
-from .expectations import DEATH, Index
+from .expectations import DEATH, HANG, Index
+from .hangs import BELIEVED_AFTER, KnownHangs
 from .ktap import Said
 from .machines.base import Order
 from .select import Target
@@ -32,6 +33,7 @@ class _Job:
     """Targets of one section on one machine, in order, for one boot."""
 
     targets: list
+    hang: object = None         # the entry that says that they hang
 
 
 @dataclass
@@ -66,11 +68,25 @@ def ranges(numbers):
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
+def _usual(section, machine):
+    """Seconds that a guest has for a result, if nothing else is said."""
+    return (section.timeout or TIMEOUT) * machine.slowness
+
+
 def _not_run(target, reason):
     """Result for a target that is not booted: `reason` is a sentence, or the entry that forbids it."""
     if isinstance(reason, str):
         return Result(target, SKIP, reason)
     return Result(target, BLOCKED, f"not run: {reason.reason}", known=reason)
+
+
+def _looked_up(target, indexes, expectations):
+    """Entries of `expectations` that speak of `target`; `indexes` keeps an Index for each machine."""
+    machine = target.machine
+    if machine not in indexes:
+        below = machine.underneath
+        indexes[machine] = Index(expectations, machine.name, machine.number(), below.name if below else "")
+    return indexes[machine].find(target.point_id, target.said_name)
 
 
 class Scheduler:
@@ -89,6 +105,8 @@ class Scheduler:
         self._on_tick = on_tick or (lambda: None)
         self._expectations = expectations
         self._known = {}                # machine: Index
+        self._dreaded = {}              # machine: Index of what is better not run
+        self._known_hangs = KnownHangs()
         self._timeout = timeout
         self._hangs_allowed = float("inf") if hangs is None else hangs
         self._queue = deque()
@@ -108,10 +126,12 @@ class Scheduler:
             section, machine = group[0].section, group[0].machine
             parts = {}
             for target in group:
-                reason = section.unfit(machine) or machine.lacks(target.point.layer)
-                parts.setdefault(reason or self._deadly(target), []).append(target)
-            self._queue += [(part if reason else _Job(part), reason)
-                            for reason, part in parts.items()]
+                reason = section.unfit(machine) or machine.lacks(target.point.layer) \
+                    or self._dread(target, DEATH)
+                hang = None if reason else self._dread(target, HANG)
+                parts.setdefault((reason, hang), []).append(target)
+            self._queue += [(part if reason else _Job(part, hang), reason)
+                            for (reason, hang), part in parts.items()]
 
     @property
     def machine_seconds(self):
@@ -121,7 +141,7 @@ class Scheduler:
         """Fill the slots. What the boots say waits for run()."""
         for entry in list(self._queue):
             job, reason = entry
-            if reason or len(self._running) >= self._slots:
+            if reason or len(self._running) >= self._slots or self._is_tried(job):
                 continue
             self._queue.remove(entry)
             try:
@@ -161,11 +181,24 @@ class Scheduler:
                 for target in job:
                     self._on_result(_not_run(target, reason))
                 continue
+            if job.hang and self._known_hangs.like(job.hang, job.targets[0]):
+                for target in job.targets:
+                    self._on_result(self._known_hangs.like(job.hang, target))
+                continue
+            started += 1
+            if self._is_tried(job):
+                self._queue.append((job, None))
+                continue
             try:
                 self._boot(job)
             except OSError as error:
                 self._not_started(job, error)
-            started += 1
+
+    def _is_tried(self, job):
+        """Whether another boot is about to tell whether these hang, as is known of them."""
+        machine = job.targets[0].machine
+        return job.hang is not None and any(
+            r.job.hang is job.hang and r.job.targets[0].machine is machine for r in self._running.values())
 
     def _boot(self, job):
         first = job.targets[0]
@@ -178,12 +211,10 @@ class Scheduler:
         except ValueError:
             # More words than the block holds: in two boots, then.
             half = len(job.targets) // 2
-            self._queue.appendleft((_Job(job.targets[half:]), None))
-            self._queue.appendleft((_Job(job.targets[:half]), None))
+            self._queue.appendleft((_Job(job.targets[half:], job.hang), None))
+            self._queue.appendleft((_Job(job.targets[:half], job.hang), None))
             return
-        timeout = self._timeout
-        if timeout is None:
-            timeout = (section.timeout or TIMEOUT) * machine.slowness
+        timeout = self._timeout or _usual(section, machine)
         if self._hangs.get((section.name, machine.name), 0) >= self._hangs_allowed:
             timeout /= 4
         now = time.monotonic()
@@ -257,6 +288,9 @@ class Scheduler:
         stream = running.boot.stream
         if stream.planned and not running.planned:
             running.planned, running.last = True, now
+            if running.job.hang:        # not before: a guest that does not come up is another matter
+                first = running.job.targets[0]
+                running.boot.limit(_usual(first.section, first.machine) * BELIEVED_AFTER)
         while len(running.times) < len(stream.results):
             running.times.append(now - running.last)
             running.last = now
@@ -267,7 +301,8 @@ class Scheduler:
         self._emit(running.job.targets[i], running.boot.stream.results[i], running.times[i])
 
     def _finished(self, running):
-        boot, targets = running.boot, running.job.targets
+        boot, job = running.boot, running.job
+        targets = job.targets
         del self._running[boot]
         stream, reason = boot.stream, boot.reason
         self._clock(running)
@@ -279,7 +314,7 @@ class Scheduler:
                 self._pass_on(running)
             self._ask_underneath(targets)
             return
-        if boot.hung:
+        if boot.hung and not job.hang:
             key = first.section.name, first.machine.name
             self._hangs[key] = self._hangs.get(key, 0) + 1
         reason, dump = self._explained(first.image, reason, stream.panic)
@@ -292,18 +327,21 @@ class Scheduler:
             said = stream.results[i] if complete else stream.pending
             if not complete:
                 stream.pending = Said()
-            self._emit(targets[i], said, now - running.last, blocked=boot.blocked, crash=reason,
-                       dump=dump, broke=boot.broke)
+            result = self._emit(targets[i], said, now - running.last, blocked=boot.blocked,
+                                crash=reason, dump=dump, broke=boot.broke,
+                                hung=boot.hung and stream.planned)
+            if boot.hung and job.hang and result.known is job.hang:
+                self._known_hangs.seen(job.hang, targets[i])
             # One death, told once.
             running.last, dump = now, []
             reason = f"the guest had no plan: see {targets[done].id}"
         self._ask_underneath(targets)
         rest = targets[died_in:]
         if rest:
-            free = self._slots - len(self._running) - len(self._queue)
+            free = 1 if job.hang else self._slots - len(self._running) - len(self._queue)
             parts = max(1, min(free, len(rest)))
             size = -(-len(rest) // parts)
-            jobs = [(_Job(rest[i:i + size]), None) for i in range(0, len(rest), size)]
+            jobs = [(_Job(rest[i:i + size], job.hang), None) for i in range(0, len(rest), size)]
             self._queue.extendleft(reversed(jobs))
 
     def _explained(self, image, reason, panic):
@@ -316,11 +354,12 @@ class Scheduler:
         return symbols.annotate(reason), [symbols.annotate(line) for line in panic]
 
     def _emit(self, target, said, seconds, blocked=False, **more):
+        """Judges the target, and gives the Result away unless the machine underneath is to be asked first."""
         if target in self._doubts:
             result = self._doubts.pop(target)
             confirm(result, judge(target, said, seconds, **more))
             self._on_result(result)
-            return
+            return result
         result = judge(target, said, seconds, expectations=self._entries(target), **more)
         below = target.machine.underneath
         if blocked and result.verdict in BAD:
@@ -330,24 +369,22 @@ class Scheduler:
             if not reason:
                 native = Target(target.section, target.image, target.point, below)
                 self._doubts[native] = result
-                return
+                return result
             result.notes.append(f"not tried on {below.name} itself: {reason}")
         self._on_result(result)
+        return result
 
     def _entries(self, target):
         """The expectations that speak of this target."""
-        machine = target.machine
-        if machine not in self._known:
-            below = machine.underneath
-            self._known[machine] = Index(self._expectations, machine.name, machine.number(),
-                                         below.name if below else "")
-        return self._known[machine].find(target.point_id, target.said_name)
+        return _looked_up(target, self._known, self._expectations)
 
-    def _deadly(self, target):
-        """The entry that says that the machine underneath does not survive this one, or None."""
-        if not target.machine.underneath:
+    def _dread(self, target, what):
+        """The entry that says that the machine underneath does not survive this one (DEATH), or that it
+        hangs (HANG); None if there is none."""
+        if what == DEATH and not target.machine.underneath:
             return None
-        return next((e for e in self._entries(target) if DEATH in e.observed), None)
+        dreaded = (e for e in self._expectations if {DEATH, HANG} & set(e.observed))
+        return next((e for e in _looked_up(target, self._dreaded, dreaded) if what in e.observed), None)
 
     def _ask_underneath(self, targets):
         """After a boot: what failed in it runs on the machine that its machine stands on."""

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from .expectations import CRASH
+from .expectations import CRASH, HANG
 
 PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "known", "fixed"
 BLOCKED = "blocked"
@@ -32,14 +32,18 @@ class Result:
     runs: list = field(default_factory=list)    # of --repeat: see repeat.runs
 
 
-def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=False):
+def of_known(entry, machine):
+    """The verdict on what fails as `entry` says: the machine's own bug, or that of what is underneath."""
+    return BLOCKED if entry.bug.startswith(machine.foreign_bugs or ("?",)) else KNOWN
+
+
+def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=False, hung=False):
     """Result for `target`.
 
     `said` is its ktap.Said, complete if `crash` is None, else what had come before the death;
-    `crash` is then the reason, and `broke` says that it is the machine's own. `expectations` are
-    the entries that speak of it.
+    `crash` is then the reason, `broke` says that it is the machine's own, and `hung` that it is time.
+    `expectations` are the entries that speak of it.
     """
-    machine = target.machine
     observed = "; ".join(said.observed or said.trace)
     result = Result(target, PASS, observed=observed, allowed=said.allowed, values=said.values,
                     expected="; ".join(said.expected), notes=list(said.notes), seconds=seconds,
@@ -48,7 +52,7 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
         result.notes.append(f"({said.dropped} more lines)")
     if crash is not None:
         result.verdict, result.reason, result.dump = CRASHED, crash, list(dump)
-        seen = CRASH
+        seen = (CRASH, HANG) if hung else (CRASH,)
     elif said.trouble:
         result.verdict, result.reason = FAIL, said.trouble
         return result
@@ -65,14 +69,13 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
         return result
     else:
         result.verdict = FAIL
-        seen = observed
+        seen = (observed,)
     for entry in expectations:
-        if entry.shows(seen):
+        if any(map(entry.shows, seen)):
             result.known = entry
             crash_reason = f" ({result.reason})" if crash is not None else ""
-            result.verdict, result.reason = KNOWN, entry.reason + crash_reason
-            if entry.bug.startswith(machine.foreign_bugs or ("?",)):
-                result.verdict = BLOCKED
+            result.verdict = of_known(entry, target.machine)
+            result.reason = entry.reason + crash_reason
             return result
     if expectations:
         result.notes.append(f"known to fail, but differently: {expectations[0].where} expects "

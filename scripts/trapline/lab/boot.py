@@ -20,8 +20,8 @@ _INNER_END = "---[ end trace"
 class LabBoot:
     """A guest running on `host`, or waiting for the host to be ready.
 
-    stream, reason, hung, blocked, started, alive, fds, deadline, ready, expired and close are as in
-    boot.Boot.
+    stream, reason, hung, blocked, started, alive, fds, deadline, ready, limit, expired and close are as
+    in boot.Boot.
     """
 
     def __init__(self, machine, host, order, names, timeout):
@@ -54,6 +54,11 @@ class LabBoot:
         for kind, text in self._host.ready(fd):
             if self.alive:
                 self._take(kind, text)
+
+    def limit(self, seconds):
+        if seconds < self._timeout and not self._over() and not self._cancelled:
+            self._timeout = seconds
+            self.deadline = time.monotonic() + seconds
 
     def expired(self):
         if self._host.facts is None:
