@@ -314,17 +314,17 @@ static void try_svm(const struct snippet *snippet, unsigned code)
 }
 
 #define RULE_SVM "APM 3, VMRUN, VMLOAD, VMSAVE, CLGI, INVLPGA: #UD where EFER.SVME is 0"
-#define SVM_CASE(name, code)                                        \
-	CASE(name, CPL0, RULE_SVM, CATCHES("model-svm-not-hidden")) \
-	{                                                           \
-		try_svm(&name##_insn, code);                        \
+#define SVM_CASE(name, code, bugs)                \
+	CASE(name, CPL0, RULE_SVM, CATCHES(bugs)) \
+	{                                         \
+		try_svm(&name##_insn, code);      \
 	}
 
-SVM_CASE(vmrun, SVM_EXIT_VMRUN)
-SVM_CASE(vmload, SVM_EXIT_VMLOAD)
-SVM_CASE(vmsave, SVM_EXIT_VMSAVE)
-SVM_CASE(clgi, SVM_EXIT_CLGI)
-SVM_CASE(invlpga, SVM_EXIT_INVLPGA)
+SVM_CASE(vmrun, SVM_EXIT_VMRUN, "model-svm-not-hidden")
+SVM_CASE(vmload, SVM_EXIT_VMLOAD, "model-svm-not-hidden")
+SVM_CASE(vmsave, SVM_EXIT_VMSAVE, "model-svm-not-hidden")
+SVM_CASE(clgi, SVM_EXIT_CLGI, "model-svm-not-hidden kvm-svm-vgif-clgi")
+SVM_CASE(invlpga, SVM_EXIT_INVLPGA, "model-svm-not-hidden kvm-svm-invlpga")
 
 static void try_tsc(const struct snippet *snippet, unsigned code, unsigned intercept, uint32_t more)
 {
