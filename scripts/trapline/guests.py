@@ -5,11 +5,11 @@ docs/contract.md, section 2, is the format. Reading an ELF file takes longer tha
 guest, so the list is kept in the build directory until size or time of the file change.
 """
 
-import json
 import os
 import struct
 from dataclasses import dataclass, field
 
+from . import cache
 from .errors import UsageError
 from .text import clean
 
@@ -65,12 +65,13 @@ def load(build, name, cache_dir):
     except OSError as error:
         raise UsageError(f"guest '{name}' is not built: {image.elf}: {error.strerror}") from None
     key = [_CACHE_FORMAT, stat.st_size, stat.st_mtime_ns]
-    cache = os.path.join(cache_dir, name + ".cases.json")
-    found = _cached(cache, key)
+    kept = os.path.join(cache_dir, name + ".cases.json")
+    found = cache.load(kept, key)
     if found is None:
-        found = _read(image.elf)
-        _store(cache, key, *found)
-    image.layers, cases = found
+        found = _listing(*_read(image.elf))
+        cache.store(kept, key, found)
+    image.layers = tuple(found["layers"])
+    cases = [Case(c[0], tuple(c[1]), c[2], tuple(c[3]), tuple(c[4]), c[5]) for c in found["cases"]]
     for layer in image.layers:
         prefix = "" if layer == NATIVE else layer + "-"
         for case in cases:
@@ -79,30 +80,14 @@ def load(build, name, cache_dir):
     return image
 
 
-def _cached(path, key):
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-        if data["key"] not in (key, "bundle"):
-            return None
-        return tuple(data["layers"]), [Case(c[0], tuple(c[1]), c[2], tuple(c[3]), tuple(c[4]), c[5])
-                                       for c in data["cases"]]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+def listing(image):
+    """What load() keeps of an Image, for JSON."""
+    return _listing(image.layers, {p.case.name: p.case for p in image.points}.values())
 
 
-def _store(path, key, layers, cases):
-    data = {"key": key, "layers": layers,
-            "cases": [[c.name, c.environments, c.rule, c.catches, c.needs, c.where]
-                      for c in cases]}
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(data, file)
-        os.replace(temporary, path)     # two runners may do this at the same time
-    except OSError:
-        pass                            # a read-only build directory only costs time
+def _listing(layers, cases):
+    return {"layers": list(layers),
+            "cases": [[c.name, c.environments, c.rule, c.catches, c.needs, c.where] for c in cases]}
 
 
 def _read(path):

@@ -4,6 +4,7 @@
 import json
 import os
 
+from . import cache
 from .errors import UsageError, nearest
 
 
@@ -17,22 +18,11 @@ def load(path, cache_dir=None):
         return _parse(path)
     stat = os.stat(path)
     key = [os.path.abspath(path), stat.st_size, stat.st_mtime_ns]
-    cache = os.path.join(cache_dir, os.path.basename(path) + ".json")
-    try:
-        with open(cache, encoding="utf-8") as file:
-            kept = json.load(file)
-        if kept["key"] == key:
-            return kept["table"]
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    table = _parse(path)
-    try:
-        os.makedirs(cache_dir, exist_ok=True)
-        with open(f"{cache}.{os.getpid()}", "w", encoding="utf-8") as file:
-            json.dump({"key": key, "table": table}, file)
-        os.replace(f"{cache}.{os.getpid()}", cache)
-    except (OSError, TypeError):
-        pass                            # no cache, or a table with dates in it
+    kept = os.path.join(cache_dir, os.path.basename(path) + ".json")
+    table = cache.load(kept, key)
+    if table is None:
+        table = _parse(path)
+        cache.store(kept, key, table)
     return table
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the runner wants to know of a machine."""
 
-import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+
+from .. import cache
 
 
 @dataclass
@@ -172,23 +173,14 @@ def _facts(tools, program, learn):
         return {"error": f"no {program}"}
     stat = os.stat(path)
     key = [os.path.realpath(path), stat.st_size, stat.st_mtime_ns, learn.__name__]
-    cache = tools.cache and os.path.join(tools.cache, os.path.basename(path) + ".facts.json")
-    try:
-        with open(cache or "", encoding="utf-8") as file:
-            data = json.load(file)
-        if data["key"] == key:
-            return data["facts"]
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    found = learn(path)
-    if cache and "error" not in found:
-        try:
-            os.makedirs(tools.cache, exist_ok=True)
-            with open(f"{cache}.{os.getpid()}", "w", encoding="utf-8") as file:
-                json.dump({"key": key, "facts": found}, file)
-            os.replace(f"{cache}.{os.getpid()}", cache)
-        except OSError:
-            pass
+    if not tools.cache:
+        return learn(path)
+    kept = os.path.join(tools.cache, os.path.basename(path) + ".facts.json")
+    found = cache.load(kept, key)
+    if found is None:
+        found = learn(path)
+        if "error" not in found:
+            cache.store(kept, key, found)
     return found
 
 
