@@ -9,11 +9,11 @@ import subprocess
 
 import pytest
 
-from trapline import cli
 from trapline.errors import UsageError
 from trapline.lab import emulator
 from trapline.machines import qemu, sev
 from trapline.machines.base import Tools
+from trapline.machines.choice import choose
 
 QEMU = shutil.which("qemu-system-x86_64")
 QEMUS = [path for path in dict.fromkeys((QEMU, emulator.path())) if path]     # 7.2 or so, and 10 or so
@@ -167,7 +167,7 @@ def test_probe_names_what_is_missing(class_, monkeypatch, tmp_path):
 def test_auto_says_what_it_leaves_out(monkeypatch, capsys):
     monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm", "sev", "sev_es"})
     monkeypatch.setattr(sev.Kvm, "probe", lambda self: "no /dev/kvm")
-    machines = cli._machines(None, Tools(qemu=QEMU))
+    machines = choose(None, Tools(qemu=QEMU))
     assert [m.name for m in machines] == ["tcg"]
     assert capsys.readouterr().err == "".join(
         f"run_tests.sh: {name} is left out: no /dev/kvm\n" for name in ("sev", "sev-es"))
@@ -176,5 +176,5 @@ def test_auto_says_what_it_leaves_out(monkeypatch, capsys):
 def test_all_that_is_missing_in_one_answer(monkeypatch):
     monkeypatch.setattr(sev, "cpu_flags", lambda: {"svm"})
     with pytest.raises(UsageError) as error:
-        cli._machines("sev,sev-es,sev-snp", Tools(qemu=QEMU or "qemu"))
+        choose("sev,sev-es,sev-snp", Tools(qemu=QEMU or "qemu"))
     assert re.findall(r"no flag (\w+)", str(error.value)) == ["sev", "sev_es", "sev_snp"]
