@@ -16,7 +16,7 @@ long as nothing is known of the time, comes first. All boots of a step run side 
 """
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .. import select
 from ..guests import NATIVE
@@ -44,6 +44,15 @@ def case_id(target):
     return target.said_name.partition(":")[0]
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A bug, the id of a case, and the ids of that case's points to try it on, the best first."""
+
+    bug: Bug
+    case: str
+    points: list
+
+
 class Proof:
     """One run of --prove over `sections`; see run()."""
 
@@ -68,15 +77,8 @@ class Proof:
             self._listen([b.id for b in bugs])
             self._quicker_sections_first()
         cells = self._cells(bugs, quick)
-        self._try([(bug, case, points[:1]) for bug, case, points in cells], "bugs")
-        tried = {(bug.id, point) for bug, _, points in cells for point in points[:1]}
-        cells = [c for c in self._cells(bugs, quick)
-                 if c[1] in c[0].claimed and c[1] not in c[0].caught]
-        keys = dict.fromkeys((_class_of(bug.id), case) for bug, case, _ in cells)
-        self._pass([t for key in keys for t in left.get(key, ())], "without a bug, other environments")
-        cells = [(bug, case, self._sound[_class_of(bug.id), case]) for bug, case, _ in cells]
-        self._try([(bug, case, [p for p in points if (bug.id, p) not in tried])
-                   for bug, case, points in cells], "other environments")
+        self._try([replace(c, points=c.points[:1]) for c in cells], "bugs")
+        self._try(self._left_to_try(cells, left), "other environments")
         return bugs
 
     # Steps 1 and 2
@@ -156,7 +158,7 @@ class Proof:
     # Steps 3 and 4
 
     def _cells(self, bugs, quick):
-        """(bug, case id, ids of the points to try it on, best first) of all that is worth it."""
+        """All that is worth it, as Cells."""
         cells = []
         for bug in bugs:
             for (class_, case), points in self._sound.items():
@@ -166,18 +168,29 @@ class Proof:
                 bug.met.update([case] if met else [])
                 if case in bug.claimed:
                     # Those that met it first: the others are tried for the claim's sake.
-                    cells.append((bug, case, met + [p for p in points if p not in met]))
+                    cells.append(Cell(bug, case, met + [p for p in points if p not in met]))
                 elif met and not quick:
-                    cells.append((bug, case, met))
+                    cells.append(Cell(bug, case, met))
         return cells
+
+    def _left_to_try(self, cells, left):
+        """Of Cells whose first point was tried, the claims that did not hold there, with their other points.
+
+        Points of `left` (see _without_bug) are run without a bug first.
+        """
+        cells = [c for c in cells if c.case in c.bug.claimed and c.case not in c.bug.caught]
+        keys = dict.fromkeys((_class_of(c.bug.id), c.case) for c in cells)
+        self._pass([t for key in keys for t in left.get(key, ())], "without a bug, other environments")
+        return [replace(c, points=[p for p in self._sound[_class_of(c.bug.id), c.case]
+                                   if p not in c.points[:1]]) for c in cells]
 
     def _try(self, cells, what):
         wanted = defaultdict(set)           # bug id: point ids
         by_id = {}
-        for bug, case, points in cells:
-            by_id[bug.id] = bug
-            wanted[bug.id].update(points)
-            bug.tried.update([case] if points else [])
+        for cell in cells:
+            by_id[cell.bug.id] = cell.bug
+            wanted[cell.bug.id].update(cell.points)
+            cell.bug.tried.update([cell.case] if cell.points else [])
         targets = []
         for id_, points in wanted.items():
             class_ = _class_of(id_)
