@@ -59,7 +59,7 @@ long must(const char *what, long result)
 	return result;
 }
 
-/* -- CPUs. --------------------------------------------------------------------------------------- */
+/* -- CPUs. ------------------------------------------------------------------------------------- */
 
 static void code_at(int vcpu, uint64_t rip, char *text, size_t size)
 {
@@ -185,7 +185,7 @@ static void *run_cpu(void *argument)
 	}
 }
 
-/* -- The machine. -------------------------------------------------------------------------------- */
+/* -- The machine. ------------------------------------------------------------------------------ */
 
 /* The image, with `words` in its argument block. */
 static uint8_t *load_image(const char *path, const char *words, size_t *bytes)

@@ -39,7 +39,7 @@ static struct {
 	volatile bool sent, shares_id;
 } round;
 
-/* -- The APIC off and on. ------------------------------------------------------------------------- */
+/* -- The APIC off and on. ---------------------------------------------------------------------- */
 
 /* Another spurious vector than the one under test. */
 static void software_enable(bool on, unsigned v)
@@ -110,7 +110,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, refused_while_off, CPL0, RULE_DISABLED,
 	check(cpu_wait(1), "CPU 1 did not come back");
 }
 
-/* -- INIT and start-up. --------------------------------------------------------------------------- */
+/* -- INIT and start-up. ------------------------------------------------------------------------ */
 
 static void let_all_pend(void *argument)
 {
@@ -167,7 +167,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, start_up_is_ignored, CPL0, RULE_SIPI,
 }
 
 #ifndef X2APIC /* whose ids cannot be changed */
-/* -- One id for two. ------------------------------------------------------------------------------ */
+/* -- One id for two. --------------------------------------------------------------------------- */
 
 static void take_class_1(void)
 {

@@ -17,7 +17,7 @@ SNIPPET(sti_call, "sti; mark call; " CALL "; mark target; nop; mark after; cli")
 SNIPPET(movss_call, "mov %ss, %eax; mov %eax, %ss; mark call; " CALL "; mark target; nop");
 SNIPPET(sti_nop_call, "sti; nop; mark call; " CALL "; mark target; nop; cli");
 
-/* -- TF and RF. ---------------------------------------------------------------------------------------------------------- */
+/* -- TF and RF. -------------------------------------------------------------------------------- */
 
 static void nothing(struct l2 *v)
 {
@@ -66,7 +66,7 @@ CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
 	run(call);
 }
 
-/* -- The shadow, at an exit. --------------------------------------------------------------------------------------------- */
+/* -- The shadow, at an exit. ------------------------------------------------------------------- */
 
 #define NOT_SEEN 2u
 
@@ -105,7 +105,7 @@ CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, BUGS_NO_SHADOW)
 	try_shadow_out(&sti_nop_call, false);
 }
 
-/* -- Debug registers. ---------------------------------------------------------------------------------------------------- */
+/* -- Debug registers. -------------------------------------------------------------------------- */
 
 static uint64_t dr7_of_host, dr7_of_guest;
 

@@ -29,7 +29,7 @@
 #define RULE_VIEWS \
 	"APM 2, Secure Encrypted Virtualization: shared and private memory are not the same"
 
-/* -- What a right request is answered. ------------------------------------------------------------------ */
+/* -- What a right request is answered. --------------------------------------------------------- */
 
 CASE(cpuid, CPL0, RULE_ANSWER, CATCHES("model-ghcb-output-not-valid"))
 {
@@ -135,7 +135,7 @@ CASE(tsc, CPL0, "GHCB 4.1, RDTSC and RDTSCP: EDX:EAX is the guest's counter",
 	}
 }
 
-/* -- Secrecy. --------------------------------------------------------------------------------------------------- */
+/* -- Secrecy. ---------------------------------------------------------------------------------- */
 
 #define SECRET 0x5ec4e75ec4e7ul
 
@@ -184,7 +184,7 @@ CASE(two_views, CPL0, RULE_VIEWS, CATCHES("model-c-bit-ignored"))
 	window_map(0, 0);
 }
 
-/* -- A hypervisor that is not to be trusted. ----------------------------------------------------------------- */
+/* -- A hypervisor that is not to be trusted. --------------------------------------------------- */
 
 CASE(hostile, CPL0, RULE_HOSTILE, CATCHES("model-ghcb-wrong-result"))
 {

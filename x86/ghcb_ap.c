@@ -25,7 +25,7 @@ static void need_cpus(void)
 	need_native("the hypervisor of L2 is our own, and offers no SEV");
 }
 
-/* -- Another CPU's page. ---------------------------------------------------------------------------------------- */
+/* -- Another CPU's page. ----------------------------------------------------------------------- */
 
 #define POISON 0x9e3779b97f4a7c15ul
 
@@ -63,7 +63,7 @@ CASE_NEEDS("cpus=2", other_cpu, CPL0, "GHCB 2.6: the page whose address this CPU
 	check(!changed, "%u words of the page of CPU 0 changed", changed);
 }
 
-/* -- AP reset hold. --------------------------------------------------------------------------------------------- */
+/* -- AP reset hold. ---------------------------------------------------------------------------- */
 
 static volatile bool holds, resumed;
 static volatile uint64_t answer;

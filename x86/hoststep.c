@@ -106,7 +106,7 @@ static void step_from(const struct snippet *snippet, const char *mark, unsigned 
 	check(strcmp(seen, places) == 0, "the host saw %s; due were %s", seen, places);
 }
 
-/* -- Plain steps. ------------------------------------------------------------------------------------ */
+/* -- Plain steps. ------------------------------------------------------------------------------ */
 
 SNIPPET(plain, "mark insn; nop; mark second; nop; mark third; nop; mark fourth; nop");
 
@@ -149,7 +149,7 @@ CASE(pushf, ALL_NATIVE, "SDM 2B, PUSHF: the image holds the guest's TF, not the 
 	check(!(setup.result.rbx & X86_EFLAGS_TF), "PUSHF stored TF set: %#lx", setup.result.rbx);
 }
 
-/* -- Shadows. ---------------------------------------------------------------------------------------- */
+/* -- Shadows. ---------------------------------------------------------------------------------- */
 
 SNIPPET(sti, "mark insn; sti; mark shadow; nop; mark after; nop; mark late; nop; mark last; nop");
 SNIPPET(sti_cpuid, "mark insn; sti; mark shadow; cpuid; mark after; nop; mark late; nop; mark last; nop");
@@ -189,7 +189,7 @@ CASE(movss_step, ALL_NATIVE, RULE_MOVSS, BUGS_STEP)
 	step_from(&movss, "insn", HARDWARE, IRQS_OFF, 1, "shadow");
 }
 
-/* -- The guest's own INT3. ------------------------------------------------------------------------------ */
+/* -- The guest's own INT3. --------------------------------------------------------------------- */
 
 SNIPPET(own_int3, "mark before; nop; mark insn; int3; mark after; nop; mark next; nop");
 

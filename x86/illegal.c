@@ -156,7 +156,7 @@ CASE_NEEDS(MODE_NEEDS, esr_protocol, CPL0, RULE_ESR, BUGS_ILLEGAL)
 	interrupts_drain();
 }
 
-/* -- To another CPU. ------------------------------------------------------------------------------ */
+/* -- To another CPU. --------------------------------------------------------------------------- */
 
 static struct {
 	volatile unsigned vector; /* the one that was sent, plus one; 0: not yet */
@@ -225,7 +225,7 @@ CASE_NEEDS("cpus=4 " MODE_NEEDS, others, CPL0, RULE_OTHER, BUGS_ILLEGAL)
 		check(cpu_wait(i), "CPU %u did not finish", i);
 }
 
-/* -- From the LVT. -------------------------------------------------------------------------------- */
+/* -- From the LVT. ----------------------------------------------------------------------------- */
 
 /*
  * One shot of the timer. It may take effect some time after its count has reached 0; that shows in IRR

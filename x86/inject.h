@@ -96,7 +96,7 @@ static void try_low(uint32_t type)
 		try_inject(&call, type | vector, 0);
 }
 
-/* -- Interrupts and NMIs. ----------------------------------------------------------------------------------------- */
+/* -- Interrupts and NMIs. ---------------------------------------------------------------------- */
 
 CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
@@ -121,7 +121,7 @@ CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	try_inject(&call, L2_NMI | 2, 0);
 }
 
-/* -- Exceptions. --------------------------------------------------------------------------------------------------- */
+/* -- Exceptions. ------------------------------------------------------------------------------- */
 
 CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
@@ -167,7 +167,7 @@ CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
 	try_inject(&call, L2_EXCEPTION | 1, 0);
 }
 
-/* -- Software interrupts and the traps of INT3 and INTO. ------------------------------------------------------ */
+/* -- Software interrupts and the traps of INT3 and INTO. --------------------------------------- */
 
 CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
@@ -231,7 +231,7 @@ CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_CO
 	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
 }
 
-/* -- The gate refuses. ---------------------------------------------------------------------------------------------- */
+/* -- The gate refuses. ------------------------------------------------------------------------- */
 
 static void refuse(unsigned vector)
 {
@@ -268,7 +268,7 @@ CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
-/* -- Flags and breakpoints. --------------------------------------------------------------------------------------- */
+/* -- Flags and breakpoints. -------------------------------------------------------------------- */
 
 CASE(rf_is_saved, ALL_NATIVE, RULE_RF, "")
 {

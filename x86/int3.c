@@ -259,7 +259,7 @@ CASE(int_0x30_beyond_limit, ALL_NATIVE,
 	run(int_0x30);
 }
 
-/* -- The next page is not there. ---------------------------------------------------------------- */
+/* -- The next page is not there. --------------------------------------------------------------- */
 
 #define RULE_PAGE_END \
 	"SDM 3A, Interrupt 3-Breakpoint Exception (#BP): delivery does not fetch the next instruction; its page fault comes after the handler's IRET"
@@ -285,7 +285,7 @@ PAGE_END(int_3, ALL_NATIVE, BUGS_SOFT)
 PAGE_END(into, COMPAT, BUGS_SOFT)
 PAGE_END(int1, ALL_NATIVE, BUGS_INT1)
 
-/* -- Re-execution told from re-injection. ------------------------------------------------------- */
+/* -- Re-execution told from re-injection. ------------------------------------------------------ */
 
 #define RULE_CODE_BREAKPOINT \
 	"SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, RF keeps it from a second"
@@ -367,7 +367,7 @@ CASE(int3_repeated_cold_stack, ALL_NATIVE, RULE_INT3, BUGS_SOFT_COLD " model-eve
 	expect("#BP@after x%u", REPETITIONS);
 }
 
-/* -- The instruction changes under the CPU's feet. ----------------------------------------------- */
+/* -- The instruction changes under the CPU's feet. --------------------------------------------- */
 
 /* CC 1F 00 is INT3 and bytes that nobody reaches; 0F 1F 00 is a NOP of three bytes. */
 SNIPPET(replaced, "mark insn; .byte 0xcc; mark after; .byte 0x1f, 0x00; mark behind; nop");
@@ -433,7 +433,7 @@ CASE_NEEDS(
 		runs);
 }
 
-/* -- What a kernel does with it. ------------------------------------------------------------------ */
+/* -- What a kernel does with it. --------------------------------------------------------------- */
 
 SNIPPET(call_by_int3, "mark insn; int3; mark after; jmp 1f; mark callee; inc %eax; ret; 1: nop");
 

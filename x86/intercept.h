@@ -42,7 +42,7 @@ static void intercepting(uint32_t vectors, unsigned what)
 	l2_setup.before = intercept;
 }
 
-/* -- Exceptions. ------------------------------------------------------------------------------------------------------- */
+/* -- Exceptions. ------------------------------------------------------------------------------- */
 
 static void try_exceptions(const struct snippet *snippet, uint32_t vectors)
 {

@@ -41,7 +41,7 @@
 #define BUGS_OTHER CATCHES("kvm-avic-bad-target model-ipi-error-code")
 #define BUGS_OTHERS CATCHES("kvm-avic-bad-target model-ipi-error-code model-ipi-lost")
 
-/* -- To itself. ----------------------------------------------------------------------------------- */
+/* -- To itself. -------------------------------------------------------------------------------- */
 
 static void by_id(unsigned v)
 {
@@ -113,7 +113,7 @@ CASE_NEEDS(
 	subject_end();
 }
 
-/* -- To other CPUs. ------------------------------------------------------------------------------- */
+/* -- To other CPUs. ---------------------------------------------------------------------------- */
 
 static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
 {

@@ -27,7 +27,7 @@
 #define RULE_BOTH \
 	"SDM 3A, Sources of Interrupts: an interrupt, INT n and an exception of the same number are three events"
 
-/* -- The gate refuses: a fault on the way to the handler of an interrupt that has been accepted. ---- */
+/* -- The gate refuses: a fault on the way to the handler of an interrupt that has been accepted.  */
 
 /*
  * Every vector to itself, with its gate spoilt while it is delivered and no longer: under SEV-ES the APIC's registers
@@ -105,7 +105,7 @@ CASE_NEEDS(
 	try_gate(close_to_users, open_to_users, false);
 }
 
-/* -- The same number, three events. --------------------------------------------------------------- */
+/* -- The same number, three events. ------------------------------------------------------------ */
 
 SNIPPET(held_and_int, "mark insn; int $0x80; mark after_int; sti; nop; " WAIT);
 SNIPPET(open_and_int, "sti; nop; " WAIT "; mark insn; int $0x80; mark after_int; nop");

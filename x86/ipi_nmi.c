@@ -42,7 +42,7 @@ CASE_NEEDS(MODE_NEEDS, self, SENDERS, RULE_NMI, CATCHES("model-nmi-masked model-
 	apic_write(APIC_TPR, 0);
 }
 
-/* -- Blocking. ------------------------------------------------------------------------------------ */
+/* -- Blocking. --------------------------------------------------------------------------------- */
 
 /* From a hook: on with the snippet at a mark, still in the handler as far as the CPU knows. CPL 0 only. */
 static void __attribute__((noreturn))
@@ -117,7 +117,7 @@ CASE_NEEDS(MODE_NEEDS, collapse, SENDERS, RULE_BLOCKING,
 	run_until(nmi_to_itself, 1);
 }
 
-/* -- INT 2. --------------------------------------------------------------------------------------- */
+/* -- INT 2. ------------------------------------------------------------------------------------ */
 
 SNIPPET(int_2_then_nmi, "mark insn; int $2; mark after_int; nop; " SEND WAIT);
 
@@ -163,7 +163,7 @@ CASE_NEEDS(MODE_NEEDS, int_2_is_not_blocked, CPL0, RULE_INT_2,
 	run_until(nmi_then_int_2, 2);
 }
 
-/* -- To other CPUs. ------------------------------------------------------------------------------- */
+/* -- To other CPUs. ---------------------------------------------------------------------------- */
 
 /* EBX: a counter of CPUs that are in their place. */
 SNIPPET(wait_for_nmi, "lock incl (%ebx); area wait; sti; nop; " WAIT);

@@ -31,7 +31,7 @@
 
 #define ABSENCE_TICKS (1ul << 15)
 
-/* -- What holds it back, besides IF. -------------------------------------------------------------- */
+/* -- What holds it back, besides IF. ----------------------------------------------------------- */
 
 static void write_tpr(unsigned value)
 {

@@ -76,7 +76,7 @@ static void prepare_self_nmi(void)
 	grant_iopl();
 }
 
-/* -- Delivered, with everything that delivery touches warm or cold. -------------------------------------- */
+/* -- Delivered, with everything that delivery touches warm or cold. ---------------------------- */
 
 SNIPPET(nmi, SEND WAIT_HERE);
 
@@ -99,7 +99,7 @@ NMI_ROW(cold_handler, "pam=1", ALL_NATIVE, cold_handler(VECTOR_NMI))
 NMI_ROW(cold_page_table, "pam=1", ALL_NATIVE, cold_page_table(VECTOR_NMI))
 NMI_ROW(interrupts_on, "", ALL_NATIVE, setup.rflags |= X86_EFLAGS_IF)
 
-/* -- Blocked from entry to IRET. ------------------------------------------------------------------------------ */
+/* -- Blocked from entry to IRET. --------------------------------------------------------------- */
 
 static unsigned nmis, sends;
 
@@ -149,7 +149,7 @@ CASE(unblocked_by_iret, ALL_NATIVE, RULE_BLOCKED, CATCHES("model-nmi-stays-block
 	run(nmi_again);
 }
 
-/* -- An IRET inside the handler. -------------------------------------------------------------------------------- */
+/* -- An IRET inside the handler. --------------------------------------------------------------- */
 
 static volatile uint32_t watched;
 
@@ -198,7 +198,7 @@ CASE(nested_db, ALL_NATIVE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
 	try_nested(inside_store, inside_store_after, "nmi@wait, #DB[B0]@inside, nmi@inside");
 }
 
-/* -- An IRET that faults. ------------------------------------------------------------------------------------------ */
+/* -- An IRET that faults. ---------------------------------------------------------------------- */
 
 #define BAD_SELECTOR 0x7ff8
 
@@ -234,7 +234,7 @@ CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
 	run(nmi);
 }
 
-/* -- NMI and a maskable interrupt. ----------------------------------------------------------------------------------- */
+/* -- NMI and a maskable interrupt. ------------------------------------------------------------- */
 
 static enum action make_both_pending(const struct event *event, struct trap_frame *frame)
 {
@@ -257,7 +257,7 @@ CASE(before_interrupt, ALL_NATIVE, RULE_PRIORITY, CATCHES("model-nmi-lost model-
 	run(nmi);
 }
 
-/* -- Shadows. ------------------------------------------------------------------------------------------------------------- */
+/* -- Shadows. ---------------------------------------------------------------------------------- */
 
 #define AT_ONCE "SDM 3A, Nonmaskable Interrupt (NMI): it came at once"
 #define WAS_LATE "SDM 3A, Issuing Interprocessor Interrupts: how long it takes is not said"
@@ -306,7 +306,7 @@ CASE(sti_shadow, ALL_NATIVE, RULE_STI, CATCHES("model-nmi-lost model-nmi-twice")
 	run(sti);
 }
 
-/* -- Another CPU sends. ---------------------------------------------------------------------------------------------------- */
+/* -- Another CPU sends. ------------------------------------------------------------------------ */
 
 /* The snippet asks by a store, so that no NMI comes while C runs. */
 static struct {

@@ -127,7 +127,7 @@ CASE(ghcb, CPL0, RULE_GHCB, "")
 	check(walk(ghcb_gpa() + PAGE_BYTES, true).entry & sev_c_bit, "the page behind is shared");
 }
 
-/* -- For the host. -------------------------------------------------------------------------------------- */
+/* -- For the host. ----------------------------------------------------------------------------- */
 
 /* The run of entries of a table that begins with entry `first`: each the one before plus the same step. */
 static unsigned run_end(const uint64_t *table, unsigned first)

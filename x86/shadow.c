@@ -78,7 +78,7 @@ static const struct column column_int3 = {&exiting_plain, "#BP@after{IF}", NULL,
 static const struct column column_int_n = {&exiting_plain, "int 0x21@after{IF}", NULL, false};
 static const struct column column_fault = {&exiting_plain, "#UD@before{IF}", prepare_fault, false};
 
-/* -- The table. ---------------------------------------------------------------------------------- */
+/* -- The table. -------------------------------------------------------------------------------- */
 
 #define OLDER_FIRST \
 	"SDM 2B, STI-Set Interrupt Flag: of several in a row only the first is sure to delay"
@@ -212,7 +212,7 @@ ROW_CPL0(popf, EARLY, RULE_NO_SHADOW)
 ROW(iret, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
 ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 
-/* -- STI;CLI: IF was never set at an instruction boundary without a shadow. ------------------------ */
+/* -- STI;CLI: IF was never set at an instruction boundary without a shadow. -------------------- */
 
 SNIPPET(sti_cli_sti, "sti; mark shadow; cli; mark cleared; nop; mark masked\n"
 		     "sti; mark again; nop; mark after; nop; mark late; nop");
@@ -225,7 +225,7 @@ CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-late"))
 	run(sti_cli_sti);
 }
 
-/* -- HLT. --------------------------------------------------------------------------------------- */
+/* -- HLT. -------------------------------------------------------------------------------------- */
 
 #define RULE_HLT \
 	"SDM 2A, HLT-Halt: an interrupt wakes it, and its return address is the instruction after HLT; SDM 2B, STI: none comes between STI and HLT"
@@ -278,7 +278,7 @@ CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, CATCHES("model-shadow-late"))
 	try_hlt(&popf_hlt, "intr 0x31@before{IF}");
 }
 
-/* -- MOV SS and POP SS with interrupts on already. ----------------------------------------------- */
+/* -- MOV SS and POP SS with interrupts on already. --------------------------------------------- */
 
 /*
  * No instruction can make an interrupt pending inside MOV SS, so the timer does it, over and over,

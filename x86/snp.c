@@ -45,7 +45,7 @@ SNIPPET(rmpadjust_insn, "mark insn; .byte 0xf3, 0x0f, 0x01, 0xfe; mark after; no
 #define OFFSET 0x120
 #define STAMP 0x5aa51221u
 
-/* -- Accesses. ------------------------------------------------------------------------------------------- */
+/* -- Accesses. --------------------------------------------------------------------------------- */
 
 /* The page is not validated while the snippet runs. */
 static void run_unvalidated(const struct snippet *snippet)
@@ -131,7 +131,7 @@ CASE(int3_stack, ALL_NATIVE,
 	run_unvalidated(&int3_insn);
 }
 
-/* -- PVALIDATE and RMPADJUST. --------------------------------------------------------------------------- */
+/* -- PVALIDATE and RMPADJUST. ------------------------------------------------------------------ */
 
 CASE(pvalidate_twice, CPL0, RULE_PVALIDATE, CATCHES("model-snp-no-cf"))
 {
@@ -220,7 +220,7 @@ CASE(ud, ALL_NATIVE, RULE_UD, CATCHES("model-fault-as-trap"))
 	run(rmpadjust_insn);
 }
 
-/* -- What the launch has filled. -------------------------------------------------------------------------- */
+/* -- What the launch has filled. --------------------------------------------------------------- */
 
 /* Leaves that are the same on every CPU, at any time. */
 CASE(cpuid_page, CPL0, RULE_CPUID, CATCHES("model-snp-cpuid-page"))

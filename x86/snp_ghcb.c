@@ -26,7 +26,7 @@
 
 SNIPPET(load, "mark insn; mov (%ebx), %ecx; mark after; nop");
 
-/* -- Page state changes. ------------------------------------------------------------------------------------ */
+/* -- Page state changes. ----------------------------------------------------------------------- */
 
 /* What has come back from the hypervisor is not validated, whatever it was before. */
 static void check_unvalidated(unsigned n)
@@ -130,7 +130,7 @@ CASE(psc_list_bad_entry, CPL0, RULE_PSC_PAGE, CATCHES("model-snp-psc-entry-ignor
 	check(header.current == 0, "the entry is counted as done");
 }
 
-/* -- Another GHCB. --------------------------------------------------------------------------------------------- */
+/* -- Another GHCB. ----------------------------------------------------------------------------- */
 
 /* CPUID 0 by a request in that page; the result word. */
 static uint32_t ask_by(volatile struct ghcb_page *page, struct ghcb_answer *answer)
@@ -196,7 +196,7 @@ CASE(preferred_ghcb, CPL0, "GHCB 2.3.1, Preferred GHCB GPA: an address, or that 
 	check(verdict == GHCB_MSR_OK, "the response: %s", ghcb_msr_verdict_name(verdict));
 }
 
-/* -- Messages for the AMD-SP. ------------------------------------------------------------------------------- */
+/* -- Messages for the AMD-SP. ------------------------------------------------------------------ */
 
 /* Nobody may serve these: two pages are needed, and memory behind them. */
 CASE(guest_request, CPL0, RULE_REQUEST, CATCHES("model-snp-request-unchecked"))

@@ -54,7 +54,7 @@ static void name_places(void)
 SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark after; nop; mark again; vmmcall; "
 		    "mark last; nop");
 
-/* -- L1's TF. ------------------------------------------------------------------------------------------------------------- */
+/* -- L1's TF. ---------------------------------------------------------------------------------- */
 
 static void stop_stepping(struct l2 *v)
 {
@@ -71,7 +71,7 @@ CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf nsvm-vmrun-tf-dr6 bochs-vmr
 	run(call);
 }
 
-/* -- The shadow, at VMRUN. ------------------------------------------------------------------------------------------------ */
+/* -- The shadow, at VMRUN. --------------------------------------------------------------------- */
 
 static void shadow_with_pending(struct l2 *v)
 {

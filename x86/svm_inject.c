@@ -62,7 +62,7 @@
 
 #include "inject.h"
 
-/* -- Interrupts and NMIs. ----------------------------------------------------------------------------------------- */
+/* -- Interrupts and NMIs. ---------------------------------------------------------------------- */
 
 CASE(interrupt_if0, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
@@ -95,7 +95,7 @@ CASE(nmi_vector_ignored, ALL_NATIVE, "APM 2, Event Injection: for an NMI the vec
 	TRY_EACH(L2_NMI, vectors);
 }
 
-/* -- Exceptions and software interrupts. ------------------------------------------------------------------------- */
+/* -- Exceptions and software interrupts. ------------------------------------------------------- */
 
 CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
@@ -123,7 +123,7 @@ CASE(int_n_far, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	try_soft(&call, L2_SOFT_INT | 0x80, "call");
 }
 
-/* -- What cannot be injected. --------------------------------------------------------------------------------------- */
+/* -- What cannot be injected. ------------------------------------------------------------------ */
 
 CASE(invalid_types, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {

@@ -65,7 +65,7 @@ CASE(int1, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
 	try_exceptions(&int1, ALL_EXCEPTIONS);
 }
 
-/* -- INT n and INT1. ----------------------------------------------------------------------------------------------------- */
+/* -- INT n and INT1. --------------------------------------------------------------------------- */
 
 static void try_instruction(const struct snippet *snippet, unsigned what)
 {
@@ -110,7 +110,7 @@ CASE(int1_intercept, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
 	try_instruction(&int1, SVM_INTERCEPT_ICEBP);
 }
 
-/* -- Other instructions, a few of each kind. ---------------------------------------------------------------------------- */
+/* -- Other instructions, a few of each kind. --------------------------------------------------- */
 
 #define INSTRUCTION(name, environments, code, bugs)                 \
 	CASE(name, environments, RULE_INSTRUCTION, bugs)            \
@@ -131,7 +131,7 @@ INSTRUCTION(rdmsr, CPL0, MSR, "")
 INSTRUCTION(invd, CPL0, INVD, CATCHES("tcg-invd-exit"))
 INSTRUCTION(wbinvd, CPL0, WBINVD, "")
 
-/* -- nRIP. ---------------------------------------------------------------------------------------------------------------- */
+/* -- nRIP. ------------------------------------------------------------------------------------- */
 
 static uint64_t next_rip;
 

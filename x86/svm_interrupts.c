@@ -49,7 +49,7 @@ static void try_interrupt(void);
 
 #include "interrupts.h"
 
-/* -- Intercepted, without V_INTR_MASKING. --------------------------------------------------------------------------------- */
+/* -- Intercepted, without V_INTR_MASKING. ------------------------------------------------------ */
 
 /* Pending at the first call; at the second L1 takes what no exit has told it of. */
 static void pend_then_take(struct l2 *v)
@@ -115,7 +115,7 @@ CASE_NEEDS(
 	try_interrupt();
 }
 
-/* -- Virtual interrupts. ---------------------------------------------------------------------------------------------------- */
+/* -- Virtual interrupts. ----------------------------------------------------------------------- */
 
 static struct {
 	uint32_t int_control, at_end;
@@ -224,7 +224,7 @@ CASE(v_irq_intercepted, ALL_NATIVE,
 	run(call_sti);
 }
 
-/* -- Physical interrupts at VMRUN. -------------------------------------------------------------------------------------------- */
+/* -- Physical interrupts at VMRUN. ------------------------------------------------------------- */
 
 static void set_masking(struct l2 *v)
 {

@@ -29,7 +29,7 @@
 
 SNIPPET(call_twice, "mark call; vmmcall; mark target; nop; mark again; vmmcall; mark after; nop");
 
-/* -- Intercepted, and not. ---------------------------------------------------------------------------------------------- */
+/* -- Intercepted, and not. --------------------------------------------------------------------- */
 
 static enum l2_action take_nmi(struct l2 *v)
 {
@@ -71,7 +71,7 @@ CASE_NEEDS(
 	run(call_twice);
 }
 
-/* -- Blocking. -------------------------------------------------------------------------------------------------------------- */
+/* -- Blocking. --------------------------------------------------------------------------------- */
 
 /* At the call, and at the exit from within the handler: that one has to wait for the handler's IRET. */
 static void send_two(struct l2 *v)
@@ -98,7 +98,7 @@ CASE_NEEDS(
 	check_nesting(1);
 }
 
-/* -- Injected. --------------------------------------------------------------------------------------------------------------- */
+/* -- Injected. --------------------------------------------------------------------------------- */
 
 static void inject_then_take(struct l2 *v)
 {

@@ -45,7 +45,7 @@ SNIPPET(rdmsr_insn, "mark insn; rdmsr; mark after; nop");
 SNIPPET(wrmsr_insn, "mark insn; wrmsr; mark after; nop");
 SNIPPET(vmmcall_insn, "mark insn; vmmcall; mark after; nop");
 
-/* -- CPUID. ------------------------------------------------------------------------------------------ */
+/* -- CPUID. ------------------------------------------------------------------------------------ */
 
 static struct regs run_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -140,7 +140,7 @@ CASE(cpuid_xcr0, CPL0, RULE_XCR0, CATCHES("model-ghcb-xcr0-ignored"))
 	expect("(none) x2");
 }
 
-/* -- MSRs. ---------------------------------------------------------------------------------------------- */
+/* -- MSRs. ------------------------------------------------------------------------------------- */
 
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_NOBODY_HAS 0xc0011fff
@@ -220,7 +220,7 @@ CASE(rdmsr_user, USER, "APM 3, RDMSR: #GP(0) at CPL 3; the intercept comes after
 	run(rdmsr_insn);
 }
 
-/* -- The rest. ---------------------------------------------------------------------------------------------- */
+/* -- The rest. --------------------------------------------------------------------------------- */
 
 SNIPPET(wbinvd_insn, "mark insn; wbinvd; mark after; nop");
 SNIPPET(invd_insn, "mark insn; invd; mark after; nop");
@@ -376,7 +376,7 @@ CASE(dr7, CPL0, RULE_DR7, CATCHES("model-ghcb-plain-gp"))
 		expect("(none); (none)");
 }
 
-/* -- The single-step trap behind what was emulated. ------------------------------------------------------ */
+/* -- The single-step trap behind what was emulated. -------------------------------------------- */
 
 CASE(tf_cpuid, ALL_NATIVE, RULE_TF, CATCHES("kvm-tf-skipped"))
 {

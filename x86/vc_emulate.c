@@ -25,7 +25,7 @@
 /* Room for one instruction; what it does not need stays NOP. */
 SNIPPET(body, "mark stop; ud2; mark insn; .skip 15, 0x90; mark after; ud2; cld; nop");
 
-/* -- Forms: each assembled, with its length in front, behind the other, up to a length of 0. -------------- */
+/* -- Forms: each assembled, with its length in front, behind the other, up to a length of 0. --- */
 
 asm(".macro form insn:vararg\n"
     "	.byte	997f - 996f\n"
@@ -116,7 +116,7 @@ FORMS(addresses,
       "form mov %cl, %es:(%ebx)\n form mov %cs:(%ebx), %ecx\n")
 /* clang-format on */
 
-/* -- One instruction, one set of values. ------------------------------------------------------------------ */
+/* -- One instruction, one set of values. ------------------------------------------------------- */
 
 #define FS_BASE 24
 #define AREA_BYTES 512

@@ -19,7 +19,7 @@
 
 #define MSR_SYSENTER_ESP 0x175
 
-/* -- Nesting. ----------------------------------------------------------------------------------------------------- */
+/* -- Nesting. ---------------------------------------------------------------------------------- */
 
 SNIPPET(int3_insn, "mark insn; int3; mark after; nop");
 SNIPPET(ud_insn, "mark insn; ud2; mark after; nop");
@@ -119,7 +119,7 @@ CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
 	}
 }
 
-/* -- Alignment checks, which KVM intercepts. ------------------------------------------------------------------ */
+/* -- Alignment checks, which KVM intercepts. --------------------------------------------------- */
 
 SNIPPET(unaligned, "mark insn; mov (%ebx), %ecx; mark after; nop");
 
@@ -139,7 +139,7 @@ CASE(alignment_check, USER,
 	write_cr0(read_cr0() & ~(uint64_t)X86_CR0_AM);
 }
 
-/* -- Two CPUs. ------------------------------------------------------------------------------------------------- */
+/* -- Two CPUs. --------------------------------------------------------------------------------- */
 
 #define LEAST_ROUNDS 20
 
@@ -188,7 +188,7 @@ CASE_NEEDS("cpus=2", two_cpus, CPL0, "GHCB 2.6: each CPU has a GHCB of its own",
 	check(!wrong, "%u of %u values were not those of CPU 1", wrong, rounds);
 }
 
-/* -- A hypervisor that lies about the exit code. ----------------------------------------------------------- */
+/* -- A hypervisor that lies about the exit code. ----------------------------------------------- */
 
 SNIPPET(pause_nop, "pause; mark insn; nop; mark after; nop");
 SNIPPET(pause_cpuid, "pause; mark insn; cpuid; mark after; nop");

@@ -19,7 +19,7 @@
 #define RULE_TF \
 	"SDM 3B, Single-Step Exception Condition: TF set at the start of an instruction makes a #DB trap behind it"
 
-/* -- Ports. The host bridge's configuration space is on every machine of ours. ---------------------- */
+/* -- Ports. The host bridge's configuration space is on every machine of ours. ----------------- */
 
 SNIPPET(in8, "mark insn; in %dx, %al; mark after; nop");
 SNIPPET(in16, "mark insn; in %dx, %ax; mark after; nop");
@@ -134,7 +134,7 @@ OUT_CASE(out_8_imm, out8_imm)
 OUT_CASE(out_16_imm, out16_imm)
 OUT_CASE(out_32_imm, out32_imm)
 
-/* -- String I/O. --------------------------------------------------------------------------------------------- */
+/* -- String I/O. ------------------------------------------------------------------------------- */
 
 SNIPPET(rep_insb, "mark insn; rep insb; mark after; nop");
 SNIPPET(rep_insl, "mark insn; rep insl; mark after; nop");
@@ -347,7 +347,7 @@ CASE(ins_page_fault, CPL0, "APM 3, INS: the destination is checked before the po
 	check_others(0);
 }
 
-/* -- The single-step trap behind what was emulated. ------------------------------------------------------ */
+/* -- The single-step trap behind what was emulated. -------------------------------------------- */
 
 /* Each iteration is followed by a trap; RIP stays until the last. */
 CASE(tf_rep_insb, CPL0, RULE_TF, CATCHES("kvm-tf-skipped tcg-rep-extra-step"))

@@ -107,7 +107,7 @@ CASE_NEEDS("apic=1", mmio_movs, CPL0, RULE_MMIO, BUGS_TPR)
 	check_others(RSI | RDI);
 }
 
-/* -- The single-step trap behind what was emulated. ------------------------------------------------------ */
+/* -- The single-step trap behind what was emulated. -------------------------------------------- */
 
 CASE(tf_mmio, ALL_NATIVE, RULE_TF, CATCHES("openvmm-tf-mmio"))
 {

@@ -49,7 +49,7 @@ CASE(vmgexit_f2, CPL0, RULE_VMGEXIT, CATCHES("model-vmgexit-as-vmmcall"))
 	try_vmgexit(&vmgexit_f2);
 }
 
-/* -- Events across it. ---------------------------------------------------------------------------------------- */
+/* -- Events across it. ------------------------------------------------------------------------- */
 
 #define VECTOR 0x51
 #define POISON 0x9e

@@ -21,7 +21,7 @@
 
 #include "missing.h"
 
-/* -- What is being delivered. ----------------------------------------------------------------------------------- */
+/* -- What is being delivered. ------------------------------------------------------------------ */
 
 enum how { EXECUTED, PENDING, INJECTED };
 
@@ -75,7 +75,7 @@ ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS
 ROW_INJECTED(intr, L2_INTR | 0x50, 0, "intr 0x50", "extint 0x50@insn", "");
 ROW_INJECTED(nmi, L2_NMI | 2, 0, "nmi", "nmi@insn", "");
 
-/* -- L1. -------------------------------------------------------------------------------------------------------------- */
+/* -- L1. --------------------------------------------------------------------------------------- */
 
 static void note_exit(struct l2 *v, const struct row *r, uint64_t next);
 
@@ -300,7 +300,7 @@ ROW(inj_ss, "", ALL_NATIVE)
 ROW(inj_intr, "", ALL_NATIVE)
 ROW(inj_nmi, "", ALL_NATIVE)
 
-/* -- Re-execution told from re-injection. ------------------------------------------------------------------------- */
+/* -- Re-execution told from re-injection. ------------------------------------------------------ */
 
 CASE(int3_code_breakpoint, ALL_NATIVE,
      "SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, also when its delivery is injected again",

@@ -78,7 +78,7 @@ CASE(int_n_prefixed, ALL_NATIVE, RULE_INT, BUGS_INT)
 	try_all(&int_n_prefixed, 2);
 }
 
-/* -- What holds back interrupts does not hold back INT n. ---------------------------------------- */
+/* -- What holds back interrupts does not hold back INT n. -------------------------------------- */
 
 CASE_NEEDS("apic=1", int_n_interrupts_off, ALL_NATIVE, RULE_IF, CATCHES("model-int-n-masked"))
 {
@@ -111,7 +111,7 @@ CASE(int_n_after_mov_ss, ALL_NATIVE, RULE_SHADOW, CATCHES("model-int-n-masked"))
 	try_all(&mov_ss_int_n, 1);
 }
 
-/* -- The gate refuses. --------------------------------------------------------------------------- */
+/* -- The gate refuses. ------------------------------------------------------------------------- */
 
 static void close_gate(unsigned v, unsigned dpl, bool present)
 {
@@ -200,7 +200,7 @@ CASE(last_byte_beyond_limit, ALL_NATIVE, RULE_LIMIT, CATCHES("tcg-idt-errcode-64
 	try_limit(1);
 }
 
-/* -- The number of an exception does not make one. ----------------------------------------------- */
+/* -- The number of an exception does not make one. --------------------------------------------- */
 
 #define ANY_CR2 0x123456789abcdef0ul
 

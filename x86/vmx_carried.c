@@ -49,7 +49,7 @@ static void name_places(void)
 SNIPPET(call_twice, "mark call; vmcall; mark target; nop; mark after; nop; mark again; vmcall; "
 		    "mark last; nop");
 
-/* -- The shadow, at an entry. -------------------------------------------------------------------------------------------- */
+/* -- The shadow, at an entry. ------------------------------------------------------------------ */
 
 static void try_shadow_kind(const struct snippet *snippet, uint64_t kind)
 {
@@ -101,7 +101,7 @@ CASE(interruptibility_reserved, CPL0, RULE_NONSENSE, "")
 		try_state(&call, 1u << bit, 0, 0);
 }
 
-/* -- L1's MOV SS. ------------------------------------------------------------------------------------------------------------ */
+/* -- L1's MOV SS. ------------------------------------------------------------------------------ */
 
 static void behind_mov_ss(struct l2 *v)
 {

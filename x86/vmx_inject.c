@@ -61,7 +61,7 @@
 #define CALL "vmcall"
 #include "inject.h"
 
-/* -- What L2's state holds back. ------------------------------------------------------------------------------------ */
+/* -- What L2's state holds back. --------------------------------------------------------------- */
 
 static uint64_t interruptibility;
 
@@ -119,7 +119,7 @@ CASE(exception_in_shadow, ALL_NATIVE, RULE_INJECT, "")
 	try_blocked(BLOCKED_BY_MOV_SS, L2_EXCEPTION | 6);
 }
 
-/* -- INT1, and lengths. ----------------------------------------------------------------------------------------------- */
+/* -- INT1, and lengths. ------------------------------------------------------------------------ */
 
 SNIPPET(call_int1, "mark call; vmcall; mark target; .byte 0xf1; mark after; nop");
 
@@ -224,7 +224,7 @@ CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
 	try_inject(&call, L2_EXCEPTION | 3, 0);
 }
 
-/* -- What cannot be injected. --------------------------------------------------------------------------------------- */
+/* -- What cannot be injected. ------------------------------------------------------------------ */
 
 CASE(invalid_types, ALL_NATIVE, RULE_INVALID, "")
 {
@@ -318,7 +318,7 @@ CASE(error_code_too_many, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 	TRY_EACH(L2_EXCEPTION | L2_EVENT_HAS_ERROR, vectors);
 }
 
-/* -- Refused without a trace. ------------------------------------------------------------------------------------------ */
+/* -- Refused without a trace. ------------------------------------------------------------------ */
 
 static const enum vmcs_field kept[] = {
 	VMCS_GUEST_RIP,		  VMCS_GUEST_RSP,

@@ -56,7 +56,7 @@ static enum l2_action show_and_end(struct l2 *v)
 	return L2_END;
 }
 
-/* -- What the exit of an exception says. ---------------------------------------------------------------------------- */
+/* -- What the exit of an exception says. ------------------------------------------------------- */
 
 SNIPPET(int1, "mark insn; .byte 0xf1; mark after; nop");
 
@@ -138,7 +138,7 @@ CASE(dr6_is_not_written, ALL_NATIVE, RULE_DR6, "")
 	check(dr6_at_exit == DR6_CLEAR, "DR6 is %#lx at the exit", dr6_at_exit);
 }
 
-/* -- Instructions. ----------------------------------------------------------------------------------------------------- */
+/* -- Instructions. ----------------------------------------------------------------------------- */
 
 #define RULE_INSTRUCTION \
 	"SDM 3C, Instructions That Cause VM Exits: caught before it has done anything, with its length"

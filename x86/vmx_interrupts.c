@@ -40,7 +40,7 @@ static void try_interrupt(void);
 
 #include "interrupts.h"
 
-/* -- External interrupts. ------------------------------------------------------------------------------------------------ */
+/* -- External interrupts. ---------------------------------------------------------------------- */
 
 static uint32_t event_at_exit;
 
@@ -112,7 +112,7 @@ CASE_NEEDS(
 	run(call_again);
 }
 
-/* -- The window. ---------------------------------------------------------------------------------------------------------- */
+/* -- The window. ------------------------------------------------------------------------------- */
 
 static void try_window(const struct snippet *snippet, uint32_t interruptibility)
 {

@@ -44,7 +44,7 @@ SNIPPET(send_twice, "mark call; vmcall; mark target; " SEND "area sent; nop; nop
 		    "area sent_again; nop; nop; nop; nop; mark after; nop");
 SNIPPET_SEND(send);
 
-/* -- NMI exiting. ---------------------------------------------------------------------------------------------------------- */
+/* -- NMI exiting. ------------------------------------------------------------------------------ */
 
 static uint32_t event_at_exit;
 
@@ -118,7 +118,7 @@ CASE_NEEDS("apic=1", nmi_not_intercepted, ALL_NATIVE, RULE_NMI, "")
 	run(send);
 }
 
-/* -- The window. ---------------------------------------------------------------------------------------------------------- */
+/* -- The window. ------------------------------------------------------------------------------- */
 
 static void try_nmi_window(uint32_t interruptibility)
 {
@@ -149,7 +149,7 @@ CASE(nmi_window_blocked, ALL_NATIVE, RULE_WINDOW, "")
 	try_nmi_window(BLOCKED_BY_NMI);
 }
 
-/* -- Blocking. -------------------------------------------------------------------------------------------------------------- */
+/* -- Blocking. --------------------------------------------------------------------------------- */
 
 static uint64_t blocking_in_handler, blocking_behind;
 

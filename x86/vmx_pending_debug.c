@@ -37,7 +37,7 @@
 
 SNIPPET(call, "mark call; vmcall; mark target; nop; mark after; nop; mark third; nop");
 
-/* -- In. ----------------------------------------------------------------------------------------------------------------- */
+/* -- In. --------------------------------------------------------------------------------------- */
 
 static void try_pending(uint32_t pending, uint32_t interruptibility, uint64_t rflags)
 {
@@ -128,7 +128,7 @@ CASE(pending_reserved, CPL0, RULE_NONSENSE, "")
 		try_pending(1u << bits[i], 0, 0);
 }
 
-/* -- Out. ---------------------------------------------------------------------------------------------------------------- */
+/* -- Out. -------------------------------------------------------------------------------------- */
 
 SNIPPET(step_call, "mark call; vmcall; mark target; nop; mark after; vmcall; mark last; nop");
 SNIPPET(movss_read_call, "mark call; mov (%edi), %ss; vmcall; mark target; nop; mark after; nop");

@@ -113,7 +113,7 @@ void l2_unblock_nmis(void);
 /* Puts the exit into this CPU's trace. */
 void l2_show_exit(struct l2 *v);
 
-/* -- For the layers. --------------------------------------------------------------------------------- */
+/* -- For the layers. --------------------------------------------------------------------------- */
 
 /* What L2 begins as: a copy of L1 that stands at `rip`. */
 struct l2_start {

@@ -44,7 +44,7 @@ void ghcb_reset(struct vcpu *v)
 	v->ghcb_msr = sev_information();
 }
 
-/* -- The MSR protocol. ------------------------------------------------------------------------------ */
+/* -- The MSR protocol. ------------------------------------------------------------------------- */
 
 static uint32_t cpuid_register(const struct ghcb_msr *m)
 {
@@ -117,7 +117,7 @@ void ghcb_end_hold(struct vcpu *v, volatile struct ghcb_page *page)
 		v->ghcb_msr = ghcb_msr_encode(&m);
 }
 
-/* -- By the page. ---------------------------------------------------------------------------------- */
+/* -- By the page. ------------------------------------------------------------------------------ */
 
 static bool is_known(uint64_t code)
 {

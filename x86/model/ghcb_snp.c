@@ -64,7 +64,7 @@ bool ghcb_snp_is_registered(const struct vcpu *v, uint64_t gpa)
 	return gpa == v->registered_ghcb || bug(SNP_UNREGISTERED);
 }
 
-/* -- By the page. ------------------------------------------------------------------------------------- */
+/* -- By the page. ------------------------------------------------------------------------------ */
 
 static uint64_t change_entry(struct vcpu *v, uint64_t entry)
 {

@@ -131,7 +131,7 @@ bool sev_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
-/* -- Intercepts. ------------------------------------------------------------------------------------ */
+/* -- Intercepts. ------------------------------------------------------------------------------- */
 
 /* KVM's own choice (docs/sev.md). */
 static void init_es(struct vmcb *b)
@@ -157,7 +157,7 @@ void sev_init_intercepts(struct vcpu *v)
 		init_es(&v->vmcb);
 }
 
-/* -- Memory. ------------------------------------------------------------------------------------------- */
+/* -- Memory. ----------------------------------------------------------------------------------- */
 
 static bool is_paged(const struct vmcb *b)
 {
@@ -232,7 +232,7 @@ bool sev_map(struct vcpu *v)
 	return false;
 }
 
-/* -- SEV-ES: what is an exit, what is a #VC. ------------------------------------------------------- */
+/* -- SEV-ES: what is an exit, what is a #VC. --------------------------------------------------- */
 
 static void vmgexit_or_vc(struct vcpu *v)
 {

@@ -20,7 +20,7 @@
 #include "x86/sev/exit_code.h"
 #include "x86/sev/snp.h"
 
-/* -- An access to a page that L2 has not validated. --------------------------------------------------- */
+/* -- An access to a page that L2 has not validated. -------------------------------------------- */
 
 static bool maps_to(const struct vcpu *v, uint64_t linear, uint64_t gpa)
 {
@@ -88,7 +88,7 @@ bool snp_access(struct vcpu *v, bool is_private)
 	return true;
 }
 
-/* -- PVALIDATE and RMPADJUST. ----------------------------------------------------------------------------- */
+/* -- PVALIDATE and RMPADJUST. ------------------------------------------------------------------ */
 
 /*
  * The page that both are about. False: the exception, or the code in *result, is what the instruction

@@ -47,7 +47,7 @@ static const struct metadata *find_metadata(const uint8_t *rom, uint64_t bytes)
 	return m;
 }
 
-/* -- The two pages that are filled. ------------------------------------------------------------------- */
+/* -- The two pages that are filled. ------------------------------------------------------------ */
 
 static void add_leaf(struct snp_cpuid_page *page, uint32_t leaf, uint32_t subleaf)
 {

@@ -77,7 +77,7 @@ void sev_end(void)
 		sev_terminate(REASON_BAIL_OUT);
 }
 
-/* -- The GHCB page. ------------------------------------------------------------------------------- */
+/* -- The GHCB page. ---------------------------------------------------------------------------- */
 
 static void negotiate(void)
 {
@@ -224,7 +224,7 @@ void ghcb_refuse(const struct ghcb_call *call)
 	      o->missing);
 }
 
-/* -- Devices, without #VC. ------------------------------------------------------------------------ */
+/* -- Devices, without #VC. --------------------------------------------------------------------- */
 
 static uint64_t port_word(uint16_t port, unsigned bytes, uint32_t flags)
 {

@@ -67,7 +67,7 @@ void sev_end(void);
 /* One request by the MSR protocol; what the MSR holds afterwards. The GHCB's address is put back. */
 uint64_t sev_msr_call(uint64_t request);
 
-/* -- Calls by the GHCB page. ---------------------------------------------------------------------- */
+/* -- Calls by the GHCB page. ------------------------------------------------------------------- */
 
 /*
  * One call. The request's own fields are offered by themselves; others by ghcb_offer(). RIP and the
@@ -124,7 +124,7 @@ static inline void vmgexit(void)
 	asm volatile("rep; vmmcall" : : : "memory");
 }
 
-/* -- #VC. --------------------------------------------------------------------------------------------- */
+/* -- #VC. -------------------------------------------------------------------------------------- */
 
 struct trap_frame;
 

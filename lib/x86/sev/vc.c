@@ -50,7 +50,7 @@ static void store_regs(struct vc *vc)
 	vc->frame->iret.rsp = g[INSN_RSP];
 }
 
-/* -- For those who serve. ---------------------------------------------------------------------------------- */
+/* -- For those who serve. ---------------------------------------------------------------------- */
 
 enum vc_result vc_raise_at(struct vc *vc, unsigned vector, int error)
 {
@@ -81,7 +81,7 @@ enum vc_result vc_string_step(struct vc *vc, uint64_t count)
 										 : VC_NEXT;
 }
 
-/* -- All of them. ------------------------------------------------------------------------------------ */
+/* -- All of them. ------------------------------------------------------------------------------ */
 
 static enum vc_result serve_insn(struct vc *vc, uint64_t code)
 {
@@ -227,7 +227,7 @@ void vc_handle(struct trap_frame *frame)
 	take_deferred_nmi(frame);
 }
 
-/* -- Around other events. -------------------------------------------------------------------------------- */
+/* -- Around other events. ---------------------------------------------------------------------- */
 
 bool vc_hold_stack(const struct trap_frame *frame)
 {

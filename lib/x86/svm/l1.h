@@ -17,7 +17,7 @@ bool svm_db_exit_has_dr6(struct l2 *v);
 /* Runs snippet_enter in L2. */
 void svm_enter(struct entry *entry, bool nested_paging, const struct l2_hooks *hooks);
 
-/* -- nmi.c: NMIs of L2 that go through L1. ---------------------------------------------------------- */
+/* -- nmi.c: NMIs of L2 that go through L1. ----------------------------------------------------- */
 
 struct event;
 

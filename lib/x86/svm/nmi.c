@@ -59,7 +59,7 @@ bool svm_nmi_take(struct l2 *v)
 	return NMIS(v)->taken;
 }
 
-/* -- The handler's end. ---------------------------------------------------------------------------------- */
+/* -- The handler's end. ------------------------------------------------------------------------ */
 
 static void begin_step(struct l2 *v)
 {

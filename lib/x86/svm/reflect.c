@@ -57,7 +57,7 @@ static void prepare(struct l2 *v)
 	reflect_begin(v);
 }
 
-/* -- Traps. ------------------------------------------------------------------------------------------- */
+/* -- Traps. ------------------------------------------------------------------------------------ */
 
 /* The event returns behind the instruction at RIP, to `next`. */
 static void inject_trap(struct l2 *v, uint32_t what, uint64_t next)
@@ -125,7 +125,7 @@ static enum l2_action reflect_trap(struct l2 *v)
 	}
 }
 
-/* -- The exits. ---------------------------------------------------------------------------------------- */
+/* -- The exits. -------------------------------------------------------------------------------- */
 
 static enum l2_action do_port(struct l2 *v)
 {

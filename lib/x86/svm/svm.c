@@ -29,7 +29,7 @@ uint8_t svm_all_msrs[2 * 4096] __attribute__((section(".noinit"), aligned(4096))
 
 bool svm_sti_before_vmrun;
 
-/* -- The VMCB. ---------------------------------------------------------------------------------------- */
+/* -- The VMCB. --------------------------------------------------------------------------------- */
 
 static struct svm_segment segment(struct l1_segment from)
 {
@@ -127,7 +127,7 @@ static bool end(struct l2 *v, struct l1_registers *r)
 	return true;
 }
 
-/* -- Entry and exit. ----------------------------------------------------------------------------------- */
+/* -- Entry and exit. --------------------------------------------------------------------------- */
 
 static void enter(struct l2 *v)
 {
@@ -220,7 +220,7 @@ static void describe(const struct l2 *v, struct event *event)
 	}
 }
 
-/* -- Events, intercepts, state. ------------------------------------------------------------------------- */
+/* -- Events, intercepts, state. ---------------------------------------------------------------- */
 
 static void inject(struct l2 *v, uint32_t what, uint32_t error, uint64_t next)
 {
@@ -341,7 +341,7 @@ static const struct l2_vendor svm = {
 	.l2_return = svm_l2_return,
 };
 
-/* -- The layers. ------------------------------------------------------------------------------------------ */
+/* -- The layers. ------------------------------------------------------------------------------- */
 
 void svm_enter(struct entry *entry, bool nested_paging, const struct l2_hooks *hooks)
 {

@@ -9,7 +9,7 @@
 const char *vmx_obstacle(void);
 const char *vmx_obstacle_ept(void);
 
-/* -- capability.c: what the CPU allows. ------------------------------------------------------------- */
+/* -- capability.c: what the CPU allows. -------------------------------------------------------- */
 
 /* False if this CPU's firmware has locked VMX out. */
 bool vmx_enable(void);
@@ -26,7 +26,7 @@ uint32_t vmx_revision(void);
 uint64_t vmx_cr0_fixed(void);
 uint64_t vmx_cr4_fixed(void);
 
-/* -- vmcs.c: the VMCS. ------------------------------------------------------------------------------- */
+/* -- vmcs.c: the VMCS. ------------------------------------------------------------------------- */
 
 /* Goes to VMX operation with an empty current VMCS, and back. */
 void vmx_on(unsigned cpu);
@@ -42,7 +42,7 @@ void vmcs_registers(struct l1_registers *r);
 
 void vmx_invept(void);
 
-/* -- vmx.c: the layers. ----------------------------------------------------------------------------- */
+/* -- vmx.c: the layers. ------------------------------------------------------------------------ */
 
 void vmx_reset(void);
 
@@ -55,7 +55,7 @@ enum l2_action vmx_do_unavoidable(struct l2 *v);
 /* Where the instruction ends that the exit is about. */
 uint64_t vmx_next(const struct l2 *v);
 
-/* -- run.S ------------------------------------------------------------------------------------------- */
+/* -- run.S ------------------------------------------------------------------------------------- */
 
 unsigned vmx_entry(struct regs *regs, bool launched, bool behind_mov_ss);
 extern const uint8_t vmx_exit[], vmx_l2_return[];

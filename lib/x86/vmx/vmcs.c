@@ -17,7 +17,7 @@ static uint8_t vmxon_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), 
 static uint8_t vmcs_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 static uint8_t msr_bitmaps[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 
-/* -- Access. ------------------------------------------------------------------------------------------ */
+/* -- Access. ----------------------------------------------------------------------------------- */
 
 uint64_t vmread(enum vmcs_field field)
 {
@@ -55,7 +55,7 @@ void vmclear_bits(enum vmcs_field field, uint64_t bits)
 	vmwrite(field, vmread(field) & ~bits);
 }
 
-/* -- VMX operation. ----------------------------------------------------------------------------------- */
+/* -- VMX operation. ---------------------------------------------------------------------------- */
 
 /* VMXON, VMCLEAR and VMPTRLD alike take the address of a region in memory. */
 #define ON_REGION(insn, region)                                                       \
@@ -110,7 +110,7 @@ void vmx_invept(void)
 	asm volatile("invept %0, %1" : : "m"(none), "r"(2ul) : "memory", "cc");
 }
 
-/* -- Filling. ----------------------------------------------------------------------------------------- */
+/* -- Filling. ---------------------------------------------------------------------------------- */
 
 static uint8_t *no_msrs(unsigned cpu)
 {

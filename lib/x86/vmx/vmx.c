@@ -42,7 +42,7 @@ uint64_t vmx_next(const struct l2 *v)
 	return l2_get(v, L2_RIP) + vmread(VMCS_EXIT_LENGTH);
 }
 
-/* -- Entry and exit. ----------------------------------------------------------------------------------- */
+/* -- Entry and exit. --------------------------------------------------------------------------- */
 
 static void begin(struct l2 *v, const struct l2_start *start)
 {
@@ -157,7 +157,7 @@ static void describe(const struct l2 *v, struct event *event)
 	}
 }
 
-/* -- Events, intercepts, state. ------------------------------------------------------------------------- */
+/* -- Events, intercepts, state. ---------------------------------------------------------------- */
 
 /* The type that VMX has for a trap. */
 static uint32_t as_trap(uint32_t what)
@@ -276,7 +276,7 @@ static const struct l2_vendor vmx = {
 	.l2_return = vmx_l2_return,
 };
 
-/* -- The layers. ------------------------------------------------------------------------------------------ */
+/* -- The layers. ------------------------------------------------------------------------------- */
 
 enum l2_action vmx_do_unavoidable(struct l2 *v)
 {
