@@ -8,9 +8,9 @@
 struct args {
 	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
 	unsigned cpus;					   /* 0: not given */
-	bool console_takes_lines;
-	bool edges_only; /* of a range (breadth.h) */
-	bool waits_yield;
+	bool console_takes_lines;			   /* console.h */
+	bool edges_only;				   /* of a range: breadth.h */
+	bool waits_yield;				   /* wait.h */
 	unsigned long seed;
 };
 

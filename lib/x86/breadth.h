@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How much of a range a case goes through: all of it, or, with the word `breadth=edges`, what stands for the
- * rest. A machine in which every interrupt takes a tenth of a millisecond (the lab) has no time for all.
+ * rest. A machine in which every interrupt takes a millisecond (the lab) has no time for all.
  *
  * What is left out is no hole in a trace: a range in brackets goes on across vectors that were not due
  * (docs/notation.md), so a case expects the same with either breadth.

@@ -47,26 +47,28 @@ void console_takes_lines(void)
 	takes_lines = true;
 }
 
-static void write_string(const char *bytes, unsigned long count)
+static void write_string(const char *bytes, unsigned count)
 {
-	asm volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(UART_DATA) : "memory");
+	uint64_t left = count;
+
+	asm volatile("rep outsb" : "+S"(bytes), "+c"(left) : "d"(UART_DATA) : "memory");
 }
 
-void console_write(const char *bytes, unsigned count)
+static void write_bytes(const char *bytes, unsigned count)
 {
-	if (takes_lines) {
-		write_string(bytes, count);
-		/* The look is an exit to the VMM, which then takes all: once for each result. */
-		if (*bytes == '#')
-			return;
-		count = 0;
-	}
 	while (count) {
 		wait_for(STATUS_EMPTY);
 		for (unsigned room = FIFO_BYTES; room && count; room--, count--)
 			outb(UART_DATA, *bytes++);
 	}
-	wait_for(STATUS_IDLE);
+}
+
+void console_write(const char *bytes, unsigned count)
+{
+	(takes_lines ? write_string : write_bytes)(bytes, count);
+	/* The look is an exit to the VMM, which then takes all there is: once for each result will do. */
+	if (!takes_lines || *bytes != '#')
+		wait_for(STATUS_IDLE);
 }
 
 void machine_end(int code)

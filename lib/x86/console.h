@@ -11,7 +11,10 @@ void console_init(void);
  */
 void console_takes_lines(void);
 
-/* Writes the bytes as they are, and waits until the last has left: a dying machine loses none. */
+/*
+ * Writes the bytes as they are, and waits until the last has left: a dying machine loses none. Where the console takes
+ * lines, it does not wait behind one that begins with '#'.
+ */
 void console_write(const char *bytes, unsigned count);
 
 /* isa-debug-exit with the code, Bochs' shutdown port, else HLT for ever. */

@@ -18,8 +18,9 @@ void l2_skip(struct l2 *v, uint32_t dr6, uint64_t next);
 void l2_do_cpuid(struct l2 *v, uint64_t next);
 void l2_do_rdmsr(struct l2 *v, uint64_t next);
 void l2_do_wrmsr(struct l2 *v, uint64_t next);
-void l2_do_cr8(struct l2 *v, unsigned gpr, bool write,
-	       uint64_t next); /* gpr: as in ModRM, not RSP */
 void l2_do_port(struct l2 *v, uint16_t port, unsigned bytes, bool in, uint64_t next);
+
+/* The same for MOV to or from CR8; `gpr` is the other register as ModRM and REX number it, and not RSP. */
+void l2_do_cr8(struct l2 *v, unsigned gpr, bool write, uint64_t next);
 
 #endif

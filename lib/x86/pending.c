@@ -95,9 +95,9 @@ static void end_all_services(void)
 
 void interrupts_drain(void)
 {
-	/* One run takes what a trace has room for, or one vector below 16, which it takes for a fault. */
 	/* Bochs takes no EOI for the spurious vector. */
 	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | 0x0f);
+	/* One run takes what a trace has room for, or one vector below 16, which it takes for a fault. */
 	for (unsigned n = 0; n < 32; n++) {
 		end_all_services();
 		if (!run_unrecorded(&drain))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Application processors: started by INIT and SIPI (under SEV-SNP: by AP creation) when a case first asks for one, then parked in
- * STI;HLT until there is work. Everything that waits has a deadline in TSC ticks.
+ * Application processors: started by INIT and SIPI (under SEV-SNP: by AP creation) when a case first asks for
+ * one, then parked in STI;HLT until there is work. Everything that waits has a deadline in TSC ticks.
  */
 #ifndef LIB_X86_SMP_H
 #define LIB_X86_SMP_H

@@ -99,7 +99,7 @@ static bool restore_apic(void)
 	 */
 	same &= as_before("the APIC's PPR (TPR, or a vector in service)", apic_read(APIC_PPR), 0);
 	same &= as_before("the APIC's first IRR word", apic_read(APIC_IRR) & ~never_taken, 0);
-	put_back();
+	put_back(); /* an interrupt that comes now needs its gate and its stack */
 	if (same && interrupt_left(&vector)) {
 		check(false, "the case left interrupt %#x pending", vector);
 		same = false;

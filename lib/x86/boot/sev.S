@@ -5,8 +5,8 @@
  *
  * Under SEV-ES the first CPUID already raises #VC, and there is no GHCB yet. So a small IDT has one gate
  * for vector 29 that serves CPUID by the GHCB MSR protocol, under SEV-SNP from the CPUID page that the
- * launch has filled; and one for #GP, which the read of SEV_STATUS raises where a CPU lies about SEV. Whatever does not fit together ends in a request to
- * terminate: nothing could be printed.
+ * launch has filled; and one for #GP, which the read of SEV_STATUS raises where a CPU lies about SEV.
+ * Whatever does not fit together ends in a request to terminate: nothing could be printed.
  *
  * Sources: GHCB specification, "Boot-Time Detection", "GHCB MSR Protocol"; APM 2, "Determining Support
  * for SEV", "SEV_STATUS MSR".
