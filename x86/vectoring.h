@@ -160,8 +160,8 @@ SNIPPET(warm_up, "lodsb; xchg %esi, %edi; lodsb; nop");
 
 /*
  * The #UD that ends this snippet is the last event before the one under test: a CPU that leaves an old
- * event in EXITINTINFO shows that one, and always the same. What L2 reads, whoever is below L1 has mapped for it
- * then: `page` and the stack of a prepared delivery.
+ * event in EXITINTINFO shows that one, and always the same. The snippet reads `page` and the stack of a delivery that
+ * was prepared, so that whoever is below L1 has mapped these, and only L1's own miss is left.
  */
 static void deliver_another_event(uint64_t page)
 {
@@ -237,7 +237,7 @@ static void try_unmapped(const struct row *r, enum thing thing)
 /* L1 has mapped everything, and who is below it nothing: L1 sees no exit at all. */
 static void try_below(const struct row *r, enum thing thing)
 {
-	deliver_another_event((uint64_t)r);
+	deliver_another_event((uint64_t)r); /* nothing that the delivery needs is read */
 	set_up(r);
 	l2_setup.show_exits = true;
 	switch (thing) {

@@ -7,8 +7,8 @@
  * saved at an exit and in force again at an entry, until IRET. With virtual NMIs that bit is about injected ones
  * alone, and the NMI window opens where it is clear and no MOV SS stands before. An injected NMI blocks the next.
  *
- * The bugs that taught it. Bochs before 2.8 blocked NMIs before the exit of one was complete, and went on so in L2. KVM kept an injected NMI's
- * blocking in L0, where L1 did not see it.
+ * The bugs that taught it. In Bochs before 2.8 an NMI that exits blocks the next one in L2 as well, not in L1
+ * alone. KVM kept an injected NMI's blocking in L0, where L1 did not see it.
  *
  * What SVM has alike is in nmi_handler.h. A buggy hypervisor shows no NMI, one inside the handler of another, or
  * an exit in the wrong place.

@@ -7,9 +7,9 @@
  * mode has the bit of the error code clear, whatever its vector; to inject an exception with that bit set is
  * VMfail with error 7.
  *
- * The bugs that taught it. Bochs before 2.8 set the bit (issue 211), and looked at it no more than that. KVM from 5.13
- * to 6.2 set it in an exit of its own making (80962ec912db) and in what it injected itself, so that its entry
- * failed (6c41468c7c12).
+ * The bugs that taught it. Bochs before 2.8 sets the bit at the exit, and lets an entry with it pass (issue 211).
+ * KVM from 5.13 to 6.2 set it in an exit of its own making (80962ec912db), and in what it injected itself, so
+ * that its entry failed (6c41468c7c12).
  *
  * What SVM does alike is in real.h. A buggy hypervisor shows `exit #GP(0x0)`, an exit INVALID_CONTROLS, or a
  * frame of another size.

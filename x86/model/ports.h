@@ -14,7 +14,10 @@ struct vcpu;
 
 void port_write(struct vcpu *v, unsigned port, unsigned bytes, uint32_t value);
 
-/* Whether the guest has switched the machine off. QEMU 10 lets it run on for a moment: what it does then is not judged. */
+/*
+ * Whether the guest has switched the machine off. QEMU 10 lets it run on for a moment: what it does then is not
+ * judged.
+ */
 bool port_machine_ends(void);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * L2 as a guest under SEV, SEV-ES or SEV-SNP (snp.h): what the CPU does for one, by means of nested paging and intercepts.
+ * L2 as a guest under SEV, SEV-ES or SEV-SNP (snp.h): what the CPU does for one, by means of nested paging and
+ * intercepts.
  *
  * Memory has two views, told apart by the C-bit, an ordinary bit of L2's physical addresses: what is
  * written through one does not show in the other. Under SEV-ES an intercepted instruction is a #VC, and
