@@ -10,7 +10,6 @@ What the page says on its console, what it asks the network for and what goes wr
 in page.console, page.requests and page.errors.
 """
 
-import base64
 import json
 import os
 import select
@@ -197,8 +196,3 @@ class Page:
     def dark(self, on):
         self.send("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
-
-    def screenshot(self, path):
-        data = self.send("Page.captureScreenshot", format="png")["data"]
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(data))

@@ -43,7 +43,6 @@
 
 #define LATER 0x31
 #define ERROR_VECTOR 0x32
-#define SELF_ERRORS (ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL)
 
 SNIPPET(open, "sti; nop; " WAIT);
 

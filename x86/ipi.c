@@ -27,8 +27,6 @@
 #define MODE_NEEDS "apic=1"
 #endif
 
-#define RULE_DELIVERY \
-	"SDM 3A, Valid Interrupt Vectors: the local APIC sends and takes 16-255; an interrupt pushes no error code"
 #define RULE_SELF \
 	"SDM 3A, Interrupt Command Register: a fixed IPI to this CPU itself; while IF is clear it stays in IRR"
 #define RULE_PHYSICAL \

@@ -170,7 +170,6 @@ CASE_NEEDS(
 }
 
 #define CPUID_7_D_IBT (1u << 20)
-#define CPUID_7_C_SHADOW_STACK (1u << 7)
 #define X86_CR4_CET (1u << 23)
 #define MSR_U_CET 0x6a0
 #define U_CET_ENDBR_EN (1u << 2)

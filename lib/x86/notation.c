@@ -269,7 +269,8 @@ static void vm_exit(struct text *out, const struct event *e, const struct group 
 		text_append(out, ")");
 }
 
-void notation_event(struct text *out, const struct event *event, const struct group *group)
+/* The whole event: "#BP@after". */
+static void append_event(struct text *out, const struct event *event, const struct group *group)
 {
 	if (event->origin == READING) {
 		reading(out, event, group);
@@ -337,7 +338,7 @@ void notation_group(struct text *out, const struct trace *trace, const struct gr
 		text_append(out, "(none)");
 	for (unsigned i = 0; i < group->events; i++) {
 		text_append(out, i ? ", " : "");
-		notation_event(out, &trace->events[group->first + i], group);
+		append_event(out, &trace->events[group->first + i], group);
 	}
 }
 

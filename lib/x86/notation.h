@@ -26,9 +26,6 @@
 /* What was delivered, without the place: "#GP(0x19a)", "int 0x15". The group gives cr2 its mark. */
 void notation_what(struct text *out, const struct event *event, const struct group *group);
 
-/* The whole event: "#BP@after". */
-void notation_event(struct text *out, const struct event *event, const struct group *group);
-
 /* All events of a CPU's trace, "(none)" if there is not one. */
 void notation_trace(struct text *out, const struct trace *trace);
 

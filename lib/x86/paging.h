@@ -36,7 +36,6 @@ uint64_t *paging_pte(uint64_t address);
 
 /* The window: 2 MiB of addresses below 4 GiB, backed by nothing until a test maps pages. */
 #define WINDOW 0x40000000ul
-#define WINDOW_BYTES BLOCK_BYTES
 
 /* The page directory entry of the window, and the page table that it points to by default. */
 uint64_t *window_pde(void);

@@ -9,7 +9,4 @@
 /* True if an MSR can be written and read, and then holds at least these bits. */
 bool msr_takes(uint32_t msr, uint64_t bits);
 
-/* Reads an MSR; false where that faults. */
-bool msr_read_safely(uint32_t msr, uint64_t *value);
-
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "decode.h"
+#include "op_name.h"
 
 struct line {
 	enum insn_mode mode;
@@ -302,7 +303,7 @@ static const char *describe(const struct insn *insn, enum insn_status status)
 	static const char *const refusal[] = {
 		"", "more", "too long", "invalid", "unsupported",
 	};
-	const char *name = insn_op_name(insn->op);
+	const char *name = op_name(insn->op);
 
 	used = 0;
 	text[0] = 0;

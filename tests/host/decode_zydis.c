@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "code_source.h"
+#include "op_name.h"
 #include "zydis_words.h"
 
 static ZydisDecoder decoders[3];
@@ -187,7 +188,7 @@ static void complain(const uint8_t *bytes, size_t count, enum insn_mode mode,
 		printf(" %02x", bytes[k]);
 	printf("\n  ours: %s", status_name[status]);
 	if (status == INSN_OK)
-		printf(" %s, %u bytes, operand %u, address %u", insn_op_name(i->op), i->length,
+		printf(" %s, %u bytes, operand %u, address %u", op_name(i->op), i->length,
 		       i->operand_size, i->address_size);
 	if (ZYAN_SUCCESS(zs))
 		printf("\n  Zydis: %s, %u bytes, operand %u, address %u\n  %s\n",
@@ -299,7 +300,7 @@ int main(int argc, char **argv)
 
 	for (int op = INSN_OP_NONE + 1; op < INSN_OP_COUNT; op++) {
 		if (per_op[op] == 0) {
-			printf("NEVER SEEN: %s\n", insn_op_name(op));
+			printf("NEVER SEEN: %s\n", op_name(op));
 			missing++;
 		}
 	}

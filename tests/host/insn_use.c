@@ -192,20 +192,6 @@ static void registers(void)
 	DEMAND(insn_next_rip(&insn, &regs) == 0);
 	insn = DECODE(M64, "\x0f\xa2");
 	DEMAND(insn_next_rip(&insn, &regs) == 0x100000000);
-
-	DEMAND(insn_memory_access(&insn) == 0);
-	insn = DECODE(M64, "\x89\x03");
-	DEMAND(insn_memory_access(&insn) == INSN_ACCESS_WRITE);
-	insn = DECODE(M64, "\x8b\x03");
-	DEMAND(insn_memory_access(&insn) == INSN_ACCESS_READ);
-	insn = DECODE(M64, "\x39\x03");
-	DEMAND(insn_memory_access(&insn) == INSN_ACCESS_READ);
-	insn = DECODE(M64, "\x01\x03");
-	DEMAND(insn_memory_access(&insn) == (INSN_ACCESS_READ | INSN_ACCESS_WRITE));
-	insn = DECODE(M64, "\x03\x03");
-	DEMAND(insn_memory_access(&insn) == INSN_ACCESS_READ);
-	insn = DECODE(M64, "\xa4");
-	DEMAND(insn_memory_access(&insn) == INSN_ACCESS_WRITE);
 }
 
 static void strings(void)

@@ -25,7 +25,6 @@
 #define NOP_BYTES 3 /* of the one that a case replaces an INT3 with */
 #define X2APIC_FIRST 0x800
 #define X2APIC_LAST 0x8ff
-#define NPF_INSTRUCTION_BITS 0x1full
 
 #define CPUID_6_A_SENSOR (1u << 0)
 
@@ -304,7 +303,7 @@ static void exit_hlt(struct vcpu *v)
 }
 
 /* A machine without a CPU that runs: as the real one, a reset, which ends QEMU under -no-reboot. */
-void exits_shutdown(void)
+static void shut_down(void)
 {
 	static const struct {
 		uint16_t limit;
@@ -370,7 +369,7 @@ void exit_handle(struct vcpu *v)
 	case SVM_EXIT_NPF:
 		return exit_npf(v);
 	case SVM_EXIT(SHUTDOWN):
-		return exits_shutdown();
+		return shut_down();
 	case SVM_EXIT(VMMCALL):
 		return exit_vmmcall(v);
 	case SVM_EXIT(VMRUN):

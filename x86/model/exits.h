@@ -13,9 +13,6 @@
 
 void exit_handle(struct vcpu *v);
 
-/* A machine without a CPU that runs. */
-void exits_shutdown(void);
-
 /* What L2 is told of CPUID and of the MSRs that are ours; false: no such MSR, or no such value. */
 struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf);
 bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);

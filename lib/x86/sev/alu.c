@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "alu.h"
 
-#define CARRY 1ul
 #define ARITHMETIC 0x8d5ul /* OF, SF, ZF, AF, PF, CF */
 
 /* BT puts the carry in back; no flag but the arithmetic ones is touched. */

@@ -596,37 +596,3 @@ const struct insn_operand *insn_memory_operand(const struct insn *insn)
 		return &insn->dst;
 	return is_memory(&insn->src) ? &insn->src : NULL;
 }
-
-unsigned int insn_memory_access(const struct insn *insn)
-{
-	if (!insn_memory_operand(insn))
-		return 0;
-	if (insn->op == INSN_OP_CMP || insn->op == INSN_OP_TEST || !is_memory(&insn->dst))
-		return INSN_ACCESS_READ;
-
-	switch (insn->op) {
-	case INSN_OP_MOV:
-	case INSN_OP_MOVS:
-	case INSN_OP_STOS:
-	case INSN_OP_INS:
-		return INSN_ACCESS_WRITE;
-	default:
-		return INSN_ACCESS_READ | INSN_ACCESS_WRITE;
-	}
-}
-
-const char *insn_op_name(unsigned int op)
-{
-	static const char names[INSN_OP_COUNT][10] = {
-		"?",	  "add",   "or",     "adc",	 "sbb",	    "and",	"sub",
-		"xor",	  "cmp",   "test",   "not",	 "neg",	    "inc",	"dec",
-		"mov",	  "movx",  "xchg",   "xadd",	 "cmpxchg", "movs",	"stos",
-		"lods",	  "in",	   "out",    "ins",	 "outs",    "mov dr",	"cpuid",
-		"rdmsr",  "wrmsr", "rdpmc",  "rdtsc",	 "rdtscp",  "rdpru",	"xsetbv",
-		"hlt",	  "invd",  "wbinvd", "wbnoinvd", "monitor", "monitorx", "mwait",
-		"mwaitx", "rsm",   "vmrun",  "vmmcall",	 "vmgexit", "vmload",	"vmsave",
-		"stgi",	  "clgi",  "skinit", "invlpga",
-	};
-
-	return op < INSN_OP_COUNT ? names[op] : names[0];
-}

@@ -189,10 +189,6 @@ struct insn {
 enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes, size_t count,
 			     enum insn_mode mode);
 
-/* What insn_memory_access() returns, or'ed. */
-#define INSN_ACCESS_READ 1u
-#define INSN_ACCESS_WRITE 2u
-
 /**
  * insn_memory_operand - the memory operand that an MMIO handler emulates
  * @insn: a decoded instruction
@@ -201,20 +197,5 @@ enum insn_status insn_decode(struct insn *insn, const uint8_t *bytes, size_t cou
  * NULL: then the instruction can't have raised an MMIO #VC.
  */
 const struct insn_operand *insn_memory_operand(const struct insn *insn);
-
-/**
- * insn_memory_access - how an instruction uses insn_memory_operand()
- * @insn: a decoded instruction
- *
- * Returns a mask of INSN_ACCESS_*, 0 without memory operand. CMPXCHG reads and
- * writes, whether the values are equal or not, as the CPU does.
- */
-unsigned int insn_memory_access(const struct insn *insn);
-
-/**
- * insn_op_name - the mnemonic of an enum insn_op in lower case, for messages
- * @op: any value; "?" if it isn't one of the enum
- */
-const char *insn_op_name(unsigned int op);
 
 #endif

@@ -7,7 +7,6 @@
 #include "../panic.h"
 #include "../percpu.h"
 #include "ghcb_msr.h"
-#include "ioio.h"
 #include "snp.h"
 
 #include "../../string.h"
@@ -59,7 +58,8 @@ uint64_t sev_msr_call(uint64_t request)
 	return response;
 }
 
-void sev_terminate(unsigned reason)
+/* Asks the hypervisor to end this machine, by the MSR protocol; REASON_… of reasons.h. */
+static void __attribute__((noreturn)) terminate(unsigned reason)
 {
 	struct ghcb_msr m = {.code = GHCB_MSR_TERMINATE,
 			     .reason_set = REASON_SET_TRAPLINE,
@@ -74,7 +74,7 @@ void sev_terminate(unsigned reason)
 void sev_end(void)
 {
 	if (sev_is_es())
-		sev_terminate(REASON_BAIL_OUT);
+		terminate(REASON_BAIL_OUT);
 }
 
 /* -- The GHCB page. ---------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ static void negotiate(void)
 
 	if (ghcb_msr_check(request, msr_exit(request), &info) != GHCB_MSR_OK ||
 	    1ul << info.c_bit != sev_c_bit)
-		sev_terminate(REASON_INFO);
+		terminate(REASON_INFO);
 	version = ghcb_negotiate(&info, sev_is_snp() ? 2 : LEAST_VERSION, MOST_VERSION);
 	if (!version) {
 		struct ghcb_msr end = {.code = GHCB_MSR_TERMINATE,
@@ -106,9 +106,9 @@ static void share(volatile struct ghcb_page *page)
 	/* Once it is given away it stays so, when this CPU is started anew as well. */
 	if (sev_is_snp()) {
 		if (*paging_pte(address) & sev_c_bit && !snp_share(address))
-			sev_terminate(REASON_PAGE_STATE);
+			terminate(REASON_PAGE_STATE);
 		if (!snp_register_ghcb(address))
-			sev_terminate(REASON_REGISTER);
+			terminate(REASON_REGISTER);
 	}
 	*paging_pte(address) &= ~sev_c_bit;
 	invlpg(address);
@@ -153,7 +153,7 @@ volatile struct ghcb_page *ghcb_open(struct ghcb_use *use)
 	use->depth = open_depth[index];
 	open_depth[index] = use->depth + 1;
 	if (use->depth > LEVELS)
-		sev_terminate(REASON_ANSWER);
+		terminate(REASON_ANSWER);
 	use->msr = rdmsr(MSR_GHCB);
 	if (use->depth)
 		copy_page(&kept[index][use->depth - 1], &ghcbs[index]);
@@ -216,7 +216,7 @@ void ghcb_refuse(const struct ghcb_call *call)
 
 	/* Whatever prints asks the same hypervisor. */
 	if (refusing)
-		sev_terminate(REASON_ANSWER);
+		terminate(REASON_ANSWER);
 	refusing = true;
 	panic("the hypervisor's answer to %s: %s (result %#lx, %#lx, missing fields %#x)",
 	      ghcb_event_name(call->request.exit_code), ghcb_verdict_name(o->verdict),
@@ -225,57 +225,6 @@ void ghcb_refuse(const struct ghcb_call *call)
 }
 
 /* -- Devices, without #VC. --------------------------------------------------------------------- */
-
-static uint64_t port_word(uint16_t port, unsigned bytes, uint32_t flags)
-{
-	return (uint32_t)port << IOIO_PORT_SHIFT | bytes << IOIO_SIZE_SHIFT |
-	       8u << IOIO_ADDRESS_SHIFT | flags;
-}
-
-static void must(struct ghcb_call *call, bool sensible)
-{
-	if (!sensible || call->outcome.verdict != GHCB_OK)
-		ghcb_refuse(call);
-}
-
-uint32_t ghcb_in(uint16_t port, unsigned bytes)
-{
-	struct ghcb_call call = {.request = {.exit_code = SVM_EXIT_IOIO,
-					     .exit_info_1 = port_word(port, bytes, IOIO_IN)}};
-
-	must(&call, ghcb_call(&call));
-	return call.answer.value[GHCB_RAX];
-}
-
-void ghcb_out(uint16_t port, unsigned bytes, uint32_t value)
-{
-	struct ghcb_call call = {
-		.request = {.exit_code = SVM_EXIT_IOIO, .exit_info_1 = port_word(port, bytes, 0)}};
-
-	ghcb_offer(&call, GHCB_RAX, value);
-	must(&call, ghcb_call(&call));
-}
-
-void ghcb_out_string(uint16_t port, const char *bytes, unsigned count)
-{
-	struct ghcb_call call = {
-		.request = {.exit_code = SVM_EXIT_IOIO,
-			    .exit_info_1 = port_word(port, 1,
-						     IOIO_STRING | IOIO_REP |
-							     INSN_DS << IOIO_SEGMENT_SHIFT)},
-		.exit_info_2 = count,
-	};
-	struct ghcb_use use;
-	volatile struct ghcb_page *page = ghcb_open(&use);
-	bool sensible;
-
-	for (unsigned i = 0; i < count; i++)
-		page->shared_buffer[i] = bytes[i];
-	ghcb_offer(&call, GHCB_SCRATCH, ghcb_gpa() + GHCB_SHARED_BUFFER);
-	sensible = ghcb_exit(&call);
-	ghcb_close(&use);
-	must(&call, sensible);
-}
 
 static uint32_t mmio32(uint64_t code, uint64_t gpa, uint32_t value)
 {
@@ -290,7 +239,8 @@ static uint32_t mmio32(uint64_t code, uint64_t gpa, uint32_t value)
 	sensible = ghcb_exit(&call);
 	value = *(volatile uint32_t *)page->shared_buffer;
 	ghcb_close(&use);
-	must(&call, sensible);
+	if (!sensible || call.outcome.verdict != GHCB_OK)
+		ghcb_refuse(&call);
 	return value;
 }
 

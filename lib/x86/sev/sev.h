@@ -58,9 +58,6 @@ void sev_init_cpu(unsigned index);
 /* Protocol version agreed upon, 0 without SEV-ES. */
 unsigned sev_ghcb_version(void);
 
-/* Asks the hypervisor to end this machine, by the MSR protocol; REASON_… of reasons.h. */
-void sev_terminate(unsigned reason) __attribute__((noreturn));
-
 /* After a bail-out: ends an encrypted machine that has no other way out. */
 void sev_end(void);
 
@@ -106,12 +103,9 @@ bool ghcb_exit(struct ghcb_call *call);
 bool ghcb_call(struct ghcb_call *call);
 
 /*
- * A port or a device register without an instruction that raises #VC: for the library itself, which must
- * work while a case bends the IDT. The guest ends if there is no sensible answer.
+ * A device register without an instruction that raises #VC: for the library itself, which must work while a case
+ * bends the IDT. The guest ends if there is no sensible answer.
  */
-uint32_t ghcb_in(uint16_t port, unsigned bytes);
-void ghcb_out(uint16_t port, unsigned bytes, uint32_t value);
-void ghcb_out_string(uint16_t port, const char *bytes, unsigned count);
 uint32_t ghcb_mmio_read32(uint64_t gpa);
 void ghcb_mmio_write32(uint64_t gpa, uint32_t value);
 
@@ -149,8 +143,5 @@ bool vc_defer_nmi(void);
 
 /* The snippet was left from within the #VC handler: nobody returns to it. */
 void vc_abandon(void);
-
-/* DR7 as this CPU last wrote it: under SEV-ES the register itself is not the guest's. */
-uint64_t vc_dr7(void);
 
 #endif

@@ -170,11 +170,6 @@ enum vc_result vc_serve_mwait(struct vc *vc)
 
 /* -- DR7. -------------------------------------------------------------------------------------- */
 
-uint64_t vc_dr7(void)
-{
-	return this_cpu()->dr7;
-}
-
 enum vc_result vc_serve_dr7(struct vc *vc, bool write)
 {
 	struct ghcb_call call = {.request.exit_code = SVM_EXIT_WRITE_DR7};

@@ -13,7 +13,7 @@
 #define MSR_VM_CR 0xc0010114
 #define VM_CR_SVMDIS (1u << 4)
 
-bool svm_has_npt(void)
+static bool has_npt(void)
 {
 	return cpuid(CPUID_SVM, 0).d & SVM_FEATURE_NPT;
 }
@@ -38,5 +38,5 @@ const char *svm_obstacle_npt(void)
 
 	if (general)
 		return general;
-	return svm_has_npt() ? NULL : "the CPU's SVM has no nested paging";
+	return has_npt() ? NULL : "the CPU's SVM has no nested paging";
 }

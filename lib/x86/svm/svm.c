@@ -24,8 +24,8 @@ static uint8_t host_save[MAX_CPUS][4096] __attribute__((section(".noinit"), alig
 static struct l2 l2s[MAX_CPUS];
 
 /* Intercepted ports and MSRs, where a case or a layer intercepts those at all: every one. */
-uint8_t svm_all_ports[3 * 4096] __attribute__((section(".noinit"), aligned(4096)));
-uint8_t svm_all_msrs[2 * 4096] __attribute__((section(".noinit"), aligned(4096)));
+static uint8_t all_ports[3 * 4096] __attribute__((section(".noinit"), aligned(4096)));
+static uint8_t all_msrs[2 * 4096] __attribute__((section(".noinit"), aligned(4096)));
 
 bool svm_sti_before_vmrun;
 
@@ -49,8 +49,8 @@ static void prepare_cpu(struct l2 *v)
 	v->vmcb = &vmcbs[v->cpu->index];
 	wrmsr(MSR_EFER, efer | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save[v->cpu->index]);
-	memset(svm_all_ports, 0xff, sizeof(svm_all_ports));
-	memset(svm_all_msrs, 0xff, sizeof(svm_all_msrs));
+	memset(all_ports, 0xff, sizeof(all_ports));
+	memset(all_msrs, 0xff, sizeof(all_msrs));
 }
 
 static void fill_control(struct vmcb *vmcb, bool nested_paging)
@@ -58,8 +58,8 @@ static void fill_control(struct vmcb *vmcb, bool nested_paging)
 	memset(vmcb, 0, offsetof(struct vmcb, es));
 	vmcb->intercept[SVM_INTERCEPT_SHUTDOWN / 32] |= 1u << SVM_INTERCEPT_SHUTDOWN % 32;
 	vmcb->intercept[SVM_INTERCEPT_VMRUN / 32] |= 1u << SVM_INTERCEPT_VMRUN % 32;
-	vmcb->iopm = (uint64_t)svm_all_ports;
-	vmcb->msrpm = (uint64_t)svm_all_msrs;
+	vmcb->iopm = (uint64_t)all_ports;
+	vmcb->msrpm = (uint64_t)all_msrs;
 	vmcb->asid = 1;
 	/* The cases edit page tables with L1's INVLPG, which does not reach L2's ASID. */
 	vmcb->tlb_control = SVM_TLB_FLUSH_ALL;

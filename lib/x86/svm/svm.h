@@ -25,7 +25,6 @@ static inline void clgi(void)
 extern bool svm_sti_before_vmrun;
 
 /* What CPUID Fn8000_000A says of this CPU. */
-bool svm_has_npt(void);
 bool svm_has_next_rip(void);
 
 /* Skips the case where traps cannot be injected. */

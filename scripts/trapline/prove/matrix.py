@@ -51,10 +51,6 @@ class Matrix:
     seconds: float = 0.0
 
     @property
-    def uncaught(self):
-        return [b.id for b in self.bugs if not b.caught]
-
-    @property
     def catching(self):
         """Cases that caught a bug of the model that they claim: one that breaks their rule, not any."""
         return set().union(*(b.claimed & b.caught.keys() for b in self.bugs))
