@@ -81,10 +81,8 @@ static void by_shorthand(unsigned v)
 	send(0, ICR_SELF | v);
 }
 
-static void try_self(void (*send_illegal)(unsigned v))
+static void send_each(void (*send_illegal)(unsigned v))
 {
-	prepare();
-	expect("[0x0-0xf] intr 0x31@wait, esr=0x60");
 	for_each_vector(v, 0, 15) {
 		subject_begin(v);
 		send_illegal(v);
@@ -93,6 +91,13 @@ static void try_self(void (*send_illegal)(unsigned v))
 		observe_irr(v);
 		subject_end();
 	}
+}
+
+static void try_self(void (*send_illegal)(unsigned v))
+{
+	prepare();
+	expect("[0x0-0xf] intr 0x31@wait, esr=0x60");
+	send_each(send_illegal);
 }
 
 CASE_NEEDS(MODE_NEEDS, self_by_id, CPL0, RULE_SELF, BUGS_ILLEGAL)
@@ -270,14 +275,7 @@ static void try_error_interrupt(uint32_t lvt_error, const char *trace)
 	prepare();
 	expect("%s", trace);
 	apic_write(APIC_LVT_ERROR, lvt_error);
-	for_each_vector(v, 0, 15) {
-		subject_begin(v);
-		send(0, ICR_SELF | v);
-		take();
-		observe("esr", apic_esr());
-		observe_irr(v);
-		subject_end();
-	}
+	send_each(by_shorthand);
 	apic_write(APIC_LVT_ERROR, APIC_MASKED);
 }
 

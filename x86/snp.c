@@ -172,12 +172,17 @@ CASE(pvalidate_unaligned, CPL0,
 	check(r.code == SNP_FAIL_INPUT, "EAX %u, not %u", r.code, SNP_FAIL_INPUT);
 }
 
-CASE(pvalidate_user, USER, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
+static void try_as_user(const struct snippet *snippet)
 {
 	need_pages();
 	expect("#GP(0x0)@insn");
 	setup.regs = (struct regs){.rax = SUBJECT, .rdx = 1};
-	run(pvalidate_insn);
+	run_snippet(snippet);
+}
+
+CASE(pvalidate_user, USER, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
+{
+	try_as_user(&pvalidate_insn);
 }
 
 CASE(rmpadjust_own, CPL0, RULE_RMPADJUST, CATCHES("model-snp-own-vmpl"))
@@ -204,10 +209,7 @@ CASE(rmpadjust_large, CPL0, RULE_SIZE, CATCHES("model-snp-size-ignored"))
 /* In 64-bit code alone. */
 CASE(rmpadjust_user, CPL3, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
 {
-	need_pages();
-	expect("#GP(0x0)@insn");
-	setup.regs = (struct regs){.rax = SUBJECT, .rdx = 1};
-	run(rmpadjust_insn);
+	try_as_user(&rmpadjust_insn);
 }
 
 /* The same instructions on every other machine. */

@@ -172,24 +172,24 @@ CASE(wrmsr, CPL0, RULE_WRMSR, CATCHES("model-ghcb-msr-halves"))
 }
 
 /* Elsewhere an emulator may let an MSR pass that it does not know. */
-CASE(rdmsr_gp, CPL0, RULE_GP, CATCHES("model-ghcb-gp-lost model-ghcb-wrong-result"))
+static void try_msr_gp(const struct snippet *snippet)
 {
 	need_es();
 	expect_vc(SVM_EXIT_MSR, "#GP(0x0)@insn");
 	poison();
 	setup.regs.rcx = MSR_NOBODY_HAS;
-	run(rdmsr_insn);
+	run_snippet(snippet);
 	check_others(0);
+}
+
+CASE(rdmsr_gp, CPL0, RULE_GP, CATCHES("model-ghcb-gp-lost model-ghcb-wrong-result"))
+{
+	try_msr_gp(&rdmsr_insn);
 }
 
 CASE(wrmsr_gp, CPL0, RULE_GP, CATCHES("model-ghcb-gp-lost model-ghcb-wrong-result"))
 {
-	need_es();
-	expect_vc(SVM_EXIT_MSR, "#GP(0x0)@insn");
-	poison();
-	setup.regs.rcx = MSR_NOBODY_HAS;
-	run(wrmsr_insn);
-	check_others(0);
+	try_msr_gp(&wrmsr_insn);
 }
 
 /* Of instructions that never raise it by themselves; the hypervisor's word alone says so. */

@@ -9,7 +9,7 @@
  *
  * https://ahoi-attacks.github.io/wesee/
  */
-#include "vc.h"
+#include "vc_handler.h"
 
 #include "ask_model.h"
 
@@ -24,17 +24,6 @@
 SNIPPET(int3_insn, "mark insn; int3; mark after; nop");
 SNIPPET(ud_insn, "mark insn; ud2; mark after; nop");
 SNIPPET(nop_insn, "mark insn; nop; mark after; nop");
-
-static uint32_t in_handler;
-
-/* A port, which the hypervisor is asked for under SEV-SNP as well; CPUID is not. */
-static enum action port_in_handler(const struct event *event, struct trap_frame *frame)
-{
-	(void)event;
-	(void)frame;
-	in_handler = inl(DATA);
-	return BY_RULE;
-}
 
 static uint32_t prepare_handler(void)
 {

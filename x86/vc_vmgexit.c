@@ -12,7 +12,7 @@
  *
  * https://www.amd.com/content/dam/amd/en/documents/epyc-technical-docs/specifications/56421.pdf
  */
-#include "vc.h"
+#include "vc_handler.h"
 
 #include "x86/sev/ghcb_msr.h"
 
@@ -56,18 +56,10 @@ CASE(vmgexit_f2, CPL0, RULE_VMGEXIT, CATCHES("model-vmgexit-as-vmmcall"))
 
 SNIPPET(vmgexit_and_wait, "sti; mark insn; .byte 0xf3, 0x0f, 0x01, 0xd9; area wait; " WAIT);
 
-static uint32_t in_handler;
-
-/* A #VC, and so a call in the middle of the one that is open. */
-static enum action port_in_handler(const struct event *event, struct trap_frame *frame)
-{
-	(void)event;
-	(void)frame;
-	in_handler = inl(DATA);
-	return BY_RULE;
-}
-
-/* The call is a write to the command register of the local APIC, with this CPU as its target. */
+/*
+ * The call is a write to the command register of the local APIC, with this CPU as its target. The handler of what comes
+ * makes a call of its own in the middle of it.
+ */
 static void try_across(uint32_t command)
 {
 	uint32_t id = identification();
