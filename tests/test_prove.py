@@ -2,9 +2,11 @@
 """--prove: what it takes for a proof, what it writes, and one small proof in full."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from trapline import bugs, prove  # noqa: E402
 from trapline.errors import UsageError  # noqa: E402
 from trapline.expectations import Known  # noqa: E402
 from trapline.guests import Case  # noqa: E402
+from trapline.machines.model import switches  # noqa: E402
 from trapline.prove import evidence  # noqa: E402
 from trapline.prove.matrix import Bug, Catch, Matrix  # noqa: E402
 from trapline.reports import matrix as page  # noqa: E402
@@ -74,6 +77,17 @@ def test_guests_that_no_bug_is_about(capsys):
     found = matrix([], {"g/a": "fails on tcg: x", "g/b": "fails on tcg: y"}, quick=True)
     prove.show(found, sys.stdout)
     assert "of 2 cases 0 caught one, 2 fail elsewhere, 0 neither" in capsys.readouterr().out
+
+
+def test_every_bug_is_of_some_kind():
+    """The table of docs/model.md has each switch of the model, and nothing else."""
+    text = (ROOT / "docs/model.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \|$", text[text.index("## What kinds of bugs"):
+                                                       text.index("## The proof")], re.M)[1:]
+    globs = [word.strip().replace("\\", "") for row in rows for word in row.split(",")]
+    found = {glob: [id_ for id_ in switches() if fnmatchcase(id_, glob)] for glob in globs}
+    assert set().union(*found.values()) == set(switches())
+    assert all(found.values()), found
 
 
 def known(*cases):
