@@ -4,6 +4,7 @@
  * mode on the boot CPU's page tables, then ap_main on the stack that ap_stack names.
  */
 #include "../layout.h"
+#include "long_mode.inc"
 
 	.section .rodata, "a"
 	.globl	ap_code, ap_code_end
@@ -13,16 +14,7 @@ ap_code:
 	xor	%ax, %ax
 	mov	%ax, %ds
 	lgdtl	AP_START_PAGE + (ap_gdt_pointer - ap_code)
-	mov	$0x20, %eax
-	mov	%eax, %cr4
-	mov	$boot_pml4, %eax
-	mov	%eax, %cr3
-	mov	$0xc0000080, %ecx
-	mov	$0x901, %eax
-	xor	%edx, %edx
-	wrmsr
-	mov	$0x80010021, %eax
-	mov	%eax, %cr0
+	enable_long_mode
 	ljmpl	$KERNEL_CS, $ap_start64
 	.balign	4
 ap_gdt_pointer:
@@ -33,13 +25,7 @@ ap_code_end:
 	.text
 	.code64
 ap_start64:
-	xor	%eax, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
-	mov	%eax, %fs
-	mov	%eax, %gs
-	mov	$KERNEL_DS, %eax
-	mov	%eax, %ss
+	load_data_segments
 	mov	ap_stack, %rsp
 	call	ap_main
 	ud2

@@ -9,6 +9,7 @@
  * private in them.
  */
 #include "../layout.h"
+#include "long_mode.inc"
 
 	.section .note.pvh, "a", @note
 	.long	4, 4, 18		/* XEN_ELFNOTE_PHYS32_ENTRY */
@@ -30,27 +31,12 @@ image_start:
 	mov	$cpu_stacks + STACK_BYTES, %esp
 	call	sev_boot
 
-	mov	$0x20, %eax		/* CR4.PAE */
-	mov	%eax, %cr4
-	mov	$boot_pml4, %eax
-	mov	%eax, %cr3
-	mov	$0xc0000080, %ecx	/* EFER: SCE, LME, NXE */
-	mov	$0x901, %eax
-	xor	%edx, %edx
-	wrmsr
-	mov	$0x80010021, %eax	/* CR0: PG, WP, NE, PE; CD and NW off */
-	mov	%eax, %cr0
+	enable_long_mode
 	ljmp	$KERNEL_CS, $start64
 
 	.code64
 start64:
-	xor	%eax, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
-	mov	%eax, %fs
-	mov	%eax, %gs
-	mov	$KERNEL_DS, %eax
-	mov	%eax, %ss
+	load_data_segments
 	mov	$cpu_stacks + STACK_BYTES, %esp
 	mov	%ebp, %edi
 	call	guest_main
