@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Copies of the sources, to be broken by hand."""
+"""Copies of the sources, to be broken by hand; the bundle, unpacked."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,3 +28,11 @@ def put_defect(file, right, wrong):
     text = file.read_text()
     assert text.count(right) == 1, f"{file.name} no longer has {right!r} once"
     file.write_text(text.replace(right, wrong))
+
+
+def unpack_bundle(to):
+    """Makes the bundle and unpacks it in folder `to`; its own folder there."""
+    subprocess.run(["make", "-s", "bundle"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
+                   timeout=200)
+    subprocess.run(["tar", "-C", to, "-xf", ROOT / "build/trapline.tar.gz"], check=True)
+    return to / "trapline-bundle"

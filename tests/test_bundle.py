@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
 
 import standin                                  # noqa: E402
+from sources import unpack_bundle               # noqa: E402
 
 pytestmark = pytest.mark.skipif(not standin.QEMU, reason="no QEMU")
 GUESTS = ["dummy", "int3", "shadow", "ipi"]
@@ -23,11 +24,7 @@ GUESTS = ["dummy", "int3", "shadow", "ipi"]
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     """The unpacked bundle."""
-    folder = tmp_path_factory.mktemp("bundle")
-    subprocess.run(["make", "-s", "bundle"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-                   timeout=200)
-    subprocess.run(["tar", "-C", folder, "-xf", ROOT / "build/trapline.tar.gz"], check=True)
-    return folder / "trapline-bundle"
+    return unpack_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 def verdicts(report):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sources import unpack_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 QEMU = shutil.which("qemu-system-x86_64")
@@ -98,10 +99,7 @@ def slurm(tmp_path_factory):
 def folder(tmp_path_factory):
     """What all nodes see: the unpacked bundle, with a few guests for the test's sake."""
     folder = tmp_path_factory.mktemp("shared")
-    subprocess.run(["make", "-s", "bundle"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
-                   timeout=200)
-    subprocess.run(["tar", "-C", folder, "-xf", ROOT / "build/trapline.tar.gz"], check=True)
-    config = folder / "trapline-bundle/unittests.cfg"
+    config = unpack_bundle(folder) / "unittests.cfg"
     sections = config.read_text().split("\n[")
     keep = ("dummy]", "int3]", "vectors]", "shadow]")
     config.write_text(sections[0] + "".join("\n[" + s for s in sections if s.startswith(keep)))
