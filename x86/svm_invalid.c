@@ -7,8 +7,9 @@
  * exit code -1 in 64 bits, and L2 has not run. What cannot be injected is in svm_inject.c, GIF behind such an
  * exit in svm_gif.c.
  *
- * The bugs that taught it. QEMU before 10 writes -1 as 32 bits. KVM and Xen have had to learn the checks one
- * by one, as each is a way for L1 to bring L0 into a state that it does not expect.
+ * The bugs that taught it. QEMU before 10 writes -1 as 32 bits, and so did KVM until 6.19, where it refuses by itself.
+ * KVM and Xen have had to learn the checks one by one, as each is a way for L1 to bring L0 into a state that it does
+ * not expect.
  *
  * A buggy hypervisor shows another exit code, or runs L2.
  */
@@ -38,8 +39,8 @@ static void field_change(struct l2 *v, size_t field, uint64_t set, uint64_t clea
 
 #include "invalid.h"
 
-#define ILLEGAL(name, field, set, clear)                                    \
-	WRONG(name, RULE_INVALID, "INVALID", CATCHES("tcg-vmexit-invalid"), \
+#define ILLEGAL(name, field, set, clear)                                                        \
+	WRONG(name, RULE_INVALID, "INVALID", CATCHES("tcg-vmexit-invalid nsvm-exit-code-high"), \
 	      {offsetof(struct vmcb, field), set, clear})
 
 ILLEGAL(no_svme, efer, 0, EFER_SVME)
