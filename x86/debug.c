@@ -342,7 +342,7 @@ CASE(data_frame_push, CPL0,
 	uint64_t top = (uint64_t)stack + sizeof(stack);
 
 	breakpoint_set(0, top - 40, BREAK_WRITE, 8);
-	use_ist(3, top);
+	use_ist(VECTOR_BP, top);
 	setup.shown_flags = X86_EFLAGS_RF;
 	expect("#DB[B0]@handler[0x3], #BP@after");
 	run(int3_onto_watched);

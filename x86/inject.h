@@ -118,7 +118,7 @@ CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 {
 	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("nmi@target{IF}");
-	try_inject(&call, L2_NMI | 2, 0);
+	try_inject(&call, L2_NMI | VECTOR_NMI, 0);
 }
 
 /* -- Exceptions. ------------------------------------------------------------------------------- */
@@ -150,21 +150,21 @@ CASE(page_fault, ALL_NATIVE, RULE_CR2, BUGS_CR2)
 	begin(0, 0);
 	now.cr2 = 0x123456789000;
 	expect("#PF(0x6,cr2=0x123456789000)@target");
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 14, 6);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_PF, 6);
 }
 
 CASE(bound_compat, COMPAT, RULE_INJECT, BUGS_ANY)
 {
 	begin(0, 0);
 	expect("#BR@target");
-	try_inject(&call, L2_EXCEPTION | 5, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_BR, 0);
 }
 
 CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
 {
 	begin(X86_EFLAGS_TF, X86_EFLAGS_TF);
 	expect("#DB[]@target{TF}, #DB[BS]@after{TF}, #DB[BS]@far_after{TF}, #DB[BS]@end{TF}");
-	try_inject(&call, L2_EXCEPTION | 1, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_DB, 0);
 }
 
 /* -- Software interrupts and the traps of INT3 and INTO. --------------------------------------- */
@@ -201,17 +201,17 @@ CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 2);
 	expect("#BP@after; #BP@after; #BP@far_after");
-	try_soft(&call, L2_EXCEPTION | 3, "after");
-	try_soft(&call_int3, L2_EXCEPTION | 3, "after");
-	try_soft(&call, L2_EXCEPTION | 3, "far_after");
+	try_soft(&call, L2_EXCEPTION | VECTOR_BP, "after");
+	try_soft(&call_int3, L2_EXCEPTION | VECTOR_BP, "after");
+	try_soft(&call, L2_EXCEPTION | VECTOR_BP, "far_after");
 }
 
 CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(X86_EFLAGS_OF, 2);
 	expect("#OF@after; #OF@after");
-	try_soft(&call, L2_EXCEPTION | 4, "after");
-	try_soft(&call_into, L2_EXCEPTION | 4, "after");
+	try_soft(&call, L2_EXCEPTION | VECTOR_OF, "after");
+	try_soft(&call_into, L2_EXCEPTION | VECTOR_OF, "after");
 }
 
 /* As in the kernel's svm_nested_soft_inject_test: a wrong return address runs into UD2. */
@@ -219,7 +219,7 @@ CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 2);
 	expect("#BP@after");
-	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
+	try_soft(&call_ud2, L2_EXCEPTION | VECTOR_BP, "after");
 }
 
 /* ... and its delivery faults below L1: the second IDT was never touched. */
@@ -228,7 +228,7 @@ CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_CO
 	begin_soft(0, 2);
 	cold_idt();
 	expect("#BP@after");
-	try_soft(&call_ud2, L2_EXCEPTION | 3, "after");
+	try_soft(&call_ud2, L2_EXCEPTION | VECTOR_BP, "after");
 }
 
 /* -- The gate refuses. ------------------------------------------------------------------------- */
@@ -250,14 +250,14 @@ CASE(int3_gate_dpl0, USER, RULE_DPL_SOFT, BUGS_INT3_DPL)
 {
 	refuse(3);
 	expect("#GP(0x1a)@target");
-	try_soft(&call, L2_EXCEPTION | 3, "after");
+	try_soft(&call, L2_EXCEPTION | VECTOR_BP, "after");
 }
 
 CASE(exception_gate_dpl0, USER, RULE_NO_DPL, "")
 {
 	refuse(6);
 	expect("#UD@target");
-	try_inject(&call, L2_EXCEPTION | 6, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_UD, 0);
 }
 
 CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
@@ -283,7 +283,7 @@ CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
 	begin(X86_EFLAGS_IF, X86_EFLAGS_RF);
 	expect("extint 0x50@target; nmi@target");
 	try_inject(&call, L2_INTR | 0x50, 0);
-	try_inject(&call, L2_NMI | 2, 0);
+	try_inject(&call, L2_NMI | VECTOR_NMI, 0);
 }
 
 CASE(then_breakpoint, ALL_NATIVE, RULE_FIRST, BUGS_RF)

@@ -126,7 +126,7 @@ CASE(int3_stack, ALL_NATIVE,
 {
 	need_pages();
 	setup.hook = validate_it;
-	use_ist(3, SUBJECT + PAGE_BYTES);
+	use_ist(VECTOR_BP, SUBJECT + PAGE_BYTES);
 	expect("#VC(0x404,cr2=page+0xff8)@insn, #BP@after");
 	run_unvalidated(&int3_insn);
 }

@@ -70,7 +70,7 @@ static enum l2_action pend_after_invalid(struct l2 *v)
 
 static void inject_nonsense(struct l2 *v)
 {
-	l2_inject(v, L2_EXCEPTION | 2, 0, 0);
+	l2_inject(v, L2_EXCEPTION | VECTOR_NMI, 0, 0);
 }
 
 CASE_NEEDS("apic=1", gif_after_invalid, CPL0, RULE_GIF, CATCHES("xen-nested-gif"))

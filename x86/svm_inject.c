@@ -101,8 +101,8 @@ CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
 	begin(0, 0);
 	expect("#GP@target; #SS@target");
-	try_inject(&call, L2_EXCEPTION | 13, 0x1234);
-	try_inject(&call, L2_EXCEPTION | 12, 0x1234);
+	try_inject(&call, L2_EXCEPTION | VECTOR_GP, 0x1234);
+	try_inject(&call, L2_EXCEPTION | VECTOR_SS, 0x1234);
 }
 
 /* Without it no hypervisor can reflect #VC, and none of its own L2s can be a SEV-ES guest. */
@@ -111,7 +111,7 @@ CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 	begin(0, 0);
 	allow("APM 2, #VC: pushes an error code", "#VC(0x72)@target");
 	allow("APM 2, Event Injection: invalid where the CPU has no #VC", "exit INVALID");
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 29, 0x72);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_VC, 0x72);
 }
 
 /* nRIP is no instruction length: it may lie anywhere, before RIP as well. */
@@ -148,7 +148,7 @@ CASE(invalid_exception_2, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"
 {
 	begin(0, 0);
 	expect("exit INVALID");
-	try_inject(&call, L2_EXCEPTION | 2, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_NMI, 0);
 }
 
 CASE(invalid_reserved_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("eventinj-reserved-vector"))
@@ -165,7 +165,7 @@ CASE(invalid_bound_in_64_bit_code, CPL0 | CPL3, RULE_INVALID, CATCHES("eventinj-
 {
 	begin(0, 0);
 	expect("exit INVALID");
-	try_inject(&call, L2_EXCEPTION | 5, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_BR, 0);
 }
 
 /* Nothing of L2 may have changed: what the VMCB held is what it still holds. */
@@ -174,7 +174,7 @@ static bool save_area_kept;
 
 static void inject_nonsense(struct l2 *v)
 {
-	l2_inject(v, L2_EXCEPTION | 2, 0, 0);
+	l2_inject(v, L2_EXCEPTION | VECTOR_NMI, 0, 0);
 	before_invalid = *v->vmcb;
 }
 

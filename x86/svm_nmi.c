@@ -103,7 +103,7 @@ CASE_NEEDS(
 static void inject_then_take(struct l2 *v)
 {
 	if (v->exits == 1)
-		l2_inject(v, L2_NMI | 2, 0, 0);
+		l2_inject(v, L2_NMI | VECTOR_NMI, 0, 0);
 	else
 		l2_window(false);
 }
@@ -121,7 +121,7 @@ CASE_NEEDS("apic=1", nmi_does_not_block, CPL0, RULE_INJECTED, CATCHES("bochs-inj
 static void inject_then_send_and_take(struct l2 *v)
 {
 	if (v->exits == 2) {
-		gate_set_ist(2, 0);
+		gate_set_ist(VECTOR_NMI, 0);
 		nmi_to_self();
 	}
 	inject_then_take(v);
@@ -136,7 +136,7 @@ CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, ALL_NATIVE,
 	   "APM 2, Event Injection: an NMI for L2 is delivered to L2, and one for L1 to L1",
 	   CATCHES("nsvm-nmi-reinject bochs-injected-nmi-blocks"))
 {
-	cold_ist_stack(2);
+	cold_ist_stack(VECTOR_NMI);
 	in_first_nmi(exit_to_l1);
 	l2_setup.on_call = inject_then_send_and_take;
 	expect("nmi@target, L1 nmi");

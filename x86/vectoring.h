@@ -57,23 +57,25 @@ SNIPPET(nmi_comes, "mark call; " CALL "; " SEND_NMI "area insn; nop; nop; nop; n
 	static const struct row row_inj_##name = {&nothing, INJECTED,  (what)&0xff, what, \
 						  error,    vectoring, trace,	    next}
 
-ROW_EXECUTED(int3, 3, SOFT "#BP", "#BP@after", "after");
-ROW_EXECUTED(int_3, 3, "int 0x3", "int 0x3@after", "after");
+ROW_EXECUTED(int3, VECTOR_BP, SOFT "#BP", "#BP@after", "after");
+ROW_EXECUTED(int_3, VECTOR_BP, "int 0x3", "int 0x3@after", "after");
 ROW_EXECUTED(int_0x80, 0x80, "int 0x80", "int 0x80@after", "after");
-ROW_EXECUTED(into, 4, SOFT "#OF", "#OF@after", "after");
-ROW_EXECUTED(int1, 1, PRIV "#DB", "#DB[]@after", "after");
-ROW_EXECUTED(ud, 6, "#UD", "#UD@insn", "");
-ROW_EXECUTED(gp, 13, "#GP(0x58)", "#GP(0x58)@insn", "");
+ROW_EXECUTED(into, VECTOR_OF, SOFT "#OF", "#OF@after", "after");
+ROW_EXECUTED(int1, VECTOR_DB, PRIV "#DB", "#DB[]@after", "after");
+ROW_EXECUTED(ud, VECTOR_UD, "#UD", "#UD@insn", "");
+ROW_EXECUTED(gp, VECTOR_GP, "#GP(0x58)", "#GP(0x58)@insn", "");
 ROW_PENDING(intr, nothing, PENDING_VECTOR, "intr 0x31", "intr 0x31@insn");
-ROW_PENDING(nmi, nmi_comes, 2, "nmi", "nmi@insn");
-ROW_INJECTED(int3, L2_EXCEPTION | 3, 0, SOFT "#BP", "#BP@after", "after");
+ROW_PENDING(nmi, nmi_comes, VECTOR_NMI, "nmi", "nmi@insn");
+ROW_INJECTED(int3, L2_EXCEPTION | VECTOR_BP, 0, SOFT "#BP", "#BP@after", "after");
 ROW_INJECTED(int_n, L2_SOFT_INT | 0x80, 0, "int 0x80", "extint 0x80@after", "after");
-ROW_INJECTED(into, L2_EXCEPTION | 4, 0, SOFT "#OF", "#OF@after", "after");
-ROW_INJECTED(ud, L2_EXCEPTION | 6, 0, "#UD", "#UD@insn", "");
-ROW_INJECTED(gp, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x58, "#GP(0x58)", "#GP(0x58)@insn", "");
-ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 12, 0x58, "#SS(0x58)", "#SS(0x58)@insn", "");
+ROW_INJECTED(into, L2_EXCEPTION | VECTOR_OF, 0, SOFT "#OF", "#OF@after", "after");
+ROW_INJECTED(ud, L2_EXCEPTION | VECTOR_UD, 0, "#UD", "#UD@insn", "");
+ROW_INJECTED(gp, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP, 0x58, "#GP(0x58)", "#GP(0x58)@insn",
+	     "");
+ROW_INJECTED(ss, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_SS, 0x58, "#SS(0x58)", "#SS(0x58)@insn",
+	     "");
 ROW_INJECTED(intr, L2_INTR | 0x50, 0, "intr 0x50", "extint 0x50@insn", "");
-ROW_INJECTED(nmi, L2_NMI | 2, 0, "nmi", "nmi@insn", "");
+ROW_INJECTED(nmi, L2_NMI | VECTOR_NMI, 0, "nmi", "nmi@insn", "");
 
 /* -- L1. --------------------------------------------------------------------------------------- */
 

@@ -47,8 +47,8 @@ CASE_NEEDS("apic=1", hlt_woken, CPL0, RULE_ACTIVITY, CATCHES("kvm-nvmx-pending")
 
 CASE(hlt_injected, CPL0, RULE_ACTIVITY, "")
 {
-	static const uint32_t wakes[] = {L2_INTR | 0x50, L2_NMI | 2, L2_EXCEPTION | 1,
-					 L2_EXCEPTION | 18};
+	static const uint32_t wakes[] = {L2_INTR | 0x50, L2_NMI | VECTOR_NMI,
+					 L2_EXCEPTION | VECTOR_DB, L2_EXCEPTION | VECTOR_MC};
 
 	expect("extint 0x50@target; nmi@target; #DB[]@target; #MC@target");
 	for (unsigned i = 0; i < sizeof(wakes) / sizeof(wakes[0]); i++) {
@@ -65,7 +65,7 @@ CASE(hlt_injected_nonsense, CPL0, RULE_NONSENSE, CATCHES("bochs-hlt-injection-un
 {
 	nothing_in();
 	in.activity = ACTIVITY_HLT;
-	in.event = L2_EXCEPTION | 6;
+	in.event = L2_EXCEPTION | VECTOR_UD;
 	expect("exit INVALID_GUEST");
 	run(call);
 }

@@ -98,7 +98,7 @@ CASE(nmi_in_movss_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_GUEST");
-	try_blocked(BLOCKED_BY_MOV_SS, L2_NMI | 2);
+	try_blocked(BLOCKED_BY_MOV_SS, L2_NMI | VECTOR_NMI);
 }
 
 CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
@@ -107,7 +107,7 @@ CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 	allow("SDM 3C, Checks on Guest Non-Register State: some processors check STI blocking for an NMI, too",
 	      "exit INVALID_GUEST");
 	allow("SDM 3C, Checks on Guest Non-Register State: and others do not", "nmi@target");
-	try_blocked(BLOCKED_BY_STI, L2_NMI | 2);
+	try_blocked(BLOCKED_BY_STI, L2_NMI | VECTOR_NMI);
 }
 
 /* What no shadow holds back goes through, and ends the shadow. */
@@ -115,8 +115,8 @@ CASE(exception_in_shadow, ALL_NATIVE, RULE_INJECT, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	expect("#UD@target x2");
-	try_blocked(BLOCKED_BY_STI, L2_EXCEPTION | 6);
-	try_blocked(BLOCKED_BY_MOV_SS, L2_EXCEPTION | 6);
+	try_blocked(BLOCKED_BY_STI, L2_EXCEPTION | VECTOR_UD);
+	try_blocked(BLOCKED_BY_MOV_SS, L2_EXCEPTION | VECTOR_UD);
 }
 
 /* -- INT1, and lengths. ------------------------------------------------------------------------ */
@@ -200,9 +200,9 @@ CASE(length_of_no_trap, ALL_NATIVE,
 {
 	begin(X86_EFLAGS_IF, 0);
 	expect("#UD@target; extint 0x50@target; nmi@target");
-	try_length(L2_EXCEPTION | 6, 16);
+	try_length(L2_EXCEPTION | VECTOR_UD, 16);
 	try_length(L2_INTR | 0x50, 5);
-	try_length(L2_NMI | 2, 0x1000);
+	try_length(L2_NMI | VECTOR_NMI, 0x1000);
 }
 
 /* A fault, as far as VMX knows: the type decides, and not the vector. */
@@ -221,7 +221,7 @@ CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
 	refuse(3);
 	setup.leave_after = 1;
 	expect("#BP@target");
-	try_inject(&call, L2_EXCEPTION | 3, 0);
+	try_inject(&call, L2_EXCEPTION | VECTOR_BP, 0);
 }
 
 /* -- What cannot be injected. ------------------------------------------------------------------ */
@@ -265,7 +265,7 @@ CASE(invalid_reserved_bits, ALL_NATIVE, RULE_INVALID, "")
 
 CASE(invalid_error_code, ALL_NATIVE, RULE_INVALID, CATCHES("bochs-entry-error-code"))
 {
-	static const uint32_t without[] = {L2_INTR | 0x50, L2_NMI | 2, L2_SOFT_INT | 13,
+	static const uint32_t without[] = {L2_INTR | 0x50, L2_NMI | VECTOR_NMI, L2_SOFT_INT | 13,
 					   L2_SOFT_EXCEPTION | 3, L2_PRIVILEGED_SOFT | 1};
 
 	begin(X86_EFLAGS_IF, 0);
@@ -281,8 +281,8 @@ CASE(invalid_high_error_code, ALL_NATIVE, RULE_INVALID, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_CONTROLS x2");
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x10000);
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | 13, 0x80000000);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP, 0x10000);
+	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP, 0x80000000);
 }
 
 #define RULE_EV_BY_VECTOR \

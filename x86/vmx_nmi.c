@@ -65,8 +65,8 @@ CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_NMI, "")
 	l2_setup.on_exit = note_nmi;
 	expect("exit nmi@sent");
 	run(send);
-	check(event_at_exit == (L2_EVENT_VALID | L2_NMI | 2), "the exit's information is %#x",
-	      event_at_exit);
+	check(event_at_exit == (L2_EVENT_VALID | L2_NMI | VECTOR_NMI),
+	      "the exit's information is %#x", event_at_exit);
 }
 
 /* The exit's own blocking is L1's: L2 has none, and an entry without any ends it. */
@@ -209,7 +209,7 @@ CASE(virtual_nmi, ALL_NATIVE, RULE_VIRTUAL_NMIS, "")
 {
 	watch_blocking(exit_to_l1);
 	in.pin = PIN_NMI | PIN_VIRTUAL_NMIS;
-	in.event = L2_NMI | 2;
+	in.event = L2_NMI | VECTOR_NMI;
 	expect("nmi@target");
 	run(call_again);
 	check_blocking();
@@ -230,7 +230,7 @@ CASE(virtual_nmi_injected_twice, ALL_NATIVE, RULE_NONSENSE, CATCHES("bochs-virtu
 	nothing_in();
 	in.pin = PIN_NMI | PIN_VIRTUAL_NMIS;
 	in.interruptibility = BLOCKED_BY_NMI;
-	in.event = L2_NMI | 2;
+	in.event = L2_NMI | VECTOR_NMI;
 	expect("exit INVALID_GUEST");
 	run(call_again);
 }
@@ -239,7 +239,7 @@ CASE_NEEDS("apic=1", nmi_blocks, CPL0, RULE_INJECTED, "")
 {
 	nothing_in();
 	in_first_nmi(send_another);
-	in.event = L2_NMI | 2;
+	in.event = L2_NMI | VECTOR_NMI;
 	allow("SDM 3A, Handling Multiple NMIs: the second comes behind the handler's IRET",
 	      "nmi@target, nmi@target");
 	allow("SDM 3A, Handling Multiple NMIs: with the boundary behind IRET not among those that take it",

@@ -93,5 +93,5 @@ static void note_exit(struct l2 *v, const struct row *r, uint64_t next)
 }
 
 /* SVM cannot inject an INT1 that is told from another #DB. */
-ROW_INJECTED(int1, L2_EXCEPTION | 1, 0, PRIV "#DB", "#DB[]@after", "after");
+ROW_INJECTED(int1, L2_EXCEPTION | VECTOR_DB, 0, PRIV "#DB", "#DB[]@after", "after");
 ROW(inj_int1, "", ALL_NATIVE)

@@ -3,6 +3,7 @@
 
 #include "breadth.h"
 #include "cpu.h"
+#include "exceptions.h"
 #include "snippet.h"
 
 #include "../string.h"
@@ -180,7 +181,7 @@ void notation_what(struct text *out, const struct event *e, const struct group *
 			text_append(out, "%s", exception_names[e->vector]);
 		else
 			text_append(out, "vector %#x", e->vector);
-		if (e->vector == 1)
+		if (e->vector == VECTOR_DB)
 			dr6_bits(out, e->dr6);
 	}
 	if (!e->has_error && !has_cr2)
@@ -230,9 +231,9 @@ static void vectoring(struct text *out, uint32_t what, uint32_t error)
 	bool exception = type == 3 || type == 5 || type == 6;
 
 	text_append(out, "vectoring ");
-	if (type == 2 && vector == 2)
+	if (type == 2 && vector == VECTOR_NMI)
 		text_append(out, "nmi");
-	else if (exception && vector < 32 && vector != 2)
+	else if (exception && vector < 32 && vector != VECTOR_NMI)
 		text_append(out, "%s%s", type_prefix(type), exception_names[vector]);
 	else
 		text_append(out, "%s %#x", types[type], vector);

@@ -4,7 +4,7 @@
  *
  *	CASE(cold_stack, CPL0 | CPL3, "SDM 3A, Breakpoint Exception (#BP)", CATCHES("kvm-sev-int3-ud"))
  *	{
- *		cold_ist_stack(3);
+ *		cold_ist_stack(VECTOR_BP);
  *		expect("#BP@after");
  *		run(int3);
  *	}

@@ -46,7 +46,7 @@ static void inject_nmi(struct vcpu *v)
 	v->nmi_surplus -= v->nmi_surplus ? 1 : 0;
 	v->halted = false;
 	events_block_nmi(v);
-	inject(v, SVM_EVENT_VALID | SVM_NMI | 2, 0);
+	inject(v, SVM_EVENT_VALID | SVM_NMI | VECTOR_NMI, 0);
 }
 
 static void inject_interrupt(struct vcpu *v, unsigned vector)

@@ -63,7 +63,7 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 		b->rip += length;
 		return;
 	}
-	if (int_n && vector == 2 && bug(INT_2_AS_NMI)) {
+	if (int_n && vector == VECTOR_NMI && bug(INT_2_AS_NMI)) {
 		if (v->nmi_blocked) {
 			v->nmi_pending = true;
 			b->rip += length;

@@ -69,7 +69,7 @@ void vcpu_init(struct vcpu *v)
 
 void vcpu_power_up(struct vcpu *v, unsigned number)
 {
-	gate_set_handler(1, trap_of_l2);
+	gate_set_handler(VECTOR_DB, trap_of_l2);
 	memset(v, 0, sizeof(*v));
 	v->number = number;
 	v->ap.waits_for_sipi = number != 0;

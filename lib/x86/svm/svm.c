@@ -261,7 +261,7 @@ static void inject_again(struct l2 *v, uint64_t next)
 static void trap(struct l2 *v, uint32_t dr6)
 {
 	v->vmcb->dr6 |= dr6;
-	inject(v, L2_EXCEPTION | 1, 0, 0);
+	inject(v, L2_EXCEPTION | VECTOR_DB, 0, 0);
 }
 
 void svm_intercept(struct l2 *v, unsigned intercept)

@@ -68,7 +68,7 @@ static void take_nmi(struct l2 *v)
 static void inject_nmi(struct l2 *v)
 {
 	nmi_taken[v->cpu->index] = false;
-	l2_inject(v, L2_NMI | 2, 0, 0);
+	l2_inject(v, L2_NMI | VECTOR_NMI, 0, 0);
 }
 
 /* -- Everything else. -------------------------------------------------------------------------- */
