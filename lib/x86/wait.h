@@ -42,7 +42,7 @@ static inline struct wait wait_begin(uint64_t ticks, unsigned least_looks, uint6
  */
 static inline struct wait wait_begin_again(uint64_t ticks, bool was_in_vain)
 {
-	return was_in_vain ? wait_begin(ticks >> 10, 32, 1ul << 12)
+	return was_in_vain ? wait_begin(ticks >> 10, 32, 1ul << 10)
 			   : wait_begin(ticks, 1024, 1ul << 22);
 }
 
