@@ -46,11 +46,11 @@ static bool everything_pending(void)
 /* What was sent to this CPU: where it is a target, a vector that did not come is a run without events. */
 static void take_pending(bool is_target)
 {
-	uint64_t deadline = rdtsc() + GRACE_TICKS;
+	struct wait grace = wait_begin(GRACE_TICKS, 32, SETTLE_LOOKS);
 
 	/* A message may be on its way still. */
-	while (is_target && !everything_pending() && rdtsc() < deadline)
-		wait_relax();
+	while (is_target && !everything_pending() && wait_goes_on(&grace))
+		;
 	for (unsigned word = 8; word--;) {
 		/* A vector below 16 that a machine has once taken stays there for ever. */
 		uint32_t pending = apic_read(APIC_IRR + 16 * word) & LEGAL_VECTORS(word);
