@@ -25,7 +25,11 @@
 #define BUGS_SOFT CATCHES("nsvm-next-rip bochs-eventinj-rip")
 
 #define CALL "vmmcall"
-#define need_real_mode() ((void)0)
+
+/* SVM has L2 in real mode wherever it has an L2. */
+static void need_real_mode(void)
+{
+}
 
 /* The exit says in EXITINFO1 what it would push in protected mode, and has no bit for whether it would. */
 static uint32_t real_fault_of_exit(const struct l2 *v)

@@ -31,11 +31,12 @@
 #define BUGS_SOFT ""
 
 #define CALL "vmcall"
-#define need_real_mode()                                                                  \
-	do {                                                                              \
-		need(layer == &layer_vmx, "without EPT an L2 must have paging on");       \
-		need(vmx_has_secondary(SECONDARY_UNRESTRICTED), "no unrestricted guest"); \
-	} while (0)
+
+static void need_real_mode(void)
+{
+	need(layer == &layer_vmx, "without EPT an L2 must have paging on");
+	need(vmx_has_secondary(SECONDARY_UNRESTRICTED), "no unrestricted guest");
+}
 
 static uint32_t real_fault_of_exit(const struct l2 *v)
 {
