@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from sources import ROOT
+from trapline import config, guests
 from trapline.errors import UsageError
 from trapline.lab import emulator
 from trapline.machines import qemu, sev
@@ -161,6 +163,18 @@ def test_probe_names_what_is_missing(class_, monkeypatch, tmp_path):
     monkeypatch.setattr(sev, "capabilities", lambda qemu: (51, 1))
     assert machine.probe() is None
     assert machine.automatic()
+
+
+def test_points_that_the_page_speaks_of(tmp_path):
+    """docs/sev.md counts the points of -g sev, and shares all but two of them out between pass and skip."""
+    page = (ROOT / "docs/sev.md").read_text()
+    files = [s.file for s in config.load(ROOT / "unittests.cfg").values() if "sev" in s.groups]
+    files.remove("latency_vmgexit")
+    points = sum(p.layer == guests.NATIVE for file in files
+                 for p in guests.load(ROOT / "build", file, tmp_path).points)
+    assert f"`-g sev` is {len(files)} guests with {points} points" in page
+    rows = re.findall(r"^\| .+ \| (\d+) \| [-\d]+ \| (\d+) \|$", page, re.M)
+    assert len(rows) == 5 and {int(p) + int(s) + 2 for p, s in rows} == {points}
 
 
 @pytest.mark.skipif(not QEMU, reason="no QEMU")
