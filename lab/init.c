@@ -39,7 +39,7 @@ static void put(const void *bytes, size_t count)
 
 void message(char type, const char *text, size_t length)
 {
-	unsigned char head[3] = {type, length & 0xff, length >> 8};
+	unsigned char head[] = {MESSAGE_START, type, length & 0xff, length >> 8};
 
 	put(head, sizeof(head));
 	put(text, length);
@@ -151,7 +151,6 @@ static void hello(char *report, size_t size)
 	report_parameters("kvm", report, size);
 	report_parameters("kvm_amd", report, size);
 	report_parameters("kvm_intel", report, size);
-	put(MESSAGE_MAGIC, strlen(MESSAGE_MAGIC));
 	message('H', report, strlen(report));
 }
 

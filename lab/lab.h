@@ -5,7 +5,7 @@
  * no driver, no interrupt and no tty lies between, so it works as long as this program runs, and the
  * host kernel's own messages have COM1 for themselves.
  *
- * A message is a type, a length (two bytes, little endian) and the text:
+ * A message is a byte that begins it, a type, a length (two bytes, little endian) and the text:
  *
  *   H  once, when the host is ready: lines key=value about kernel and modules
  *   D  what the guest wrote to its COM1
@@ -19,8 +19,11 @@
 
 #define MESSAGE_PORT 0xe9
 #define MESSAGE_MAX 4096
-/* Comes before the first message: emulators write a greeting of their own. */
-#define MESSAGE_MAGIC "\1TRAPLINE-LAB\2"
+/*
+ * Emulators write among the messages: BIOSes their greetings, Bochs's debugger an instruction at which a guest
+ * has shut down. All that is text.
+ */
+#define MESSAGE_START 2
 
 void message(char type, const char *text, size_t length);
 void messagef(char type, const char *format, ...) __attribute__((format(printf, 2, 3)));

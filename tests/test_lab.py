@@ -14,7 +14,7 @@ import pytest
 
 from trapline.lab import bisect, cli, debian, image, store, table
 from trapline.lab import boot as lab_boot
-from trapline.lab.host import MAGIC, TROUBLE, Host, Launch, serial_socket
+from trapline.lab.host import START, TROUBLE, Host, Launch, serial_socket
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -223,15 +223,15 @@ FAKE = """
 import os, socket, sys, time
 com1 = socket.socket(fileno=int(sys.argv[1]))
 def message(kind, text):
-    sys.stdout.buffer.write(kind + len(text).to_bytes(2, "little") + text)
+    sys.stdout.buffer.write(%r + kind + len(text).to_bytes(2, "little") + text)
     sys.stdout.buffer.flush()
 def guest(text): message(b"D", text.encode())
 def console(text): com1.send(text.encode()); time.sleep(0.05)
 def order(): return com1.recv(4096).decode().strip()
-sys.stdout.buffer.write(b"greeting" + %r); message(b"H", b"kernel=6.1 x\\ntainted=0\\n")
+sys.stdout.buffer.write(b"greeting\\n"); message(b"H", b"kernel=6.1 x\\ntainted=0\\n")
 order()
 guest("KTAP version 1\\n1..2\\n")
-""" % MAGIC
+""" % START
 GOOD = 'guest("ok 1 g/a:cpl0\\nok 2 g/b:cpl0\\n# Totals: pass:2 fail:0 skip:0\\n")\n'
 END = 'message(b"R", b"exit 0x10"); message(b"E", b"tainted=%s\\n"); order()\n'
 
@@ -257,6 +257,12 @@ def test_good_guest():
     boot, machine = on_fake_host(GOOD + END % "0")
     assert boot.reason is None and [r.ok for r in boot.stream.results] == [True, True]
     assert machine.released == [True]
+
+
+def test_emulator_may_write_among_the_messages():
+    chatter = 'sys.stdout.buffer.write(b"(0).[118] [0x29dc0ac] int3  ; cc\\n")\n'
+    boot, _ = on_fake_host(chatter.join(GOOD.splitlines(True) + [""]) + END % "0")
+    assert boot.reason is None and [r.ok for r in boot.stream.results] == [True, True]
 
 
 def test_complaint_fails_the_case_that_ran():

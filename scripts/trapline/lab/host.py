@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from ..boot import contain
 from ..text import printable
 
-MAGIC = b"\1TRAPLINE-LAB\2"
+START = b"\2"           # of a message; whatever else an emulator writes is text
+_HEAD = 4
 _CHUNK = 65536
 _KEPT_LOG = 400         # lines of the console
 _KEPT_ERRORS = 32768
@@ -62,7 +63,6 @@ class Host:
         self._line = b""
         self._data = b""
         self._errors = b""
-        self._synchronous = False
         try:
             self._process = subprocess.Popen(
                 launch.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -173,22 +173,17 @@ class Host:
 
     def _messages(self, data):
         self._data += data
-        if not self._synchronous:
-            _, magic, rest = self._data.partition(MAGIC)
-            if not magic:
-                self._data = self._data[-4096:]
-                return []
-            self._data, self._synchronous = rest, True
         said = []
-        while len(self._data) >= 3:
-            size = 3 + int.from_bytes(self._data[1:3], "little")
+        while True:
+            _, start, rest = self._data.partition(START)
+            self._data = start + rest
+            size = _HEAD + int.from_bytes(self._data[2:_HEAD], "little")
             if len(self._data) < size:
-                break
-            said.append((chr(self._data[0]), self._data[3:size]))
+                return said
+            said.append((chr(self._data[1]), self._data[_HEAD:size]))
             self._data = self._data[size:]
             if said[-1][0] == "H":
                 self.facts = self._hello(said[-1][1].decode("utf-8", "replace"))
-        return said
 
     @staticmethod
     def _hello(text):
