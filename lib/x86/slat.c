@@ -28,6 +28,7 @@ static uint64_t pool[POOL_TABLES][512] __attribute__((section(".noinit"), aligne
 static unsigned pool_used;
 static const struct slat_format *format;
 static bool built;
+static unsigned changes;
 
 /* Pages that were taken away since the last reset, as far as they fit. */
 static uint64_t taken[MAX_TAKEN];
@@ -50,6 +51,7 @@ static void build(void)
 			(i * BLOCK_BYTES >= DEVICES ? format->devices : format->memory);
 	pool_used = 0;
 	built = true;
+	changes++;
 }
 
 uint64_t slat_root(void)
@@ -84,7 +86,7 @@ static uint64_t *split(uint64_t *pde)
 	return table;
 }
 
-uint64_t *slat_entry(uint64_t address)
+static uint64_t *entry_of(uint64_t address)
 {
 	uint64_t *pde = &pd[address / BLOCK_BYTES], *table;
 
@@ -93,6 +95,17 @@ uint64_t *slat_entry(uint64_t address)
 		panic("%#lx is not in the nested page tables", address);
 	table = *pde & PTE_LARGE ? split(pde) : (uint64_t *)(*pde & PTE_ADDRESS);
 	return &table[address / PAGE_BYTES % 512];
+}
+
+uint64_t *slat_entry(uint64_t address)
+{
+	changes++;
+	return entry_of(address);
+}
+
+unsigned slat_changes(void)
+{
+	return changes;
 }
 
 void slat_unmap(uint64_t address)
@@ -113,5 +126,5 @@ bool slat_is_mapped(uint64_t address)
 {
 	const uint64_t *pde = &pd[address / BLOCK_BYTES];
 
-	return address >> 32 == 0 && (*pde & PTE_LARGE || *slat_entry(address) & format->access);
+	return address >> 32 == 0 && (*pde & PTE_LARGE || *entry_of(address) & format->access);
 }

@@ -28,7 +28,10 @@ void slat_unmap(uint64_t address);
 void slat_map(uint64_t address);
 bool slat_is_mapped(uint64_t address);
 
-/* The 4 KiB entry itself; whoever changes more than the functions above puts it back. */
+/* The 4 KiB entry itself, to be changed; whoever does more to it than the functions above puts it back. */
 uint64_t *slat_entry(uint64_t address);
+
+/* How often anything was changed: what the CPU has cached of it since then is true. */
+unsigned slat_changes(void);
 
 #endif

@@ -3,6 +3,7 @@
 #include "l1.h"
 
 #include "../cpu.h"
+#include "../percpu.h"
 
 #define CPUID_1_C_VMX (1u << 5)
 
@@ -29,12 +30,29 @@
 #define EPT_INVEPT_ALL (1u << 26)
 #define EPT_NEEDED (EPT_4_LEVELS | EPT_WRITE_BACK | EPT_2_MIB | EPT_INVEPT | EPT_INVEPT_ALL)
 
+/* One of these MSRs, which are constants, read once: below L1, each RDMSR is a VM exit. */
+static uint64_t reported(uint32_t msr)
+{
+	static struct {
+		bool read;
+		uint64_t value;
+	} known[32];
+	unsigned i = msr - MSR_VMX_BASIC;
+
+	if (!known[i].read) {
+		known[i].value = rdmsr(msr);
+		known[i].read = true;
+	}
+	return known[i].value;
+}
+
 static uint64_t capability(enum vmx_controls controls)
 {
 	if (controls == VMX_SECONDARY)
-		return rdmsr(MSR_VMX_SECONDARY);
-	return rdmsr((rdmsr(MSR_VMX_BASIC) & BASIC_TRUE_CONTROLS ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN) +
-		     controls);
+		return reported(MSR_VMX_SECONDARY);
+	return reported(
+		(reported(MSR_VMX_BASIC) & BASIC_TRUE_CONTROLS ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN) +
+		controls);
 }
 
 /* SDM 3D, "VM-Execution Controls": bits 31:0 must be 1, bits 63:32 may be 1. */
@@ -47,17 +65,17 @@ uint32_t vmx_allowed(enum vmx_controls controls, uint32_t wanted)
 
 uint32_t vmx_revision(void)
 {
-	return rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+	return reported(MSR_VMX_BASIC) & 0x7fffffff;
 }
 
 uint64_t vmx_cr0_fixed(void)
 {
-	return rdmsr(MSR_VMX_CR0_FIXED0);
+	return reported(MSR_VMX_CR0_FIXED0);
 }
 
 uint64_t vmx_cr4_fixed(void)
 {
-	return rdmsr(MSR_VMX_CR4_FIXED0);
+	return reported(MSR_VMX_CR4_FIXED0);
 }
 
 bool vmx_has_secondary(uint32_t controls)
@@ -68,22 +86,28 @@ bool vmx_has_secondary(uint32_t controls)
 
 bool vmx_takes_any_error_code(void)
 {
-	return rdmsr(MSR_VMX_BASIC) & BASIC_ANY_ERROR_CODE;
+	return reported(MSR_VMX_BASIC) & BASIC_ANY_ERROR_CODE;
 }
 
 bool vmx_takes_length_0(void)
 {
-	return rdmsr(MSR_VMX_MISC) & MISC_LENGTH_0;
+	return reported(MSR_VMX_MISC) & MISC_LENGTH_0;
 }
 
 /* Firmware that is not there has not locked it: we do. */
 bool vmx_enable(void)
 {
-	uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
+	static bool enabled[MAX_CPUS];
+	unsigned cpu = this_cpu()->index;
+	uint64_t feature;
 
+	if (enabled[cpu])
+		return true;
+	feature = rdmsr(MSR_FEATURE_CONTROL);
 	if (!(feature & FEATURE_LOCKED))
 		wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_LOCKED | FEATURE_VMX);
-	return rdmsr(MSR_FEATURE_CONTROL) & FEATURE_VMX;
+	enabled[cpu] = rdmsr(MSR_FEATURE_CONTROL) & FEATURE_VMX;
+	return enabled[cpu];
 }
 
 const char *vmx_obstacle(void)
@@ -103,7 +127,7 @@ const char *vmx_obstacle_ept(void)
 		return general;
 	if (!vmx_has_secondary(SECONDARY_EPT))
 		return "the CPU's VMX has no EPT";
-	if ((rdmsr(MSR_VMX_EPT_VPID) & EPT_NEEDED) != EPT_NEEDED)
+	if ((reported(MSR_VMX_EPT_VPID) & EPT_NEEDED) != EPT_NEEDED)
 		return "the CPU's EPT lacks 2 MiB pages, write-back memory or INVEPT";
 	return NULL;
 }

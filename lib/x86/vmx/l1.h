@@ -37,6 +37,9 @@ void vmcs_load(unsigned cpu);
 
 void vmcs_fill(const struct l2 *v, const struct l2_start *start);
 
+/* L2 is over, by way of vmx_l2_return or not. */
+void vmcs_returned(unsigned cpu, bool by_l2_return);
+
 /* L2's registers as they are in the VMCS. */
 void vmcs_registers(struct l1_registers *r);
 
@@ -58,6 +61,6 @@ uint64_t vmx_next(const struct l2 *v);
 /* -- run.S ------------------------------------------------------------------------------------- */
 
 unsigned vmx_entry(struct regs *regs, bool launched, bool behind_mov_ss);
-extern const uint8_t vmx_exit[], vmx_l2_return[];
+extern const uint8_t vmx_exit[], vmx_l2_return[], vmx_l2_end[];
 
 #endif

@@ -52,8 +52,16 @@ host_ss:
 	.word	KERNEL_DS
 	.text
 
-/* snippet_enter, run as L2, returns here. VMCALL exits anyway; the address tells this one from a case's. */
-	.globl	vmx_l2_return
+/*
+ * snippet_enter, run as L2, returns here. VMCALL exits anyway; the address tells this one from a case's. The
+ * segment registers that snippets load become what vmcs_returned() then knows of them.
+ */
+	.globl	vmx_l2_return, vmx_l2_end
 vmx_l2_return:
+	mov	host_ss(%rip), %ss
+	xor	%eax, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+vmx_l2_end:
 	vmcall
 	ud2

@@ -33,8 +33,33 @@ uint64_t vmread(enum vmcs_field field)
 	return value;
 }
 
+/*
+ * What is known of each CPU's VMCS, which outlives VMXOFF, so that vmcs_fill() can leave out a VMWRITE of what a
+ * field has anyway: where a hypervisor is below L1, that is a VM exit less, and they are most of a nested run.
+ */
+static struct {
+	bool known;
+	uint64_t value;
+} fields[MAX_CPUS][1 << 9];
+
+/* SDM 3D, "Field Encoding in VMCS": the width, the type, five bits of the index. */
+static unsigned field_index(enum vmcs_field field)
+{
+	if (field & 0x3c0)
+		panic("field %#x of the VMCS is not expected", field);
+	return (field >> 13 & 3) << 7 | (field >> 10 & 3) << 5 | (field >> 1 & 31);
+}
+
+enum { CONTROL, READ_ONLY, GUEST, HOST };
+
+static unsigned field_type(enum vmcs_field field)
+{
+	return field >> 10 & 3;
+}
+
 void vmwrite(enum vmcs_field field, uint64_t value)
 {
+	unsigned cpu = this_cpu()->index, i = field_index(field);
 	bool good;
 
 	asm volatile("vmwrite %1, %2"
@@ -43,6 +68,43 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 		     : "memory");
 	if (!good)
 		panic("VMWRITE of field %#x failed", field);
+	/* What a case puts into L2's state, L2 may begin with and go on from. */
+	fields[cpu][i].known = field_type(field) != GUEST;
+	fields[cpu][i].value = value;
+}
+
+static void now_known(enum vmcs_field field, uint64_t value)
+{
+	unsigned cpu = this_cpu()->index, i = field_index(field);
+
+	fields[cpu][i].known = true;
+	fields[cpu][i].value = value;
+}
+
+/*
+ * The field holds the value, by VMWRITE if need be. For fields that neither VM entries and exits change nor
+ * what L2 executes: no snippet loads FS, GS, LDTR, TR or a descriptor-table register, nor MSRs of the guest
+ * state but IA32_DEBUGCTL.
+ */
+static void ensure(enum vmcs_field field, uint64_t value)
+{
+	unsigned cpu = this_cpu()->index, i = field_index(field);
+
+	if (!fields[cpu][i].known || fields[cpu][i].value != value)
+		vmwrite(field, value);
+	now_known(field, value);
+}
+
+static void forget(enum vmcs_field field)
+{
+	fields[this_cpu()->index][field_index(field)].known = false;
+}
+
+static void forget_guest_state(unsigned cpu)
+{
+	for (unsigned i = 0; i < sizeof(fields[cpu]) / sizeof(fields[cpu][0]); i++)
+		if ((i >> 5 & 3) == GUEST)
+			fields[cpu][i].known = false;
 }
 
 void vmset(enum vmcs_field field, uint64_t bits)
@@ -68,19 +130,25 @@ void vmclear_bits(enum vmcs_field field, uint64_t bits)
 			panic(insn " failed");                                        \
 	} while (0)
 
-static void begin_region(uint8_t *region)
+/* Once: what L1 has written into its VMCS stays there. */
+static void begin_regions(unsigned cpu)
 {
+	static bool begun[MAX_CPUS];
 	uint32_t revision = vmx_revision();
 
-	memset(region, 0, 4096);
-	memcpy(region, &revision, sizeof(revision));
+	if (begun[cpu])
+		return;
+	memset(vmxon_regions[cpu], 0, 4096);
+	memset(vmcs_regions[cpu], 0, 4096);
+	memcpy(vmxon_regions[cpu], &revision, sizeof(revision));
+	memcpy(vmcs_regions[cpu], &revision, sizeof(revision));
+	begun[cpu] = true;
 }
 
 void vmx_on(unsigned cpu)
 {
 	vmx_enable();
-	begin_region(vmxon_regions[cpu]);
-	begin_region(vmcs_regions[cpu]);
+	begin_regions(cpu);
 	write_cr0(read_cr0() | vmx_cr0_fixed());
 	write_cr4(read_cr4() | vmx_cr4_fixed());
 	ON_REGION("vmxon", vmxon_regions[cpu]);
@@ -131,66 +199,67 @@ void vmx_intercept_msr(uint32_t msr)
 
 static void fill_controls(const struct l2 *v)
 {
-	vmwrite(VMCS_PIN_CONTROLS, vmx_allowed(VMX_PIN, 0));
-	vmwrite(VMCS_CPU_CONTROLS, vmx_allowed(VMX_CPU, CPU_MSR_BITMAP | CPU_SECONDARY));
+	ensure(VMCS_PIN_CONTROLS, vmx_allowed(VMX_PIN, 0));
+	ensure(VMCS_CPU_CONTROLS, vmx_allowed(VMX_CPU, CPU_MSR_BITMAP | CPU_SECONDARY));
 	if (vmread(VMCS_CPU_CONTROLS) & CPU_SECONDARY)
-		vmwrite(VMCS_SECONDARY_CONTROLS,
-			vmx_allowed(VMX_SECONDARY, SECONDARY_RDTSCP | SECONDARY_INVPCID |
-							   SECONDARY_XSAVES |
-							   (v->slat ? SECONDARY_EPT : 0)));
+		ensure(VMCS_SECONDARY_CONTROLS,
+		       vmx_allowed(VMX_SECONDARY, SECONDARY_RDTSCP | SECONDARY_INVPCID |
+							  SECONDARY_XSAVES |
+							  (v->slat ? SECONDARY_EPT : 0)));
 	if (vmread(VMCS_CPU_CONTROLS) & CPU_MSR_BITMAP)
-		vmwrite(VMCS_MSR_BITMAP, (uint64_t)no_msrs(v->cpu->index));
-	vmwrite(VMCS_EXIT_CONTROLS,
-		vmx_allowed(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_LOAD_PAT |
-					      EXIT_SAVE_EFER | EXIT_LOAD_EFER));
+		ensure(VMCS_MSR_BITMAP, (uint64_t)no_msrs(v->cpu->index));
+	ensure(VMCS_EXIT_CONTROLS,
+	       vmx_allowed(VMX_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64_BIT | EXIT_LOAD_PAT |
+					     EXIT_SAVE_EFER | EXIT_LOAD_EFER));
 	vmwrite(VMCS_ENTRY_CONTROLS,
 		vmx_allowed(VMX_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_GUEST_64_BIT | ENTRY_LOAD_PAT |
 					       ENTRY_LOAD_EFER));
-	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+	ensure(VMCS_EXCEPTION_BITMAP, 0);
 	/* Every #PF exits, or none, as bit 14 of the exception bitmap says. */
-	vmwrite(VMCS_PF_ERROR_MASK, 0);
-	vmwrite(VMCS_PF_ERROR_MATCH, 0);
-	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	ensure(VMCS_PF_ERROR_MASK, 0);
+	ensure(VMCS_PF_ERROR_MATCH, 0);
+	ensure(VMCS_CR3_TARGET_COUNT, 0);
+	ensure(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	ensure(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	ensure(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmwrite(VMCS_ENTRY_EVENT, 0);
 	/* Write-back, a walk of four levels. */
 	if (v->slat)
-		vmwrite(VMCS_EPT_POINTER, slat_root() | 3 << 3 | 6);
+		ensure(VMCS_EPT_POINTER, slat_root() | 3 << 3 | 6);
 }
 
 static void fill_host(const struct percpu *cpu)
 {
-	vmwrite(VMCS_HOST_CR0, read_cr0());
-	vmwrite(VMCS_HOST_CR3, read_cr3());
-	vmwrite(VMCS_HOST_CR4, read_cr4());
-	vmwrite(VMCS_HOST_ES, 0);
-	vmwrite(VMCS_HOST_CS, KERNEL_CS);
-	vmwrite(VMCS_HOST_SS, KERNEL_DS);
-	vmwrite(VMCS_HOST_DS, 0);
-	vmwrite(VMCS_HOST_FS, 0);
-	vmwrite(VMCS_HOST_GS, 0);
-	vmwrite(VMCS_HOST_TR, TSS_SELECTOR);
-	vmwrite(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
-	vmwrite(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
-	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)&cpu->descriptors.tss);
-	vmwrite(VMCS_HOST_GDTR_BASE, read_gdtr().base);
-	vmwrite(VMCS_HOST_IDTR_BASE, read_idtr().base);
-	vmwrite(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
-	vmwrite(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
-	vmwrite(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
-	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
-	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-	vmwrite(VMCS_HOST_RIP, (uint64_t)vmx_exit);
+	ensure(VMCS_HOST_CR0, read_cr0());
+	ensure(VMCS_HOST_CR3, read_cr3());
+	ensure(VMCS_HOST_CR4, read_cr4());
+	ensure(VMCS_HOST_ES, 0);
+	ensure(VMCS_HOST_CS, KERNEL_CS);
+	ensure(VMCS_HOST_SS, KERNEL_DS);
+	ensure(VMCS_HOST_DS, 0);
+	ensure(VMCS_HOST_FS, 0);
+	ensure(VMCS_HOST_GS, 0);
+	ensure(VMCS_HOST_TR, TSS_SELECTOR);
+	ensure(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
+	ensure(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+	ensure(VMCS_HOST_TR_BASE, (uint64_t)&cpu->descriptors.tss);
+	ensure(VMCS_HOST_GDTR_BASE, read_gdtr().base);
+	ensure(VMCS_HOST_IDTR_BASE, read_idtr().base);
+	ensure(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	ensure(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	ensure(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+	ensure(VMCS_HOST_RIP, (uint64_t)vmx_exit);
 }
 
 static void fill_segment(enum vmcs_segment segment, struct l1_segment from, uint64_t base)
 {
-	vmwrite(VMCS_GUEST_SELECTOR + 2 * segment, from.selector);
-	vmwrite(VMCS_GUEST_LIMIT + 2 * segment, from.access ? 0xffffffff : 0);
-	vmwrite(VMCS_GUEST_ACCESS + 2 * segment, from.access ? from.access : ACCESS_UNUSABLE);
-	vmwrite(VMCS_GUEST_BASE + 2 * segment, base);
+	ensure(VMCS_GUEST_SELECTOR + 2 * segment, from.selector);
+	ensure(VMCS_GUEST_ACCESS + 2 * segment, from.access ? from.access : ACCESS_UNUSABLE);
+	/* Of an unusable segment, nobody looks at more than the base of FS and GS. */
+	if (from.access)
+		ensure(VMCS_GUEST_LIMIT + 2 * segment, 0xffffffff);
+	if (from.access || segment == VMCS_FS || segment == VMCS_GS)
+		ensure(VMCS_GUEST_BASE + 2 * segment, base);
 }
 
 /* The TSS that the case has loaded, by the descriptor that LTR was given (desc.c). */
@@ -198,11 +267,11 @@ static void fill_tr(const struct percpu *cpu)
 {
 	const uint64_t *d = cpu->descriptors.gdt + TSS_SELECTOR / 8;
 
-	vmwrite(VMCS_GUEST_SELECTOR + 2 * VMCS_TR, TSS_SELECTOR);
-	vmwrite(VMCS_GUEST_LIMIT + 2 * VMCS_TR, sizeof(struct tss) - 1);
-	vmwrite(VMCS_GUEST_ACCESS + 2 * VMCS_TR, ACCESS_BUSY_TSS);
-	vmwrite(VMCS_GUEST_BASE + 2 * VMCS_TR,
-		(d[0] >> 16 & 0xffffff) | (d[0] >> 56) << 24 | d[1] << 32);
+	ensure(VMCS_GUEST_SELECTOR + 2 * VMCS_TR, TSS_SELECTOR);
+	ensure(VMCS_GUEST_LIMIT + 2 * VMCS_TR, sizeof(struct tss) - 1);
+	ensure(VMCS_GUEST_ACCESS + 2 * VMCS_TR, ACCESS_BUSY_TSS);
+	ensure(VMCS_GUEST_BASE + 2 * VMCS_TR,
+	       (d[0] >> 16 & 0xffffff) | (d[0] >> 56) << 24 | d[1] << 32);
 }
 
 static void fill_guest_segments(const struct percpu *cpu, const struct l2_start *start)
@@ -217,22 +286,33 @@ static void fill_guest_segments(const struct percpu *cpu, const struct l2_start 
 	fill_segment(VMCS_GS, null, rdmsr(MSR_GS_BASE));
 	fill_segment(VMCS_LDTR, null, 0);
 	fill_tr(cpu);
-	vmwrite(VMCS_GUEST_GDTR_BASE, start->tables.gdtr.base);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, start->tables.gdtr.limit);
-	vmwrite(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, start->tables.idtr.limit);
+	ensure(VMCS_GUEST_GDTR_BASE, start->tables.gdtr.base);
+	ensure(VMCS_GUEST_GDTR_LIMIT, start->tables.gdtr.limit);
+	ensure(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);
+	ensure(VMCS_GUEST_IDTR_LIMIT, start->tables.idtr.limit);
 }
 
 /* What L2 must have and L1 did not have, as VMXE, is not for L2 to see. */
 static void fill_control_registers(const struct l1_registers *r)
 {
 	vmwrite(VMCS_GUEST_CR0, r->cr0 | vmx_cr0_fixed());
-	vmwrite(VMCS_CR0_MASK, vmx_cr0_fixed() & ~r->cr0);
-	vmwrite(VMCS_CR0_SHADOW, r->cr0);
+	ensure(VMCS_CR0_MASK, vmx_cr0_fixed() & ~r->cr0);
+	ensure(VMCS_CR0_SHADOW, r->cr0);
 	vmwrite(VMCS_GUEST_CR4, r->cr4 | vmx_cr4_fixed());
-	vmwrite(VMCS_CR4_MASK, vmx_cr4_fixed() & ~r->cr4);
-	vmwrite(VMCS_CR4_SHADOW, r->cr4);
+	ensure(VMCS_CR4_MASK, vmx_cr4_fixed() & ~r->cr4);
+	ensure(VMCS_CR4_SHADOW, r->cr4);
 	vmwrite(VMCS_GUEST_CR3, r->cr3);
+}
+
+/* Of L1 and L2 alike. */
+static void fill_shared_msrs(void)
+{
+	uint64_t pat = rdmsr(MSR_PAT), efer = rdmsr(MSR_EFER);
+
+	ensure(VMCS_HOST_PAT, pat);
+	ensure(VMCS_HOST_EFER, efer);
+	ensure(VMCS_GUEST_PAT, pat);
+	ensure(VMCS_GUEST_EFER, efer);
 }
 
 void vmcs_fill(const struct l2 *v, const struct l2_start *start)
@@ -247,14 +327,34 @@ void vmcs_fill(const struct l2 *v, const struct l2_start *start)
 	vmwrite(VMCS_GUEST_RFLAGS, X86_EFLAGS_FIXED);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
-	vmwrite(VMCS_GUEST_ACTIVITY, 0);
-	vmwrite(VMCS_LINK_POINTER, ~0ul);
+	ensure(VMCS_GUEST_ACTIVITY, 0);
+	ensure(VMCS_LINK_POINTER, ~0ul);
 	vmwrite(VMCS_GUEST_DEBUGCTL, 0);
-	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
-	vmwrite(VMCS_GUEST_EFER, rdmsr(MSR_EFER));
-	vmwrite(VMCS_GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
-	vmwrite(VMCS_GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
-	vmwrite(VMCS_GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+	fill_shared_msrs();
+	ensure(VMCS_GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	ensure(VMCS_GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	ensure(VMCS_GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+}
+
+/* What vmx_l2_return (run.S) leaves; CS and SS have come there by IRET, which may have set a descriptor's bit. */
+void vmcs_returned(unsigned cpu, bool by_l2_return)
+{
+	static const enum vmcs_segment null[] = {VMCS_ES, VMCS_DS};
+
+	if (!by_l2_return) {
+		forget_guest_state(cpu);
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		now_known(VMCS_GUEST_SELECTOR + 2 * null[i], 0);
+		now_known(VMCS_GUEST_ACCESS + 2 * null[i], ACCESS_UNUSABLE);
+		forget(VMCS_GUEST_LIMIT + 2 * null[i]);
+		forget(VMCS_GUEST_BASE + 2 * null[i]);
+	}
+	now_known(VMCS_GUEST_SELECTOR + 2 * VMCS_CS, KERNEL_CS);
+	now_known(VMCS_GUEST_SELECTOR + 2 * VMCS_SS, KERNEL_DS);
+	forget(VMCS_GUEST_ACCESS + 2 * VMCS_CS);
+	forget(VMCS_GUEST_ACCESS + 2 * VMCS_SS);
 }
 
 static uint64_t as_seen(enum vmcs_field real, enum vmcs_field mask, enum vmcs_field shadow)

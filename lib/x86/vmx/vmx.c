@@ -17,7 +17,8 @@
 static struct {
 	struct l2 l2;
 	bool launched;
-	uint32_t error; /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
+	unsigned slat_changes; /* of which its caches know */
+	uint32_t error;	       /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
 } cpus[MAX_CPUS];
 
 bool vmx_enter_behind_mov_ss;
@@ -56,8 +57,10 @@ static void enter(struct l2 *v)
 {
 	unsigned cpu = v->cpu->index, failed;
 
-	if (v->slat)
+	if (v->slat && cpus[cpu].slat_changes != slat_changes()) {
+		cpus[cpu].slat_changes = slat_changes();
 		vmx_invept();
+	}
 	failed = vmx_entry(&v->regs, cpus[cpu].launched, vmx_enter_behind_mov_ss);
 	cpus[cpu].error = failed == 0 ? 0 : failed == 1 ? ~0u : vmread(VMCS_INSTRUCTION_ERROR);
 	if (!(vmx_reason(v) & VMX_ENTRY_FAILURE))
@@ -72,7 +75,7 @@ void vmx_launch_again(struct l2 *v)
 
 static bool has_left(const struct l2 *v)
 {
-	return vmx_reason(v) == VMX_VMCALL && l2_get(v, L2_RIP) == (uint64_t)vmx_l2_return;
+	return vmx_reason(v) == VMX_VMCALL && l2_get(v, L2_RIP) == (uint64_t)vmx_l2_end;
 }
 
 static bool is_call(const struct l2 *v)
@@ -108,6 +111,7 @@ static bool end(struct l2 *v, struct l1_registers *registers)
 
 	if (good)
 		vmcs_registers(registers);
+	vmcs_returned(v->cpu->index, has_left(v));
 	vmx_off(v->cpu->index);
 	return good;
 }
