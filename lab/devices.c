@@ -27,6 +27,7 @@ enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR };
 #define PCI_DATA 0xcfc
 #define YIELD_PORT 0x80
 #define YIELD_US 20
+#define COLD_PORT 0x84
 #define PAM_FIRST 0x59
 #define PAM_LAST 0x5f
 
@@ -157,6 +158,8 @@ static void write_port(unsigned port, const uint8_t *data, unsigned size)
 		end("exit %#x", *data);
 	if (port == PCI_ADDRESS && size == 4)
 		memcpy(&pci_address, data, 4);
+	if (port == COLD_PORT && size == 4)
+		forget_page(*(const uint32_t *)data);
 	for (unsigned i = 0; i < size; i++) {
 		if (port + i - COM1 < 8)
 			uart_write(port + i - COM1, data[i]);

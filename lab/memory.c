@@ -32,7 +32,7 @@ static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes
 void create_memory(void *rom, uint64_t rom_bytes)
 {
 	uint8_t *ram =
-		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	must("mmap of memory", ram == MAP_FAILED ? -1 : 0);
 	madvise(ram, RAM_BYTES, MADV_NOHUGEPAGE);
@@ -41,6 +41,13 @@ void create_memory(void *rom, uint64_t rom_bytes)
 	set_slot(SLOT_PAM, PAM_BASE, ram + PAM_BASE, PAM_END - PAM_BASE, 0);
 	set_slot(SLOT_HIGH, PAM_END, ram + PAM_END, RAM_BYTES - PAM_END, 0);
 	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes, KVM_MEM_READONLY);
+}
+
+void forget_page(uint64_t number)
+{
+	/* Shared memory stays; what goes is its place in this process's page tables, and with that in KVM's. */
+	if (number < RAM_BYTES / 4096)
+		must("madvise", madvise(machine.ram + number * 4096, 4096, MADV_DONTNEED));
 }
 
 static void renew(unsigned number)

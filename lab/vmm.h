@@ -30,6 +30,8 @@ long must(const char *what, long result);
 
 /* memory.c */
 void create_memory(void *rom, uint64_t rom_bytes);
+/* Makes KVM forget one page. */
+void forget_page(uint64_t number);
 /* Makes KVM forget what it has mapped of 0xc0000 to 0xfffff, and with that of all memory. */
 void renew_pam_slot(void);
 /* The same for each slot, one after the other. No CPU may run. */

@@ -244,7 +244,7 @@ static uint32_t shoot_timer(unsigned v)
 	apic_write(APIC_LVT_TIMER, v);
 	apic_write(APIC_TIMER_INITIAL, 1000);
 	witness(wait_until(apic_read(APIC_TIMER_CURRENT) == 0), "the APIC timer did not run out");
-	wait = wait_begin_again(1ul << 32, in_vain);
+	wait = wait_begin_again(DEADLINE_TICKS / 2, in_vain);
 	while (!apic_bit(APIC_IRR, v) && !(esr |= apic_esr()) && wait_goes_on(&wait))
 		;
 	in_vain |= !esr && !apic_bit(APIC_IRR, v);

@@ -378,6 +378,9 @@ struct replacing {
 	volatile unsigned long replaced;
 };
 
+/* Odd, so that the first CPU, where it shares its host's CPU with this one, meets either byte. */
+#define BEFORE_ITS_TURN_ENDS 21
+
 static void replace_byte(void *argument)
 {
 	struct replacing *r = argument;
@@ -387,6 +390,8 @@ static void replace_byte(void *argument)
 		r->replaced++;
 		for (int i = 0; i < 50; i++)
 			cpu_relax();
+		if (r->replaced % BEFORE_ITS_TURN_ENDS == 0)
+			wait_relax();
 	}
 }
 
@@ -424,6 +429,7 @@ CASE_NEEDS(
 		cold_ist_stack(VECTOR_BP);
 		cold_is_optional();
 		wait_so_long(runs * 7 % 61);
+		wait_relax();
 		traps += run(replaced);
 	}
 	replacing.stop = true;

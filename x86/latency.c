@@ -174,7 +174,7 @@ static void spin(void *argument)
 	(void)argument;
 	asm volatile("sti" : : : "memory");
 	while (!stop)
-		cpu_relax();
+		wait_relax();
 	asm volatile("cli" : : : "memory");
 }
 

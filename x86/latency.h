@@ -12,7 +12,7 @@
 #define WARM_UP 20 /* first samples, which find caches and translations cold; dropped */
 
 /* Where CPUs share a core, an IPI may take milliseconds: then fewer samples must do. */
-#define BUDGET_TICKS (1ul << 29)
+#define BUDGET_TICKS (DEADLINE_TICKS / 12)
 #define FEWEST 20
 
 static uint32_t samples[WARM_UP + SAMPLES];

@@ -150,6 +150,7 @@ static void keep_asking(void *argument)
 	while (!stop) {
 		wrong += !msr_is_own(rounds);
 		rounds++;
+		wait_relax();
 	}
 	wrmsr(MSR_SYSENTER_ESP, 0);
 }
@@ -167,8 +168,10 @@ CASE_NEEDS("cpus=2", two_cpus, CPL0, "GHCB 2.6: each CPU has a GHCB of its own",
 	witness(wait_until(rounds), "CPU 1 did not begin");
 	begun = rounds;
 	end = rdtsc() + DEADLINE_TICKS;
-	for (; i < LEAST_ROUNDS || (rounds == begun && rdtsc() < end); i++)
+	for (; i < LEAST_ROUNDS || (rounds == begun && rdtsc() < end); i++) {
 		mine += !msr_is_own(i);
+		wait_relax();
+	}
 	witness(rounds != begun, "CPU 1 did nothing while CPU 0 asked");
 	stop = true;
 	check(cpu_wait(1), "CPU 1 did not come back within the deadline");

@@ -10,7 +10,7 @@
 #define PVH_MAGIC 0x336ec578
 #define EFI_MAGIC 0x20494645 /* "EFI " (boot/efi.S) */
 
-struct args args = {.seed = 1};
+struct args args = {.seed = 1, .deadline = 6ul << 30};
 
 /* The runner writes behind the magic, in a copy of the image. */
 static volatile struct {
@@ -64,10 +64,14 @@ static void parse_word(const char *word)
 		args.cpus = number_of(word, word + 5);
 	else if (starts_with(word, "seed="))
 		args.seed = number_of(word, word + 5);
+	else if (starts_with(word, "deadline="))
+		args.deadline = number_of(word, word + 9);
 	else if (word_is(word, "console=lines"))
 		args.console_takes_lines = true;
 	else if (word_is(word, "breadth=edges"))
 		args.edges_only = true;
+	else if (word_is(word, "cold=pages"))
+		args.cold_page_by_page = true;
 	else if (word_is(word, "waits=yield"))
 		args.waits_yield = true;
 	else

@@ -11,7 +11,9 @@ struct args {
 	bool console_takes_lines;			   /* console.h */
 	bool edges_only;				   /* of a range: breadth.h */
 	bool waits_yield;				   /* wait.h */
+	bool cold_page_by_page;				   /* cold.h */
 	unsigned long seed;
+	unsigned long deadline; /* TSC ticks after which a wait is given up */
 };
 
 extern struct args args;

@@ -22,7 +22,7 @@ void interrupt_pending(unsigned vector)
 bool interrupt_comes(unsigned vector)
 {
 	static bool in_vain;
-	struct wait wait = wait_begin_again(1ul << 30, in_vain);
+	struct wait wait = wait_begin_again(DEADLINE_TICKS / 6, in_vain);
 
 	while (!apic_bit(APIC_IRR, vector)) {
 		if (!wait_goes_on(&wait)) {

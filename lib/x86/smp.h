@@ -18,9 +18,9 @@
 
 /*
  * A few seconds on any machine: longer than a healthy one ever needs, shorter than the runner's limit.
- * Where the TSC counts instructions (Bochs), the number of looks ends a wait first.
+ * Where the TSC counts instructions (Bochs), the number of looks ends a wait first, or the argument does.
  */
-#define DEADLINE_TICKS (6ul << 30)
+#define DEADLINE_TICKS (args.deadline)
 #define DEADLINE_LOOKS (16ul << 20)
 
 /* CPUs that the machine has (from the arguments or fw_cfg), at most MAX_CPUS. */
@@ -44,7 +44,8 @@ void cpu_start_work(unsigned index, void (*work)(void *argument), void *argument
 bool cpu_wait(unsigned index);
 
 /* Repeats until the condition holds or the deadline has passed; yields whether it held. */
-#define LEAST_LOOKS (1u << 11)
+#define LEAST_LOOKS \
+	(args.waits_yield ? 1u << 8 : 1u << 11) /* with a turn for the others in each, or not */
 #define wait_until(condition)                                                                \
 	({                                                                                   \
 		struct wait wait_ = wait_begin(DEADLINE_TICKS, LEAST_LOOKS, DEADLINE_LOOKS); \
@@ -71,7 +72,7 @@ void wait_was_in_vain(const char *what);
  * Whether the condition goes on to hold, looked at long enough for another CPU to change it, also one that
  * shares its host's CPU with others.
  */
-#define SETTLE_TICKS (1ul << 27)
+#define SETTLE_TICKS (DEADLINE_TICKS / 48)
 #define SETTLE_LOOKS (1ul << 16)
 #define stays(condition)                                                                 \
 	({                                                                               \

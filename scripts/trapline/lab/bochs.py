@@ -45,6 +45,7 @@ class LabBochs(LabMachine):
     """A kernel on one of Bochs's CPUs."""
 
     slowness = 8.0
+    own_words = ("cold=pages",)     # all of them, for each case, is a third of a run
     without = ""            # what of CPUID Linux must not see, and why
     what_in = "Bochs's emulation"
 
@@ -91,6 +92,9 @@ class LabBochsIntel(LabBochs):
     # 4 GiB where less than 32 bytes are to be moved.
     without = "580"
     emulator = BochsVmx
+    # Its guests would not be interrupted where they spin with IF clear (bochs-vmentry-pending-intr): the wait
+    # for another CPU must be a VM exit.
+    turns = True
 
 
 class LabBochsAmd(LabBochs):

@@ -38,6 +38,7 @@ class LabMachine(Machine):
     kernel_name = ""
     suffix = ""             # of the name, after the kernel's
     what_in = ""            # the emulator, for the table
+    own_words = ()          # for a guest, besides those that the emulator's have
     turns = False           # the CPUs of a guest as real-time threads that take turns (lab/vmm.c)
     reuse = True            # one guest after the other on the same host
 
@@ -50,7 +51,7 @@ class LabMachine(Machine):
         self._images = {}           # what was packed: path → (size, time)
         self.params = {}
         self._options = []          # of the VMM
-        self.guest_words = BREADTHS["breadth=edges"]
+        breadth = BREADTHS["breadth=edges"]
         if variant:
             self.name = f"{self.name}+{variant}"
             for word in variant.split("+"):
@@ -58,7 +59,7 @@ class LabMachine(Machine):
                     self._options.append(word)
                     continue
                 if word in BREADTHS:
-                    self.guest_words = BREADTHS[word]
+                    breadth = BREADTHS[word]
                     continue
                 parameter, equals, value = word.partition("=")
                 if not equals or not re.fullmatch(r"\w+", parameter) or \
@@ -66,8 +67,8 @@ class LabMachine(Machine):
                     raise UsageError(f"machine '{self.name}': '{word}' is neither PARAMETER=VALUE nor "
                                      f"one of {', '.join(VMM_OPTIONS)}")
                 self.params[self._module_of(parameter), parameter] = value
-        # What is asked there is whether the same case fails.
-        self.underneath.guest_words = self.guest_words
+        # What is asked underneath is whether the same case fails.
+        self.guest_words = self.underneath.guest_words = (*self.emulator.guest_words, *breadth)
 
     @property
     def nested(self):
@@ -129,7 +130,7 @@ class LabMachine(Machine):
     def start(self, order, names, timeout):
         turns = self.turns and order.cpus > 1
         options = self._options + ([_step(order)] if order.gdb else []) + ["turns"] * turns
-        ours = ["console=lines"] + ["waits=yield"] * turns
+        ours = ["console=lines", *self.own_words] + ["waits=yield"] * turns
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
             + " ".join((*order.words, *ours))
         host = self._host(order.image)

@@ -18,6 +18,9 @@ from .base import Command, Machine, ask, facts, memory_file
 # CPU cannot depend on that.
 IPS = 1_000_000
 
+# Bochs's TSC counts instructions, so that the usual deadline of a wait is minutes.
+DEADLINE = 1 << 26
+
 # Debian's Bochs has the debugger compiled in and then stops at a prompt: "c" goes on. There is
 # no display without a library; rfb is a VNC server, so the boot gets a network of its own.
 # Without speaker=0 it dies for want of a sound device, and from 3.0 on for want of a VGA BIOS.
@@ -38,6 +41,7 @@ log: {log}
 
 class _Bochs(Machine):
     accel = "bochs"
+    guest_words = (f"deadline={DEADLINE}",)
     cpu = ""
     slowness = 3.0
 
