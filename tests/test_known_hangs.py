@@ -101,6 +101,13 @@ def test_crash_covers_a_hang_and_runs_each(trapline):
 
 
 @needs_qemu
+def test_what_hangs_sometimes_says_nothing_of_others(trapline):
+    expect_hang(trapline, "hang/bad:*", more="sometimes = true\n")
+    found, status = run(trapline, "hang/bad")
+    assert set(found.values()) == {("known", HUNG)} and len(found) == 2 and status == 0
+
+
+@needs_qemu
 def test_each_repetition_tries_once(trapline):
     expect_hang(trapline, "hang/bad:*")
     started = time.monotonic()

@@ -3,7 +3,8 @@
 
 The points of an entry of expectations/ that says "hang" get a boot of their own. The first of them that does
 hang stands for those behind it, here and in other sections: they are not run, and reported like it. What does
-not hang is judged as anything else is, so a machine that is mended is seen to be.
+not hang is judged as anything else is, so a machine that is mended is seen to be. Where a point hangs only
+sometimes, it says nothing of the others; it is just believed sooner.
 """
 
 from .verdicts import Result, of_known
@@ -21,7 +22,8 @@ class KnownHangs:
 
     def seen(self, entry, target):
         """`target` hung, as `entry` says."""
-        self._first.setdefault((entry, target.machine, target.repetition), target)
+        if not entry.sometimes:
+            self._first.setdefault((entry, target.machine, target.repetition), target)
 
     def like(self, entry, target):
         """Result for `target`, of which `entry` speaks, where one like it has hung; else None."""
