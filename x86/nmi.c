@@ -220,7 +220,7 @@ static enum action spoil_iret(const struct event *event, struct trap_frame *fram
 }
 
 CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
-     CATCHES("kvm-svm-nmi-faulting-iret model-nmi-stays-blocked"))
+     CATCHES("kvm-svm-nmi-faulting-iret kvm-nvmx-nmi-faulting-iret model-nmi-stays-blocked"))
 {
 	need_iret_unblocks_nmi();
 	prepare_self_nmi();

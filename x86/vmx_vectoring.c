@@ -38,8 +38,8 @@
 #define RULE_DF \
 	"SDM 3C, Information for VM Exits That Occur During Event Delivery: a #DF that exits by itself is no exit during delivery"
 
-#define BUGS CATCHES("bochs-nmi-fetch-fault")
-#define BUGS_BELOW CATCHES("kvm-int3-retry kvm-intn-retry")
+#define BUGS CATCHES("bochs-nmi-fetch-fault kvm-vmx-int1-fault-rip kvm-nvmx-int1-lost")
+#define BUGS_BELOW CATCHES("kvm-int3-retry kvm-intn-retry kvm-nvmx-int1-lost")
 #define BUGS_DF CATCHES("kvm-nested-exception")
 
 #define SLAT_LAYER layer_vmx
