@@ -116,16 +116,33 @@ def test_bug_of_the_emulator_blocks(bug, verdict):
     assert verdicts_.judge(target, said, 0.0, expectations=index.find("g/a:cpl0")).verdict == verdict
 
 
+def target(case, underneath):
+    machine = Machine(None)
+    machine.name, machine.underneath, machine.number = "lab-x", underneath, lambda: "6.1"
+    section = SimpleNamespace(name="g", unfit=lambda machine: None)
+    point = SimpleNamespace(name=f"{case}:cpl0", layer="native", index=0)
+    return Target(section, SimpleNamespace(name="g"), point, machine)
+
+
+@pytest.mark.parametrize("sometimes", [False, True])
+def test_what_the_emulator_always_fails_is_not_asked_again(sometimes):
+    tcg = Machine(None)
+    tcg.name, tcg.underneath, tcg.number = "tcg", None, lambda: "7.2"
+    entry = expectations.Known("here", ("g/a:*",), ("tcg",), None, ("#UD@insn",), "why", "tcg-a", "", sometimes)
+    said = []
+    run = Scheduler([], 1, said.append, [entry])
+    failed = ktap.Said(ok=False, observed=["#GP(0x0)@insn"], expected=["#BP@after"])
+    run._emit(target("a", tcg), failed, 0.0)
+    if sometimes:
+        assert not said and len(run._doubts) == 1
+    else:
+        assert [(r.verdict, r.reason) for r in said] == [("blocked", "tcg itself fails it, as here says")]
+    run._emit(target("b", tcg), failed, 0.0)
+    assert len(run._doubts) == 1 + sometimes
+
+
 def test_what_the_emulator_does_not_survive_is_not_run():
     entry = expectations.Known("here", ("g/a:*",), ("lab-x@tcg",), None, ("death",), "it aborts", "tcg-a", "")
-
-    def target(case, underneath):
-        machine = Machine(None)
-        machine.name, machine.underneath, machine.number = "lab-x", underneath, lambda: "6.1"
-        section = SimpleNamespace(name="g", unfit=lambda machine: None)
-        point = SimpleNamespace(name=f"{case}:cpl0", layer="native", index=0)
-        return Target(section, SimpleNamespace(name="g"), point, machine)
-
     tcg = SimpleNamespace(name="tcg")
     said = []
     run = Scheduler([target("a", tcg)], 1, said.append, [entry])

@@ -99,23 +99,23 @@ CASE(empty, CPL0, RULE, CATCHES("model-tsc-stands"))
 {
 	uint64_t start = rdtsc();
 
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+	for (unsigned i = 0; i < SAMPLES_DUE; i++)
 		samples[i] = measure("");
 	check(rdtsc() > start, "the TSC stood still");
-	report("empty", WARM_UP + SAMPLES);
+	report("empty", SAMPLES_DUE);
 	/* The last of them, in order. Nothing may cost no cycle: Bochs counts instructions in chunks. */
-	check(samples[WARM_UP + SAMPLES - 1] >> 31 == 0, "the TSC went back by %d",
-	      -(int)samples[WARM_UP + SAMPLES - 1]);
+	check(samples[SAMPLES_DUE - 1] >> 31 == 0, "the TSC went back by %d",
+	      -(int)samples[SAMPLES_DUE - 1]);
 }
 
-#define SOFTWARE(name, vector, insn)                             \
-	CASE(name, CPL0, RULE, CATCHES("model-int-n-rip"))       \
-	{                                                        \
-		latency_count = 0;                               \
-		gate_set_handler(vector, latency_return);        \
-		for (unsigned i = 0; i < WARM_UP + SAMPLES; i++) \
-			samples[i] = measure(insn);              \
-		report_delivered(#name, WARM_UP + SAMPLES);      \
+#define SOFTWARE(name, vector, insn)                       \
+	CASE(name, CPL0, RULE, CATCHES("model-int-n-rip")) \
+	{                                                  \
+		latency_count = 0;                         \
+		gate_set_handler(vector, latency_return);  \
+		for (unsigned i = 0; i < SAMPLES_DUE; i++) \
+			samples[i] = measure(insn);        \
+		report_delivered(#name, SAMPLES_DUE);      \
 	}
 
 SOFTWARE(int3, VECTOR_BP, "int3")
@@ -126,9 +126,9 @@ CASE(page_fault, CPL0, RULE, CATCHES("model-fault-as-trap"))
 	window_map(0, 0);
 	latency_count = 0;
 	gate_set_handler(VECTOR_PF, latency_skip);
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+	for (unsigned i = 0; i < SAMPLES_DUE; i++)
 		samples[i] = measure(".word " MOV_WORD, "b"(WINDOW));
-	report_delivered("page_fault", WARM_UP + SAMPLES);
+	report_delivered("page_fault", SAMPLES_DUE);
 }
 
 static void to_self(const char *name, uint32_t destination, uint32_t command)

@@ -10,6 +10,7 @@
 
 #define SAMPLES 1000
 #define WARM_UP 20 /* first samples, which find caches and translations cold; dropped */
+#define SAMPLES_DUE (WARM_UP + repetitions_due(SAMPLES))
 
 /* Where CPUs share a core, an IPI may take milliseconds: then fewer samples must do. */
 #define BUDGET_TICKS (DEADLINE_TICKS / 12)
@@ -20,7 +21,7 @@ static uint32_t samples[WARM_UP + SAMPLES];
 /* Whether sample number `taken` is to be taken; `end` is when time is up. */
 static inline bool more(unsigned taken, uint64_t end)
 {
-	return taken < WARM_UP + SAMPLES && (taken < WARM_UP + FEWEST || rdtsc() < end);
+	return taken < SAMPLES_DUE && (taken < WARM_UP + FEWEST || rdtsc() < end);
 }
 
 /* Shell's sort: no recursion, no memory, quick enough where every instruction is interpreted. */

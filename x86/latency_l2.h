@@ -15,16 +15,16 @@
 static unsigned calls_seen;
 
 /* Of the run that follows; `l2_setup.on_call` must count. */
-#define round_trips(snippet, name)                                                              \
-	do {                                                                                    \
-		calls_seen = 0;                                                                 \
-		setup.regs.rdi = (uint64_t)samples;                                             \
-		setup.regs.rcx = WARM_UP + SAMPLES;                                             \
-		expect("(none)");                                                               \
-		run(snippet);                                                                   \
-		check(calls_seen == WARM_UP + SAMPLES, "%u calls of %u came to L1", calls_seen, \
-		      WARM_UP + SAMPLES);                                                       \
-		report(name, WARM_UP + SAMPLES);                                                \
+#define round_trips(snippet, name)                                                        \
+	do {                                                                              \
+		calls_seen = 0;                                                           \
+		setup.regs.rdi = (uint64_t)samples;                                       \
+		setup.regs.rcx = SAMPLES_DUE;                                             \
+		expect("(none)");                                                         \
+		run(snippet);                                                             \
+		check(calls_seen == SAMPLES_DUE, "%u calls of %u came to L1", calls_seen, \
+		      SAMPLES_DUE);                                                       \
+		report(name, SAMPLES_DUE);                                                \
 	} while (0)
 
 static void count_call(struct l2 *v)

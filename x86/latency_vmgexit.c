@@ -29,15 +29,14 @@ CASE(vmgexit_msr, CPL0, RULE, CATCHES("model-ghcb-info-once"))
 
 	need_es();
 	before = rdmsr(MSR_GHCB);
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++) {
+	for (unsigned i = 0; i < SAMPLES_DUE; i++) {
 		wrmsr(MSR_GHCB, GHCB_MSR_SEV_INFO_REQUEST);
 		samples[i] = measure("rep; vmmcall");
 		answered += (rdmsr(MSR_GHCB) & 0xfff) == GHCB_MSR_SEV_INFO;
 	}
 	wrmsr(MSR_GHCB, before);
-	check(answered == WARM_UP + SAMPLES, "%u of %u requests were answered", answered,
-	      WARM_UP + SAMPLES);
-	report("vmgexit_msr", WARM_UP + SAMPLES);
+	check(answered == SAMPLES_DUE, "%u of %u requests were answered", answered, SAMPLES_DUE);
+	report("vmgexit_msr", SAMPLES_DUE);
 }
 
 static bool is_answered(const volatile struct ghcb_page *page)
@@ -58,7 +57,7 @@ CASE(vmgexit_page, CPL0, RULE, CATCHES("model-ghcb-output-not-valid"))
 	wrmsr(MSR_GHCB, ghcb_gpa());
 	page->version = sev_ghcb_version();
 	page->usage = GHCB_USAGE_STANDARD;
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++) {
+	for (unsigned i = 0; i < SAMPLES_DUE; i++) {
 		ghcb_clear(page);
 		ghcb_set(page, GHCB_EXIT_CODE, SVM_EXIT_CPUID);
 		ghcb_set(page, GHCB_EXIT_INFO_1, 0);
@@ -69,16 +68,15 @@ CASE(vmgexit_page, CPL0, RULE, CATCHES("model-ghcb-output-not-valid"))
 		answered += is_answered(page);
 	}
 	ghcb_close(&use);
-	check(answered == WARM_UP + SAMPLES, "%u of %u requests were answered", answered,
-	      WARM_UP + SAMPLES);
-	report("vmgexit_page", WARM_UP + SAMPLES);
+	check(answered == SAMPLES_DUE, "%u of %u requests were answered", answered, SAMPLES_DUE);
+	report("vmgexit_page", SAMPLES_DUE);
 }
 
 CASE(vc_rdmsr, CPL0, "GHCB 4.1, MSR_PROT: cycles of an RDMSR that is #VC",
      CATCHES("model-ghcb-msr-halves"))
 {
-	for (unsigned i = 0; i < WARM_UP + SAMPLES; i++)
+	for (unsigned i = 0; i < SAMPLES_DUE; i++)
 		samples[i] = measure("rdmsr", "c"(MSR_APIC_BASE));
 	check(rdmsr(MSR_APIC_BASE) >> 12 == 0xfee00, "the MSR is %#lx", rdmsr(MSR_APIC_BASE));
-	report("vc_rdmsr", WARM_UP + SAMPLES);
+	report("vc_rdmsr", SAMPLES_DUE);
 }

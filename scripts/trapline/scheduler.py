@@ -366,11 +366,16 @@ class Scheduler:
             result.verdict = BLOCKED
         if below and result.verdict in BAD and not said.trouble:
             reason = target.section.unfit(below)
-            if not reason:
-                native = Target(target.section, target.image, target.point, below)
+            native = Target(target.section, target.image, target.point, below)
+            entry = next((e for e in self._entries(native) if not e.sometimes), None)
+            if not reason and not entry:
                 self._doubts[native] = result
                 return result
-            result.notes.append(f"not tried on {below.name} itself: {reason}")
+            if entry:
+                result.verdict, result.known = BLOCKED, entry
+                result.reason = f"{below.name} itself fails it, as {entry.where} says"
+            else:
+                result.notes.append(f"not tried on {below.name} itself: {reason}")
         self._on_result(result)
         return result
 
