@@ -89,6 +89,11 @@ void ap_main(void)
 	}
 }
 
+static void send_startup(unsigned index)
+{
+	apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
+}
+
 static bool start_one(unsigned index)
 {
 	starting = index;
@@ -101,7 +106,13 @@ static bool start_one(unsigned index)
 			return false;
 	} else {
 		apic_icr(index, ICR_INIT | ICR_ASSERT);
-		apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
+		send_startup(index);
+		/*
+		 * A start-up IPI that finds the INIT still held back, as GIF does, is lost. The manual sends two (SDM
+		 * 3A, MP Initialization Example: Typical BSP Initialization Sequence).
+		 */
+		if (stays(!percpu[index].online))
+			send_startup(index);
 	}
 	return wait_until(percpu[index].online);
 }
