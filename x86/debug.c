@@ -250,20 +250,18 @@ CASE(data_fault, ALL_NATIVE,
 	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop"); \
 	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES(bugs))                 \
 	{                                                                     \
-		uint64_t cr4 = read_cr4();                                    \
-                                                                              \
 		need_breakpoints();                                           \
 		single_step();                                                \
 		setup.rflags &= ~X86_EFLAGS_TF;                               \
 		setup.regs.rdx = SCRATCH_PORT;                                \
 		setup.regs.rsi = setup.regs.rdi = (uint64_t)watched;          \
 		setup.regs.rcx = 2;                                           \
-		write_cr4(cr4 | X86_CR4_DE);                                  \
+		write_cr4(read_cr4() | X86_CR4_DE);                           \
 		breakpoint_set(0, port, BREAK_IO, 1);                         \
 		expect(trace);                                                \
 		run(io_##name##_snippet);                                     \
 		breakpoints_clear();                                          \
-		write_cr4(cr4);                                               \
+		write_cr4(read_cr4() & ~(uint64_t)X86_CR4_DE);                \
 	}
 
 #define BUGS_IO "kvm-io-breakpoint"

@@ -23,6 +23,8 @@ struct layer {
 	const char *(*obstacle)(void);
 	/* Before each case: everything that cases bend through the layer's own interface. */
 	void (*reset)(void);
+	/* After each case, on the first CPU; NULL: there is nothing to put away. */
+	void (*leave)(void);
 	/* As snippet_enter: runs it on this CPU, returns when L2 has left the snippet or was ended. */
 	void (*enter)(struct entry *entry);
 	/* The page at this physical address is cold for the next run; NULL: cold.h does it by itself. */

@@ -313,6 +313,8 @@ static void run_point(const struct layer *l, const struct test_case *c, unsigned
 	state_reset();
 	setup.environment = environments[environment].bit;
 	run_body(c);
+	if (layer->leave)
+		layer->leave();
 	witness(cold_was_used(), "a cold page was not touched");
 	judge_waits();
 	if (!state_restore())

@@ -48,6 +48,7 @@ void vmx_invept(void);
 /* -- vmx.c: the layers. ------------------------------------------------------------------------ */
 
 void vmx_reset(void);
+void vmx_leave(void);
 
 /* Runs snippet_enter in L2. */
 void vmx_enter(struct entry *entry, bool ept, const struct l2_hooks *hooks);

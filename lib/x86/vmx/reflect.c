@@ -219,6 +219,7 @@ const struct layer layer_vmx_reflect = {
 	.name = "vmx-reflect",
 	.obstacle = vmx_obstacle_ept,
 	.reset = vmx_reset,
+	.leave = vmx_leave,
 	.enter = enter,
 	.make_cold = slat_unmap,
 	.take_l1_event = take_l1_event,

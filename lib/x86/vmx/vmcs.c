@@ -295,12 +295,14 @@ static void fill_guest_segments(const struct percpu *cpu, const struct l2_start 
 /* What L2 must have and L1 did not have, as VMXE, is not for L2 to see. */
 static void fill_control_registers(const struct l1_registers *r)
 {
+	uint64_t cr4 = r->cr4 & ~(uint64_t)X86_CR4_VMXE;
+
 	vmwrite(VMCS_GUEST_CR0, r->cr0 | vmx_cr0_fixed());
 	ensure(VMCS_CR0_MASK, vmx_cr0_fixed() & ~r->cr0);
 	ensure(VMCS_CR0_SHADOW, r->cr0);
-	vmwrite(VMCS_GUEST_CR4, r->cr4 | vmx_cr4_fixed());
-	ensure(VMCS_CR4_MASK, vmx_cr4_fixed() & ~r->cr4);
-	ensure(VMCS_CR4_SHADOW, r->cr4);
+	vmwrite(VMCS_GUEST_CR4, cr4 | vmx_cr4_fixed());
+	ensure(VMCS_CR4_MASK, vmx_cr4_fixed() & ~cr4);
+	ensure(VMCS_CR4_SHADOW, cr4);
 	vmwrite(VMCS_GUEST_CR3, r->cr3);
 }
 

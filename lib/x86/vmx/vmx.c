@@ -16,7 +16,7 @@
 
 static struct {
 	struct l2 l2;
-	bool launched;
+	bool on, launched;
 	unsigned slat_changes; /* of which its caches know */
 	uint32_t error;	       /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
 } cpus[MAX_CPUS];
@@ -47,10 +47,24 @@ uint64_t vmx_next(const struct l2 *v)
 
 static void begin(struct l2 *v, const struct l2_start *start)
 {
-	vmx_on(v->cpu->index);
+	unsigned cpu = v->cpu->index;
+
+	if (!cpus[cpu].on) {
+		vmx_on(cpu);
+		cpus[cpu].on = true;
+		cpus[cpu].launched = false;
+	}
 	vmcs_fill(v, start);
-	cpus[v->cpu->index].launched = false;
-	cpus[v->cpu->index].error = 0;
+	cpus[cpu].error = 0;
+}
+
+void vmx_leave(void)
+{
+	unsigned cpu = this_cpu()->index;
+
+	if (cpus[cpu].on)
+		vmx_off(cpu);
+	cpus[cpu].on = false;
 }
 
 static void enter(struct l2 *v)
@@ -112,7 +126,15 @@ static bool end(struct l2 *v, struct l1_registers *registers)
 	if (good)
 		vmcs_registers(registers);
 	vmcs_returned(v->cpu->index, has_left(v));
-	vmx_off(v->cpu->index);
+	/*
+	 * The first CPU stays in VMX operation until the case is over: below a hypervisor, going there and back is half
+	 * of a run. Another one may be wanted by INIT, which VMX operation blocks.
+	 */
+	if (v->cpu->index)
+		vmx_leave();
+	registers->cr0 |= vmx_cr0_fixed();
+	if (!v->cpu->index)
+		registers->cr4 |= vmx_cr4_fixed();
 	return good;
 }
 
@@ -332,6 +354,7 @@ const struct layer layer_vmx = {
 	.name = "vmx",
 	.obstacle = vmx_obstacle_ept,
 	.reset = vmx_reset,
+	.leave = vmx_leave,
 	.enter = enter_ept,
 	.take_l1_event = l1_take_event,
 };
@@ -340,6 +363,7 @@ const struct layer layer_vmx_noept = {
 	.name = "vmx-noept",
 	.obstacle = vmx_obstacle,
 	.reset = vmx_reset,
+	.leave = vmx_leave,
 	.enter = enter_noept,
 	.take_l1_event = l1_take_event,
 };

@@ -16,8 +16,8 @@ from .machine import MEMORY, LabMachine
 # What Linux needs to be told on Bochs.
 #   noxsave          Bochs and Linux disagree about the layout of what Tiger Lake saves
 #   reboot=t         a triple fault ends Bochs (reset_on_triple_fault=0); it has no -no-reboot
-#   initcall_…       reads a list of certificates, which costs a tenth of the boot
-_MORE = "noxsave reboot=t initcall_blacklist=load_system_certificate_list tsc=reliable"
+#   initcall_…       reads a list of certificates; tries out a source of random numbers: each a tenth of the boot
+_MORE = "noxsave reboot=t initcall_blacklist=load_system_certificate_list,jent_mod_init tsc=reliable"
 
 # `ips` is how many instructions make a second for timers and for COM1; a guest has none of Bochs's
 # timers, so it is Linux's needs that count. See machines/bochs.py for the rest.
