@@ -15,6 +15,8 @@
 SNIPPET(call, "mark call; " CALL "; mark target; nop; mark after; nop; mark third; nop");
 SNIPPET(sti_call, "sti; mark call; " CALL "; mark target; nop; mark after; cli");
 SNIPPET(movss_call, "mov %ss, %eax; mov %eax, %ss; mark call; " CALL "; mark target; nop");
+SNIPPET(sti_fault, "sti; mark insn; ud2; mark after; cli");
+SNIPPET(movss_fault, "mov %ss, %eax; mov %eax, %ss; mark insn; ud2; mark after; nop");
 SNIPPET(sti_nop_call, "sti; nop; mark call; " CALL "; mark target; nop; cli");
 
 /* -- TF and RF. -------------------------------------------------------------------------------- */
@@ -103,6 +105,33 @@ CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, BUGS_NO_SHADOW)
 {
 	try_shadow_out(&call, false);
 	try_shadow_out(&sti_nop_call, false);
+}
+
+static void catch_ud(struct l2 *v)
+{
+	l2_intercept_exceptions(v, EXCEPTION(VECTOR_UD));
+}
+
+static enum l2_action note_shadow_of_ud(struct l2 *v)
+{
+	if (l2_exception(v) == VECTOR_UD)
+		note_shadow(v);
+	return L2_END;
+}
+
+/* The instruction in the shadow is not done: whoever goes on with it is in the shadow still. */
+CASE(shadow_of_fault_sti, ALL_NATIVE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
+{
+	l2_setup.before = catch_ud;
+	l2_setup.on_exit = note_shadow_of_ud;
+	try_shadow_out(&sti_fault, true);
+}
+
+CASE(shadow_of_fault_movss, ALL_NATIVE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
+{
+	l2_setup.before = catch_ud;
+	l2_setup.on_exit = note_shadow_of_ud;
+	try_shadow_out(&movss_fault, true);
 }
 
 /* -- Debug registers. -------------------------------------------------------------------------- */
