@@ -68,7 +68,7 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 		     : "memory");
 	if (!good)
 		panic("VMWRITE of field %#x failed", field);
-	/* What a case puts into L2's state, L2 may begin with and go on from. */
+	/* L2 may change what a case puts into its state. */
 	fields[cpu][i].known = field_type(field) != GUEST;
 	fields[cpu][i].value = value;
 }
@@ -130,7 +130,7 @@ void vmclear_bits(enum vmcs_field field, uint64_t bits)
 			panic(insn " failed");                                        \
 	} while (0)
 
-/* Once: what L1 has written into its VMCS stays there. */
+/* Once for each CPU: what L1 has written into its VMCS stays there. */
 static void begin_regions(unsigned cpu)
 {
 	static bool begun[MAX_CPUS];
