@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys lines on COM1:
+ * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys lines on COM1 (each with
+ * "#LENGTH" behind it):
  *
  *   run IMAGE CPUS OPTIONS WORDS…   run a guest; ends with message E. OPTIONS are those of the VMM, with
  *                                   commas between, or "-"
@@ -202,6 +203,17 @@ static void ended(int status)
 	messagef('E', "tainted=%s\n", taint);
 }
 
+/* A line ends with '#' and how long it is: an emulator's UART loses bytes now and then. Cuts that off. */
+static bool is_whole(char *order)
+{
+	char *mark = strrchr(order, '#');
+
+	if (!mark || strtoul(mark + 1, NULL, 10) != (unsigned long)(mark - order))
+		return false;
+	*mark = '\0';
+	return true;
+}
+
 static int console(void)
 {
 	struct termios mode;
@@ -282,7 +294,10 @@ int main(void)
 				order[length++] = c;
 			memset(order + length, 0, sizeof(order) - length);
 			length = 0;
-			obey(order, &child);
+			if (is_whole(order))
+				obey(order, &child);
+			else
+				message('A', "", 0);
 		}
 	}
 }

@@ -11,6 +11,7 @@
  *   D  what the guest wrote to its COM1
  *   R  why the guest ended
  *   E  once per order, when the VMM is gone: lines key=value
+ *   A  the order has lost something on its way: once more, please
  */
 #ifndef LAB_H
 #define LAB_H

@@ -227,7 +227,10 @@ def message(kind, text):
     sys.stdout.buffer.flush()
 def guest(text): message(b"D", text.encode())
 def console(text): com1.send(text.encode()); time.sleep(0.05)
-def order(): return com1.recv(4096).decode().strip()
+def order():
+    text, _, length = com1.recv(4096).decode().strip().rpartition("#")
+    assert not text or int(length) == len(text)
+    return text
 sys.stdout.buffer.write(b"greeting\\n"); message(b"H", b"kernel=6.1 x\\ntainted=0\\n")
 order()
 guest("KTAP version 1\\n1..2\\n")
@@ -262,6 +265,11 @@ def test_good_guest():
 def test_emulator_may_write_among_the_messages():
     chatter = 'sys.stdout.buffer.write(b"(0).[118] [0x29dc0ac] int3  ; cc\\n")\n'
     boot, _ = on_fake_host(chatter.join(GOOD.splitlines(True) + [""]) + END % "0")
+    assert boot.reason is None and [r.ok for r in boot.stream.results] == [True, True]
+
+
+def test_order_that_lost_something_comes_again():
+    boot, _ = on_fake_host('message(b"A", b"")\nassert order().startswith("run g.rom")\n' + GOOD + END % "0")
     assert boot.reason is None and [r.ok for r in boot.stream.results] == [True, True]
 
 

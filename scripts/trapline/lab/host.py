@@ -63,6 +63,7 @@ class Host:
         self._line = b""
         self._data = b""
         self._errors = b""
+        self._ordered = ""
         try:
             self._process = subprocess.Popen(
                 launch.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -108,9 +109,11 @@ class Host:
         return said
 
     def order(self, text):
-        """Send an order."""
+        """Send an order; once more where it does not arrive whole (lab/init.c)."""
+        self._ordered = text
+        line = text.encode()
         try:
-            os.write(self._console, text.encode() + b"\n")
+            os.write(self._console, b"%b#%d\n" % (line, len(line)))
         except OSError:
             pass                        # it is dead, and its descriptors will say so
 
@@ -184,6 +187,9 @@ class Host:
             self._data = self._data[size:]
             if said[-1][0] == "H":
                 self.facts = self._hello(said[-1][1].decode("utf-8", "replace"))
+            elif said[-1][0] == "A":
+                said.pop()
+                self.order(self._ordered)
 
     @staticmethod
     def _hello(text):
