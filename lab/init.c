@@ -210,7 +210,7 @@ static bool is_whole(char *order)
 
 	if (!mark || strtoul(mark + 1, NULL, 10) != (unsigned long)(mark - order))
 		return false;
-	*mark = '\0';
+	memset(mark, 0, strlen(mark));
 	return true;
 }
 

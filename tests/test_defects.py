@@ -156,8 +156,8 @@ NESTED_DEFECTS = {
     ),
     "L2 gets L1's own IDT": (
         "lib/x86/vmx/vmcs.c",
-        "vmwrite(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);",
-        "vmwrite(VMCS_GUEST_IDTR_BASE, read_idtr().base);",
+        "ensure(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);",
+        "ensure(VMCS_GUEST_IDTR_BASE, read_idtr().base);",
         ["int3-vmx/int3_cold_idt:vmx-cpl0", "int3-vmx/undefined_cold_idt:vmx-noept-cpl3"],
     ),
     "L1 forgets the length of the instruction that it injects again": (

@@ -37,8 +37,8 @@ void vmcs_load(unsigned cpu);
 
 void vmcs_fill(const struct l2 *v, const struct l2_start *start);
 
-/* L2 is over, by way of vmx_l2_return or not. */
-void vmcs_returned(unsigned cpu, bool by_l2_return);
+/* L2 is over on this CPU, by way of vmx_l2_return or not. */
+void vmcs_returned(bool by_l2_return);
 
 /* L2's registers as they are in the VMCS. */
 void vmcs_registers(struct l1_registers *r);

@@ -17,6 +17,8 @@ static uint8_t vmxon_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), 
 static uint8_t vmcs_regions[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 static uint8_t msr_bitmaps[MAX_CPUS][4096] __attribute__((section(".noinit"), aligned(4096)));
 
+#define FIELDS (1u << 9)
+
 /* -- Access. ----------------------------------------------------------------------------------- */
 
 uint64_t vmread(enum vmcs_field field)
@@ -34,13 +36,13 @@ uint64_t vmread(enum vmcs_field field)
 }
 
 /*
- * What is known of each CPU's VMCS, which outlives VMXOFF, so that vmcs_fill() can leave out a VMWRITE of what a
+ * What is known of the first CPU's VMCS, which outlives VMXOFF, so that vmcs_fill() can leave out a VMWRITE of what a
  * field has anyway: where a hypervisor is below L1, that is a VM exit less, and they are most of a nested run.
  */
 static struct {
-	bool known;
-	uint64_t value;
-} fields[MAX_CPUS][1 << 9];
+	uint64_t value[FIELDS];
+	bool known[FIELDS];
+} first_cpu;
 
 /* SDM 3D, "Field Encoding in VMCS": the width, the type, five bits of the index. */
 static unsigned field_index(enum vmcs_field field)
@@ -57,9 +59,18 @@ static unsigned field_type(enum vmcs_field field)
 	return field >> 10 & 3;
 }
 
+static void note(enum vmcs_field field, uint64_t value, bool known)
+{
+	unsigned i = field_index(field);
+
+	if (this_cpu()->index)
+		return;
+	first_cpu.value[i] = value;
+	first_cpu.known[i] = known;
+}
+
 void vmwrite(enum vmcs_field field, uint64_t value)
 {
-	unsigned cpu = this_cpu()->index, i = field_index(field);
 	bool good;
 
 	asm volatile("vmwrite %1, %2"
@@ -69,16 +80,7 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 	if (!good)
 		panic("VMWRITE of field %#x failed", field);
 	/* L2 may change what a case puts into its state. */
-	fields[cpu][i].known = field_type(field) != GUEST;
-	fields[cpu][i].value = value;
-}
-
-static void now_known(enum vmcs_field field, uint64_t value)
-{
-	unsigned cpu = this_cpu()->index, i = field_index(field);
-
-	fields[cpu][i].known = true;
-	fields[cpu][i].value = value;
+	note(field, value, field_type(field) != GUEST);
 }
 
 /*
@@ -88,23 +90,17 @@ static void now_known(enum vmcs_field field, uint64_t value)
  */
 static void ensure(enum vmcs_field field, uint64_t value)
 {
-	unsigned cpu = this_cpu()->index, i = field_index(field);
+	unsigned i = field_index(field);
 
-	if (!fields[cpu][i].known || fields[cpu][i].value != value)
+	if (this_cpu()->index || !first_cpu.known[i] || first_cpu.value[i] != value)
 		vmwrite(field, value);
-	now_known(field, value);
+	note(field, value, true);
 }
 
-static void forget(enum vmcs_field field)
+static void forget_guest_state(void)
 {
-	fields[this_cpu()->index][field_index(field)].known = false;
-}
-
-static void forget_guest_state(unsigned cpu)
-{
-	for (unsigned i = 0; i < sizeof(fields[cpu]) / sizeof(fields[cpu][0]); i++)
-		if ((i >> 5 & 3) == GUEST)
-			fields[cpu][i].known = false;
+	for (unsigned i = 0; i < FIELDS; i++)
+		first_cpu.known[i] &= (i >> 5 & 3) != GUEST;
 }
 
 void vmset(enum vmcs_field field, uint64_t bits)
@@ -339,24 +335,24 @@ void vmcs_fill(const struct l2 *v, const struct l2_start *start)
 }
 
 /* What vmx_l2_return (run.S) leaves; CS and SS have come there by IRET, which may have set a descriptor's bit. */
-void vmcs_returned(unsigned cpu, bool by_l2_return)
+void vmcs_returned(bool by_l2_return)
 {
 	static const enum vmcs_segment null[] = {VMCS_ES, VMCS_DS};
 
 	if (!by_l2_return) {
-		forget_guest_state(cpu);
+		forget_guest_state();
 		return;
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		now_known(VMCS_GUEST_SELECTOR + 2 * null[i], 0);
-		now_known(VMCS_GUEST_ACCESS + 2 * null[i], ACCESS_UNUSABLE);
-		forget(VMCS_GUEST_LIMIT + 2 * null[i]);
-		forget(VMCS_GUEST_BASE + 2 * null[i]);
+		note(VMCS_GUEST_SELECTOR + 2 * null[i], 0, true);
+		note(VMCS_GUEST_ACCESS + 2 * null[i], ACCESS_UNUSABLE, true);
+		note(VMCS_GUEST_LIMIT + 2 * null[i], 0, false);
+		note(VMCS_GUEST_BASE + 2 * null[i], 0, false);
 	}
-	now_known(VMCS_GUEST_SELECTOR + 2 * VMCS_CS, KERNEL_CS);
-	now_known(VMCS_GUEST_SELECTOR + 2 * VMCS_SS, KERNEL_DS);
-	forget(VMCS_GUEST_ACCESS + 2 * VMCS_CS);
-	forget(VMCS_GUEST_ACCESS + 2 * VMCS_SS);
+	note(VMCS_GUEST_SELECTOR + 2 * VMCS_CS, KERNEL_CS, true);
+	note(VMCS_GUEST_SELECTOR + 2 * VMCS_SS, KERNEL_DS, true);
+	note(VMCS_GUEST_ACCESS + 2 * VMCS_CS, 0, false);
+	note(VMCS_GUEST_ACCESS + 2 * VMCS_SS, 0, false);
 }
 
 static uint64_t as_seen(enum vmcs_field real, enum vmcs_field mask, enum vmcs_field shadow)

@@ -125,7 +125,7 @@ static bool end(struct l2 *v, struct l1_registers *registers)
 
 	if (good)
 		vmcs_registers(registers);
-	vmcs_returned(v->cpu->index, has_left(v));
+	vmcs_returned(has_left(v));
 	/*
 	 * The first CPU stays in VMX operation until the case is over: below a hypervisor, going there and back is half
 	 * of a run. Another one may be wanted by INIT, which VMX operation blocks.
