@@ -14,6 +14,7 @@ class Summary:
     seconds: float = 0.0                # wall clock of the run
     machine_seconds: dict = field(default_factory=dict)
     interrupted: bool = False
+    given_up: dict = field(default_factory=dict)    # machine's name: sentences on what was cut short there
     unnamed: bool = False               # no guest or case was asked for by name
     started: str = ""                   # when
     root: str = ""                      # of our own source

@@ -23,11 +23,23 @@ def wants_rich(stream):
         and "NO_COLOR" not in os.environ
 
 
-class Console:
-    """Writes to stdout. `verbosity`: -1 only what is bad, 0, 1 with traces of what is good."""
+def nameless(_machine, _bad, _results):
+    """The `naming` of a console that nobody gave one."""
+    return []
 
-    def __init__(self, machines, verbosity=0, stream=None):
+
+class Console:
+    """Writes to stdout. `verbosity`: -1 only what is bad, 0, 1 with traces of what is good.
+
+    `naming(machine, bad, results)` says which bugs the failures look like that nobody expected: it is
+    called at the end, for each machine that has some, with the Results that are bad and all Results
+    of that machine, and returns the lines to print, each at most some 100 columns wide, without
+    a line end. An empty list prints nothing.
+    """
+
+    def __init__(self, machines, verbosity=0, stream=None, naming=nameless):
         self._machines = machines
+        self._naming = naming
         self._verbosity = verbosity
         self._stream = stream or sys.stdout
         self._skips = []        # the last results, if they are skips of one guest for one reason
@@ -64,6 +76,11 @@ class Console:
             points = f"{len(results)} point{'s' * (len(results) != 1)}"
             self._print(f"{machine.name}: {points}{time}: {tally(results) or 'none'}"
                         f"  [{machine.version()}]")
+            bad = [r for r in results if r.verdict in BAD]
+            for line in self._naming(machine, bad, results) if bad else ():
+                self._print(f"  {line}")
+            for sentence in summary.given_up.get(machine.name, ()):
+                self._print(f"  cut short: {sentence}")
             if summary.unnamed and machine.usual:
                 self._print(f"  not all, for no guest was named: {machine.usual_reason}")
         bad = [r.target for r in summary.results if r.verdict in BAD and not r.target.missing]
@@ -109,8 +126,8 @@ class Console:
 class RichConsole(Console):
     """The same on a terminal."""
 
-    def __init__(self, machines, verbosity=0, stream=None):
-        super().__init__(machines, verbosity, stream)
+    def __init__(self, machines, verbosity=0, stream=None, naming=nameless):
+        super().__init__(machines, verbosity, stream, naming)
         self._progress = self._console = self._task = None
         self._bad = 0
 
