@@ -18,7 +18,7 @@
 #define PAGES_IN_BLOCK (BLOCK_BYTES / PAGE_BYTES)
 #define BLOCKS ((END_OF_RAM - FIRST_BLOCK) / BLOCK_BYTES)
 #define MAX_COLD 4
-/* The lab's VMM (lab/devices.c) has KVM forget the page of which it is given the number. */
+/* The lab's VMM (lab/common/ports.c) has KVM forget the page of which it is given the number. */
 #define PORT_COLD 0x84
 
 static unsigned pages_given;

@@ -102,7 +102,7 @@ class LabBochsAmd(LabBochs):
 
     suffix = "-bochs"
     # KVM begins with a 16-bit TSS in TR. The VMM mends that for the first CPU, nobody can for one that
-    # starts with SIPI, and Bochs does not let it into long mode (lab/vmm.c).
+    # starts with SIPI, and Bochs does not let it into long mode (lab/kvm/vmm.c).
     max_cpus = 1
     vendor, of_guests = "kvm-amd", "svm"
     # MWAITX, whose timer Bochs does not have: a delay with it never ends.

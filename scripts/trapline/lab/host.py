@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A running lab kernel: an emulator's process, its console, and the messages of our init.
 
-lab/lab.h has the format of the messages, lab/init.c the orders. COM1 carries the kernel's console
+lab/common/ has the format of the messages and of the orders. COM1 carries the kernel's console
 out and orders in; the messages come from the emulator's stdout.
 """
 
@@ -109,7 +109,7 @@ class Host:
         return said
 
     def order(self, text):
-        """Send an order; once more where it does not arrive whole (lab/init.c)."""
+        """Send an order; once more where it does not arrive whole (lab/common/order.h)."""
         self._ordered = text
         line = text.encode()
         try:

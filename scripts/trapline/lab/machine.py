@@ -18,7 +18,7 @@ from .host import Host
 _ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 INIT = os.path.join("build", "lab", "init")
 MEMORY = 512            # MiB
-# What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/churn.c).
+# What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/kvm/churn.c).
 VMM_OPTIONS = ("events", "state", "slots")
 # How much of a range of vectors a case goes through (lib/x86/breadth.h), likewise: lab-6.1+breadth=all.
 # All of them is minutes of VM exits in an emulator.
@@ -39,7 +39,7 @@ class LabMachine(Machine):
     suffix = ""             # of the name, after the kernel's
     what_in = ""            # the emulator, for the table
     own_words = ()          # for a guest, besides those that the emulator's have
-    turns = False           # the CPUs of a guest as real-time threads that take turns (lab/vmm.c)
+    turns = False           # the CPUs of a guest as real-time threads that take turns (lab/kvm/vmm.c)
     reuse = True            # one guest after the other on the same host
 
     def __init__(self, tools, variant=""):
@@ -175,7 +175,7 @@ def _stamp(path):
 
 
 def _step(order):
-    """The VMM's option for a guest that is stepped from outside: where lab/debugger.c finds things."""
+    """The VMM's option for a guest that is stepped from outside: where lab/kvm/debugger.c finds things."""
     from ..symbols import addresses
 
     elf = os.path.splitext(order.image)[0] + ".elf"

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's side of x86/hoststep.c without gdb: the same plan, obeyed by KVM_SET_GUEST_DEBUG alone. What
- * scripts/gdb/hoststep.gdb says to QEMU's stub, and what that makes of it, is here in one place, so that
- * a case that fails shows KVM's fault and nobody else's.
- *
  * The guest stops at host_waits_here, where host_plan says what is due: a breakpoint of hardware or an
  * INT3 in memory at one address, then some single steps, whose RIPs are written down. A step over a
  * breakpoint that the CPU stands on is made with all breakpoints out.
  */
-#include "lab.h"
-#include "vmm.h"
+#include "debugger.h"
+
+#include "machine.h"
 
 #include <stdio.h>
 #include <string.h>

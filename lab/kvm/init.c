@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys lines on COM1 (each with
- * "#LENGTH" behind it):
+ * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys the orders of
+ * ../common/order.h on COM1, forking a small VMM (vmm.c) for each guest, and two more:
  *
- *   run IMAGE CPUS OPTIONS WORDS…   run a guest; ends with message E. OPTIONS are those of the VMM, with
- *                                   commas between, or "-"
- *   cancel                          end the guest that runs
  *   log TEXT                        write into the kernel's log, as a warning of the kernel's would be
  *   sysrq C                         what the magic SysRq key does with C
- *   off                             switch the machine off
  */
 #define _GNU_SOURCE
-#include "lab.h"
+#include "../common/message.h"
+#include "../common/order.h"
+#include "vmm.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,31 +29,6 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-
-static void put(const void *bytes, size_t count)
-{
-	asm volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(MESSAGE_PORT) : "memory");
-}
-
-void message(char type, const char *text, size_t length)
-{
-	unsigned char head[] = {MESSAGE_START, type, length & 0xff, length >> 8};
-
-	put(head, sizeof(head));
-	put(text, length);
-}
-
-void messagef(char type, const char *format, ...)
-{
-	char text[MESSAGE_MAX];
-	va_list arguments;
-	int length;
-
-	va_start(arguments, format);
-	length = vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	message(type, text, length < MESSAGE_MAX ? length : MESSAGE_MAX - 1);
-}
 
 static bool read_text(const char *path, char *text, size_t size)
 {
@@ -165,19 +137,17 @@ static void write_text(const char *path, const char *text)
 		close(fd);
 }
 
-static pid_t start(const char *order)
+static pid_t start(const char *line)
 {
-	char image[256], options[256], path[300];
-	unsigned cpus;
-	int length;
+	struct run_order order;
+	char path[300];
 	pid_t child;
 
-	if (sscanf(order, "run %255s %u %255s %n", image, &cpus, options, &length) < 3 ||
-	    strchr(image, '/')) {
-		messagef('R', "order not understood: '%.100s'", order);
+	if (!order_to_run(line, &order)) {
+		messagef('R', "order not understood: '%.100s'", line);
 		return 0;
 	}
-	snprintf(path, sizeof(path), "/images/%s", image);
+	snprintf(path, sizeof(path), "/images/%s", order.image);
 	child = fork();
 	if (child < 0) {
 		messagef('R', "fork: %s", strerror(errno));
@@ -188,7 +158,7 @@ static pid_t start(const char *order)
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		vmm(path, cpus, options, order + length);
+		vmm(path, order.cpus, order.options, order.words);
 	}
 	return child;
 }
@@ -201,17 +171,6 @@ static void ended(int status)
 	if (WIFSIGNALED(status))
 		messagef('R', "the VMM was killed by signal %d", WTERMSIG(status));
 	messagef('E', "tainted=%s\n", taint);
-}
-
-/* A line ends with '#' and how long it is: an emulator's UART loses bytes now and then. Cuts that off. */
-static bool is_whole(char *order)
-{
-	char *mark = strrchr(order, '#');
-
-	if (!mark || strtoul(mark + 1, NULL, 10) != (unsigned long)(mark - order))
-		return false;
-	memset(mark, 0, strlen(mark));
-	return true;
 }
 
 static int console(void)
@@ -250,7 +209,7 @@ static void obey(char *order, pid_t *child)
 
 int main(void)
 {
-	static char report[MESSAGE_MAX], order[8192];
+	static char report[MESSAGE_MAX], order[ORDER_MAX];
 	size_t length = 0;
 	pid_t child = 0;
 	sigset_t signals;
@@ -294,7 +253,7 @@ int main(void)
 				order[length++] = c;
 			memset(order + length, 0, sizeof(order) - length);
 			length = 0;
-			if (is_whole(order))
+			if (order_is_whole(order))
 				obey(order, &child);
 			else
 				message('A', "", 0);

@@ -1,44 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What userspace may do to a virtual CPU between any two exits, and a guest must not notice: it is what a
- * migration does, or a debugger that only looks. Each millisecond a CPU is kicked out of KVM_RUN, and
- *
- *   events   its pending and injected events are read and written back: KVM_SET_VCPU_EVENTS. An event whose
- *            delivery faulted waits there for its next try
- *   state    registers and the state of nested virtualization as well, in QEMU's order: KVM_SET_SREGS,
- *            KVM_SET_NESTED_STATE, KVM_SET_REGS, KVM_SET_VCPU_EVENTS
- *   slots    all memory slots go and come again: everything is cold
- *
- * A kick comes when it comes: what is hit differs from run to run, what must come out does not.
- */
-#include "lab.h"
-#include "vmm.h"
+#include "churn.h"
+
+#include "../common/order.h"
+#include "machine.h"
+#include "memory.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 static bool events, state, slots;
 static long nested_bytes;
 
-static bool has(const char *options, const char *word)
-{
-	size_t length = strlen(word);
-	const char *at = options;
-
-	while ((at = strstr(at, word))) {
-		if ((at == options || at[-1] == ',') && (at[length] == ',' || !at[length]))
-			return true;
-		at += length;
-	}
-	return false;
-}
-
 void churn_start(const char *options)
 {
-	state = has(options, "state");
-	events = state || has(options, "events");
-	slots = has(options, "slots");
+	state = has_option(options, "state");
+	events = state || has_option(options, "events");
+	slots = has_option(options, "slots");
 	nested_bytes = ioctl(machine.vm, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE);
 }
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A VMM for guests of this suite, on /dev/kvm: memory, the image at the top of 4 GiB, KVM's own interrupt
- * controllers, and a few ports. It emulates no more than the guests' library touches, so that a run costs
- * milliseconds on a machine that is itself emulated.
- */
 #define _GNU_SOURCE
 #include "vmm.h"
-#include "lab.h"
+
+#include "../common/image.h"
+#include "../common/order.h"
+#include "board.h"
+#include "churn.h"
+#include "debugger.h"
+#include "machine.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,38 +27,9 @@
 #define IDENTITY_PAGE 0xfeffc000ul
 #define TSS_PAGES 0xfeffd000ul
 
-#define ARGUMENTS_MAGIC "TRAPLINE-ARGS-1\n"
-#define ARGUMENTS_BYTES 4096
-
-struct machine machine = {.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
 static size_t run_bytes;
 static struct kvm_cpuid2 *cpuid;
 static volatile bool cancelled;
-
-_Noreturn void end(const char *format, ...)
-{
-	char text[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	drain_ring();
-	flush_com1();
-	message('R', text, strlen(text));
-	_exit(0);
-}
-
-long must(const char *what, long result)
-{
-	if (result < 0) {
-		int error = errno;
-
-		pthread_mutex_lock(&machine.lock);
-		end("%s: %s", what, strerror(error));
-	}
-	return result;
-}
 
 /* -- CPUs. ------------------------------------------------------------------------------------- */
 
@@ -149,7 +121,7 @@ static void *run_cpu(void *argument)
 
 	must("mmap of a CPU", run == MAP_FAILED ? -1 : 0);
 	if (!index)
-		start_devices(run);
+		board_start(run);
 	for (;;) {
 		/* A CPU that waits for its SIPI comes back with EAGAIN once that has come. */
 		if (ioctl(machine.vcpus[index], KVM_RUN, 0) < 0) {
@@ -169,7 +141,7 @@ static void *run_cpu(void *argument)
 		}
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
-			port_access(run);
+			board_access(run);
 			break;
 		case KVM_EXIT_MMIO:
 			/* Nobody is there: all bits are set. */
@@ -192,17 +164,14 @@ static uint8_t *load_image(const char *path, const char *words, size_t *bytes)
 {
 	int fd = MUST(open(path, O_RDONLY | O_CLOEXEC));
 	struct stat status;
-	uint8_t *image, *block;
+	uint8_t *image;
 
 	MUST(fstat(fd, &status));
 	*bytes = status.st_size;
 	image = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	must("mmap of the image", image == MAP_FAILED ? -1 : 0);
 	close(fd);
-	block = memmem(image, *bytes, ARGUMENTS_MAGIC, strlen(ARGUMENTS_MAGIC));
-	if (block)
-		snprintf((char *)block + strlen(ARGUMENTS_MAGIC),
-			 ARGUMENTS_BYTES - strlen(ARGUMENTS_MAGIC), "%s", words);
+	image_set_words(image, *bytes, words);
 	return image;
 }
 
@@ -234,7 +203,6 @@ static void create_cpus(unsigned count)
 	}
 }
 
-/* Options of the machine, words with commas between: step=…, turns (vmm()), and what churn.c knows. */
 static void obey_options(const char *options)
 {
 	const char *places = strstr(options, "step=");
@@ -293,7 +261,7 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (cpus > 1 && strstr(options, "turns"))
+	if (cpus > 1 && has_option(options, "turns"))
 		take_turns();
 	for (unsigned i = 0; i < cpus; i++) {
 		errno = pthread_create(&threads[i], NULL, run_cpu, (void *)(uintptr_t)i);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The VMM's memory: RAM in 4 KiB pages, so that a page is cold on its own, and the image below 4 GiB. */
 #define _GNU_SOURCE
-#include "vmm.h"
+#include "memory.h"
+
+#include "machine.h"
 
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#define FOUR_GIB (1ul << 32)
 /* What the PAM registers of the host bridge are about lies in a slot of its own. */
-#define PAM_BASE 0xc0000ul
-#define PAM_END 0x100000ul
-
 enum { SLOT_LOW, SLOT_PAM, SLOT_HIGH, SLOT_ROM, SLOTS };
 
 static struct kvm_userspace_memory_region slots[SLOTS];
@@ -37,7 +34,7 @@ void create_memory(void *rom, uint64_t rom_bytes)
 	must("mmap of memory", ram == MAP_FAILED ? -1 : 0);
 	madvise(ram, RAM_BYTES, MADV_NOHUGEPAGE);
 	machine.ram = ram;
-	set_slot(SLOT_LOW, 0, ram, 0xa0000, 0);
+	set_slot(SLOT_LOW, 0, ram, HOLE_BASE, 0);
 	set_slot(SLOT_PAM, PAM_BASE, ram + PAM_BASE, PAM_END - PAM_BASE, 0);
 	set_slot(SLOT_HIGH, PAM_END, ram + PAM_END, RAM_BYTES - PAM_END, 0);
 	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes, KVM_MEM_READONLY);
@@ -46,8 +43,9 @@ void create_memory(void *rom, uint64_t rom_bytes)
 void forget_page(uint64_t number)
 {
 	/* Shared memory stays; what goes is its place in this process's page tables, and with that in KVM's. */
-	if (number < RAM_BYTES / 4096)
-		must("madvise", madvise(machine.ram + number * 4096, 4096, MADV_DONTNEED));
+	if (number < RAM_BYTES / PAGE_BYTES)
+		must("madvise",
+		     madvise(machine.ram + number * PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED));
 }
 
 static void renew(unsigned number)
