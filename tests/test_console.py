@@ -26,7 +26,7 @@ def printed(machines, results, given_up=None, **more):
     out = io.StringIO()
     console = Console(machines, stream=out, **more)
     summary = Summary(results=results, total=len(results), given_up=given_up or {})
-    console.begin(len(results))
+    console.begin([result.target for result in results])
     for result in results:
         console.result(result)
     console.end(summary)
@@ -51,4 +51,4 @@ def test_what_was_cut_short_is_said():
     one = machine("one")
     text = printed([one], [Result(target(one, "right"), PASS)],
                    given_up={"one": ["g: 7 points not tried, nothing arrives"]})
-    assert "cut short: g: 7 points not tried, nothing arrives\n" in text
+    assert "\ncut    short: g: 7 points not tried, nothing arrives\none: cut short, 1 point: 1 pass " in text

@@ -59,7 +59,7 @@ def test_headers(image):
 
 @needs_ovmf
 def test_machine_ovmf():
-    done = subprocess.run([ROOT / "run_tests.sh", "--machine", "ovmf"], capture_output=True,
+    done = subprocess.run([ROOT / "run_tests.sh", "-v", "--machine", "ovmf"], capture_output=True,
                           text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pass   dummy/nothing:cpl0@ovmf" in done.stdout

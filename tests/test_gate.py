@@ -78,7 +78,7 @@ def test_old_failure_is_known_and_a_different_one_fails(good, tmp_path):
     base = edited(tmp_path, good[1], fails)
     point = "int3/first_exception:cpl0"
     same = standin.write(tmp_path / "same", "#UD@insn", point=point)
-    done = run("--baseline", base, *POINTS, qemu=same)
+    done = run("--baseline", base, "-v", *POINTS, qemu=same)
     assert done.returncode == 0, done.stdout
     assert f"known  {point}@tcg  was fail in the baseline, too" in done.stdout
     other = standin.write(tmp_path / "other", "#GP(0x1a)@insn", point=point)
@@ -128,10 +128,27 @@ def test_a_guest_that_is_gone_is_missed_by_a_whole_run_only(good, tmp_path):
 
 def test_skipped_now_fails(good, tmp_path):
     config = tmp_path / "unittests.cfg"
-    config.write_text("[int3]\nfile = int3\naccel = kvm\n")
-    done = run("--baseline", good[0], "--config", config, *POINTS)
-    assert done.returncode == 1
-    assert "missing  int3/int3_warm:cpl0@tcg  was pass in the baseline, is skipped" in done.stdout
+    for key, why in (("check = /no/such=Y", "is skipped"), ("accel = kvm", "and tcg has no accelerator kvm")):
+        config.write_text(f"[int3]\nfile = int3\n{key}\n")
+        done = run("--baseline", good[0], "--config", config, "int3/int3_warm:cpl0")
+        assert done.returncode == 1
+        assert f"missing  int3/int3_warm:cpl0@tcg  was pass in the baseline, {why}" in done.stdout
+
+
+def test_baselines_of_other_schemas(good, tmp_path):
+    """The first one, in which what a machine lacks was a skip, is read; one that is not known yet is not."""
+    doc = json.loads(json.dumps(good[1]))
+    assert doc.pop("schema") == 2
+    for machine in doc["machines"].values():
+        del machine["lacks"]
+    doc["results"].append({**doc["results"][0], "case": "int3/gone", "verdict": "skip"})
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(doc))
+    assert run("--baseline", old, *POINTS).returncode == 0
+    old.write_text(json.dumps(doc | {"schema": 3}))
+    done = run("--baseline", old, *POINTS)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"run_tests.sh: {old}: is a report of schema 3, and this Trapline reads 2 and older\n"
 
 
 def test_unusable_baselines(good, tmp_path):
@@ -250,7 +267,7 @@ def test_flaky_is_bad_and_counted(tmp_path):
         done = run("--baseline", report, "int3/int3_warm", qemu=plain)
         assert done.returncode == 0 and "fixed" not in done.stdout
     (tmp_path / "count").write_text("")
-    done = run("--repeat", 6, "-j", 1, "--baseline", report, "int3/int3_warm", qemu=qemu)
+    done = run("-v", "--repeat", 6, "-j", 1, "--baseline", report, "int3/int3_warm", qemu=qemu)
     assert done.returncode == 0 and "flaky, as in the baseline" in done.stdout
     done = run("--baseline", report, "int3/int3_warm",
                qemu=standin.write(tmp_path / "plain", "#GP(0x1)@insn"))
@@ -263,7 +280,8 @@ def test_reports_keep_their_schemas(tmp_path):
     """Passing, known, failing, skipped and crashing points."""
     report, junit = tmp_path / "r.json", tmp_path / "r.xml"
     config = tmp_path / "unittests.cfg"
-    config.write_text("[int3]\nfile = int3\n[int3-elsewhere]\nfile = int3\naccel = kvm\n"
+    config.write_text("[int3]\nfile = int3\n[int3-elsewhere]\nfile = int3\ncheck = /no/such=Y\n"
+                      "[int3-never]\nfile = int3\naccel = kvm\n"
                       "[dead]\nfile = dummy\ntimeout = 0.2\nqemu_params = -S\n")
     done = run("--config", config, "--json", report, "--junitxml", junit,
                qemu=standin.write(tmp_path / "qemu", "#UD@insn"))
@@ -272,6 +290,10 @@ def test_reports_keep_their_schemas(tmp_path):
     verdicts = {r["verdict"] for r in doc["results"]}
     assert {"pass", "known", "fail", "skip", "crash"} <= verdicts, verdicts
     check_schema(doc)
+    never = sum(r["guest"] == "int3-elsewhere" for r in doc["results"])
+    assert doc["machines"]["tcg"]["lacks"] == {"accelerator kvm": never}
+    assert not any(r["guest"] == "int3-never" for r in doc["results"])
+    assert 'name="tcg has no" value="accelerator kvm"' in junit.read_text()
     if not shutil.which("xmllint"):
         pytest.skip("no xmllint")
     subprocess.run(["xmllint", "--noout", "--schema", ROOT / "tests/junit.xsd", junit], check=True,

@@ -113,7 +113,9 @@ def test_known(trapline):
     known(trapline, "good/fails:*", ["#UD@x", "#UD@insn"])
     found, done = verdicts(trapline, "-k", "fails")
     assert set(found.values()) == {"known"} and done.returncode == 0
-    assert "because [some-bug]" in done.stdout
+    assert "\nknown  some-bug  1 case   t (v)\n" in done.stdout
+    assert "because" not in done.stdout
+    assert "known  good/fails:cpl0@tcg  because [some-bug]" in trapline("--machine", "tcg", "-v", "-k", "fails").stdout
     found, done = verdicts(trapline, "-k", "fails", "--strict")
     assert set(found.values()) == {"fail"} and done.returncode == 1
 
@@ -155,8 +157,10 @@ def test_known_crash(trapline):
 def test_plain_when_piped(trapline):
     done = trapline("--machine", "tcg", "good")
     assert not re.search(r"[^\x20-\x7e\n]", done.stdout)
-    block = done.stdout[done.stdout.index("fail   good/fails:cpl0@tcg"):].splitlines()
+    block = done.stdout[done.stdout.index("fail   good/fails@tcg  in 2 of 2: cpl0 cpl3\n"):].splitlines()
     assert [line.split()[0] for line in block[1:4]] == ["rule", "expected", "observed"]
+    assert done.stdout.count("good/fails") == 2, "its headline, and the command that runs it again"
+    assert "\nnew    1 case on tcg with failures that no expectation knows\ntcg: 8 points in" in done.stdout
 
 
 def on_terminal(trapline, *words, kill_at=None):
@@ -181,7 +185,7 @@ def on_terminal(trapline, *words, kill_at=None):
 
 
 def test_on_a_terminal(trapline):
-    output, status = on_terminal(trapline, "--machine", "tcg", "good", "escapes")
+    output, status = on_terminal(trapline, "-v", "--machine", "tcg", "good", "escapes")
     assert status == 1
     text = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", output)
     assert b"good/passes:cpl0@tcg" in text and rb"\x1b[2J" in text
@@ -191,7 +195,7 @@ def test_on_a_terminal(trapline):
 
 
 def test_interrupted_on_a_terminal(trapline):
-    output, status = on_terminal(trapline, "--machine", "tcg", "hang", kill_at=b"hang/before:cpl3")
+    output, status = on_terminal(trapline, "-v", "--machine", "tcg", "hang", kill_at=b"hang/before:cpl3")
     assert status == -signal.SIGINT
     assert output.rindex(b"\x1b[?25h") > output.rindex(b"\x1b[?25l"), "the cursor stays hidden"
     assert b"interrupted: 2 of 6 points" in output and b"Traceback" not in output
@@ -274,7 +278,7 @@ def test_junit(trapline):
 
 def test_results_come_as_they_are_known(trapline):
     """The first lines are there while the guest still hangs."""
-    process = trapline.start("--machine", "tcg", "--timeout", "5", "hang", "-k", "cpl0",
+    process = trapline.start("-v", "--machine", "tcg", "--timeout", "5", "hang", "-k", "cpl0",
                              stdout=subprocess.PIPE)
     started = time.monotonic()
     assert process.stdout.readline() == "pass   hang/before:cpl0@tcg\n"

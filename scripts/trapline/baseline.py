@@ -14,9 +14,10 @@ from .config import Section
 from .errors import UsageError
 from .expectations import CRASH
 from .guests import Case, Point
+from .reports.json import SCHEMA
 from .select import Target
 from .text import clean
-from .verdicts import CRASHED, FAIL, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
+from .verdicts import ABSENT, CRASHED, FAIL, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
 
 TOLERANCE = 25.0            # percent
 _NO_VERDICT = (SKIP, MISSING)
@@ -33,6 +34,7 @@ class Before:
     reason: str
     bug: str
     link: str = ""
+    version: object = None
     flaky: bool = False
     sometimes: bool = False
 
@@ -40,6 +42,9 @@ class Before:
         return seen in self.observed
 
     def applies(self, machine, _number):
+        return machine == self.machine
+
+    def names(self, machine):
         return machine == self.machine
 
     def covers(self, point_id):
@@ -107,12 +112,22 @@ class Baseline:
                                 missing=f"was {result['verdict']} in the baseline, is no more"))
         return found
 
+    def missed(self, target, what):
+        """Why it counts that the machine lacks `what` for `target`; "" if it had no verdict before."""
+        before = self._results.get((target.point_id, target.machine.name))
+        if before is None or before["verdict"] in _NO_VERDICT:
+            return ""
+        return f"was {before['verdict']} in the baseline, and {target.machine.name} has no {what}"
+
     def judge(self, result):
         """`result`, seen in the light of the baseline."""
         before = self._results.get((result.target.point_id, result.target.machine.name))
         if before is None or result.verdict == MISSING:
             return result
         ours = isinstance(result.known, Before)
+        if result.verdict == ABSENT and before["verdict"] not in _NO_VERDICT:
+            result.verdict, result.reason = MISSING, self.missed(result.target, result.reason)
+            return result
         if result.verdict == SKIP and before["verdict"] not in _NO_VERDICT:
             result.verdict = MISSING
             result.reason = f"was {before['verdict']} in the baseline, is skipped: {result.reason}"
@@ -165,6 +180,11 @@ def load(path):
                     raise TypeError("a value is not a number")
         if not isinstance(doc["machines"], dict) or "trapline" not in doc:
             raise TypeError("'machines' is missing")
+        schema = doc.get("schema", 1)       # the first one did not say
+        if type(schema) is not int or schema < 1:
+            raise TypeError("'schema' is not a number above zero")
+        if schema > SCHEMA:
+            raise UsageError(f"{path}: is a report of schema {schema}, and this Trapline reads {SCHEMA} and older")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:

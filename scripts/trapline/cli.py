@@ -25,6 +25,7 @@ class Plan:
     root: str
     config_path: str
     targets: list
+    absent: list                # (Target, what its machine lacks altogether for it)
     machines: list
     slots: int
     timeout: float | None
@@ -119,11 +120,27 @@ def _main(argv):
         return 0
     _check_plain(options)
     _check_writable(options.json, options.html, options.junitxml, options.save_baseline)
-    plan = Plan(root, config_path, targets, machines, slots, options.timeout,
+    targets, absent = _split(targets, before)
+    plan = Plan(root, config_path, targets, absent, machines, slots, options.timeout,
                 [] if options.strict else entries, before, options.repeat,
                 not options.guests and options.expression is None)
     plan.expectations += before.entries() if before else []
     return _run(plan, options, bugs)
+
+
+def _split(targets, before):
+    """`targets` that may have a result, and (Target, what it lacks) of those whose machine lacks something
+    altogether. One that had a verdict in the baseline `before` has one now: it is missing."""
+    can, absent = [], []
+    for target in targets:
+        what = None if target.missing else select.lacking(target)
+        if what and before:
+            target.missing = before.missed(target, what)
+        if what and not target.missing:
+            absent.append((target, what))
+        else:
+            can.append(target)
+    return can, absent
 
 
 def _tools(options, root, build):
@@ -144,7 +161,8 @@ def _run(plan, options, bugs):
         reports.append(Ktap())
     else:
         class_ = RichConsole if wants_rich(sys.stdout) else Console
-        reports.append(class_(plan.machines, options.verbose - options.quiet))
+        reports.append(class_(plan.machines, options.verbose - options.quiet,
+                              entries=plan.expectations, catalogue=bugs))
     for path in (options.json, options.save_baseline):
         if path:
             from .reports.json import Json
@@ -161,7 +179,7 @@ def _run(plan, options, bugs):
     run, internal = loop.Loop(plan, reports), None
     try:
         run.begin()
-        if os.environ.get("TRAPLINE_PLAIN"):
+        if os.environ.get("TRAPLINE_PLAIN") or not (plan.targets or options.junitxml):
             status = loop.plain(run)
         else:
             from . import plugin        # which is long in coming: boots need not wait for it
@@ -178,7 +196,7 @@ def _run(plan, options, bugs):
         raise UsageError(f"internal error: {last} (TRAPLINE_DEBUG=1 shows where)")
     if options.bisect is not None:
         from . import bisect
-        status, sentence = bisect.status(run.summary.results, run.summary.interrupted)
+        status, sentence = bisect.status(run.summary.results + run.summary.absent, run.summary.interrupted)
         sys.stderr.write(f"bisect: {sentence}\n")
         return status
     return status if status in (0, 1) else 2

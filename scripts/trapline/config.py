@@ -46,16 +46,24 @@ class Section:
     gdb: str = ""
     check: tuple = ()           # (path, value) pairs
 
-    def unfit(self, machine):
-        """Why this guest cannot run on `machine`, as a sentence, or None."""
+    def lacking(self, machine):
+        """What `machine` lacks altogether for this guest to run there, in few words, or None."""
         from fnmatch import fnmatchcase
 
         if self.accel and machine.accel != self.accel:
-            return f"needs accelerator {self.accel}"
+            return f"accelerator {self.accel}"
         if self.machines and not any(fnmatchcase(machine.name, m) for m in self.machines):
-            return f"runs only on {', '.join(self.machines)}"
+            return f"name like {' or '.join(self.machines)}"
         if self.qemu_params and not machine.qemu_params:
-            return "has qemu_params, and this machine is not QEMU"
+            return f"QEMU's {' '.join(self.qemu_params)}"
+        if self.gdb and not machine.has_gdbstub():
+            return "gdbstub"
+        return None
+
+    def unfit(self, machine):
+        """Why this guest cannot run on `machine`, as a sentence, or None."""
+        if what := self.lacking(machine):
+            return f"{machine.name} has no {what}"
         if self.gdb and (why := machine.cannot_step()):
             return f"is stepped by gdb: {why}"
         for path, value in self.check:

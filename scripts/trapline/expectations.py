@@ -52,10 +52,12 @@ class Known:
 
     def applies(self, machine, number):
         """Whether it speaks of this machine of version `number` at all."""
-        if not any(fnmatchcase(machine, m) for m in self.machines):
-            return False
-        return self.version is None or bool(number) and \
-            self.version.contains(number, prereleases=True)
+        return self.names(machine) and (self.version is None or bool(number) and
+                                        self.version.contains(number, prereleases=True))
+
+    def names(self, machine):
+        """Whether it speaks of this machine, of whatever version."""
+        return any(fnmatchcase(machine, m) for m in self.machines)
 
     def covers(self, point_id):
         """Whether it speaks of this point, wherever that runs."""
@@ -172,8 +174,12 @@ class _PlainRange:
     """A range such as ">=7.2,<10" of versions that are digits and dots."""
 
     def __init__(self, text):
+        self._text = text
         self._parts = [re.fullmatch(r"\s*(<=|>=|==|!=|<|>)\s*([\d.]+)\s*", part).groups()
                        for part in text.split(",")]
+
+    def __str__(self):
+        return self._text
 
     def contains(self, number, prereleases=True):
         """Whether `number` lies in the range."""

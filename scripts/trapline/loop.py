@@ -11,7 +11,7 @@ from . import fingerprint, repeat
 from .errors import UsageError
 from .reports import Summary
 from .scheduler import Scheduler
-from .verdicts import BAD, MISSING, Result
+from .verdicts import ABSENT, BAD, MISSING, Result
 
 
 class Loop:
@@ -32,6 +32,7 @@ class Loop:
         self._targets = [t for targets in guests.values() for t in targets]
         self.on_result = lambda result: None
         self.summary = Summary(total=len(self._targets), unnamed=plan.unnamed)
+        self.summary.absent += [Result(t, ABSENT, what) for t, what in plan.absent]
         self.error = self.stopped = None
         targets = [t for t in self._targets if not t.missing]
         on_result = self._judged
@@ -73,7 +74,7 @@ class Loop:
     def _begin_reports(self):
         self._reporting = self.summary.interrupted = True
         for report in self._reports:
-            report.begin(len(self._targets))
+            report.begin(self._targets)
 
     def _end_reports(self):
         # They came as machines gave them; whoever reads them later wants the same order every time.
@@ -96,6 +97,11 @@ class Loop:
         self._result(self._plan.baseline.judge(result) if self._plan.baseline else result)
 
     def _result(self, result):
+        if result.verdict == ABSENT:
+            self.summary.absent.append(result)
+            for report in self._reports:
+                report.absent(result)
+            return
         self.summary.results.append(result)
         for report in self._reports:
             report.result(result)

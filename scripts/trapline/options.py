@@ -77,8 +77,9 @@ def parser():
     add("--prove", action="store_true",
         help="give the model every bug it can have, and see that the cases catch them")
     add("--quick", action="store_true", help="with --prove: try a bug only on what claims it")
-    add("-v", "--verbose", action="store_true", help="show traces of what passes, too")
-    add("-q", "--quiet", action="store_true", help="show only what is bad")
+    add("-v", "--verbose", action="count", default=0,
+        help="a line for each point as it comes; -vv shows traces of what passes, too")
+    add("-q", "--quiet", action="store_true", help="show only what is bad, and all of it")
     # For the runner's own tests, and for guests of other trees.
     for option in ("--root", "--config", "--build", "--expectations", "--bugs"):
         add(option, help=argparse.SUPPRESS)

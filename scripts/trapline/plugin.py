@@ -83,6 +83,7 @@ class Plugin:
         assert len(self._items) == len(self._plan.targets)
         self._loop.on_result = lambda result: self._result(session, result)
         self._loop.run()
+        _machines_in_junit(session.config, self._loop.summary)
         return True
 
     def pytest_keyboard_interrupt(self, excinfo):
@@ -131,14 +132,29 @@ def _report(item, location, result, when):
     return report
 
 
-def _name_in_junit(config, target):
-    """JUnit's names from ours: class "int3@tcg", name "cold_stack:cpl0"."""
+def _junit(config):
+    """pytest's JUnit report, or None; another pytest's own names will do."""
     try:
         from _pytest.junitxml import xml_key
 
-        xml = config.stash.get(xml_key, None)
+        return config.stash.get(xml_key, None)
     except (ImportError, AttributeError):
-        return                      # another pytest; its own names will do
+        return None
+
+
+def _machines_in_junit(config, summary):
+    """Properties of the test suite: what each machine lacks, and what was cut short there."""
+    xml = _junit(config)
+    if xml is not None:
+        for machine in dict.fromkeys(r.target.machine.name for r in summary.absent):
+            xml.add_global_property(f"{machine} has no", ", ".join(summary.lacks(machine)))
+        for machine, sentences in summary.given_up.items():
+            xml.add_global_property(f"{machine} was cut short", "; ".join(sentences))
+
+
+def _name_in_junit(config, target):
+    """JUnit's names from ours: class "int3@tcg", name "cold_stack:cpl0"."""
+    xml = _junit(config)
     if xml is not None:
         reporter = xml.node_reporter(target.id)
         reporter.add_attribute("classname", f"{target.section.name}@{target.machine.name}")
@@ -164,4 +180,7 @@ def run(plan, loop, junitxml):
     else:
         args += ["-p", "no:junitxml"]
     args.append(plan.config_path)
-    return int(pytest.main(args, plugins=[plugin])), plugin.internal
+    status = int(pytest.main(args, plugins=[plugin]))
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED and not plan.targets:
+        status = 0                  # the machines lack what all of it is about
+    return status, plugin.internal

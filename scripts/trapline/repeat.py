@@ -42,7 +42,7 @@ def combine(target, results):
     verdict = overall(tried)
     # What is bad explains more than what is good.
     order = {v: i for i, v in enumerate(("crash", "fail", "missing", "known", "fixed", "blocked",
-                                         "skip"))}
+                                         "skip", "absent"))}
     shown = min(results, key=lambda r: order.get(r.verdict, 99))
     combined = replace(shown, target=target, runs=tried, values=_medians(results),
                        seconds=median(r.seconds for r in results))

@@ -19,6 +19,7 @@ from . import __version__, bugs, fingerprint, repeat
 from .baseline import load
 from .errors import UsageError
 from .reports import files
+from .reports.json import SCHEMA
 from .verdicts import BAD, BLOCKED, FIXED, FLAKY, KNOWN, PASS, SKIP
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -151,6 +152,9 @@ def _environment(a, b):
         if machine in b["machines"]:
             one, two = a["machines"][machine], b["machines"][machine]
             pairs.append((machine, one.get("version"), two.get("version")))
+            pairs += [(machine, *(f"{'has no' if what in m.get('lacks', {}) else 'has'} {what}" for m in (one, two)))
+                      for what in sorted(one.get("lacks", {}).keys() ^ two.get("lacks", {}).keys())
+                      if "lacks" in one and "lacks" in two]
             programs = [m.get("program", {}) for m in (one, two)]
             pairs.append((f"{machine}'s program", *(
                 p.get("build_id") or p.get("sha256") for p in programs)))
@@ -209,6 +213,10 @@ def merge(docs):
             old = machines.get(names[name])
             if old:
                 machine["seconds"] = round(old["seconds"] + machine["seconds"], 4)
+                machine["given_up"] = [*old.get("given_up", ()), *machine.get("given_up", ())]
+                # Parts of one run, or the same run again: never more than there are.
+                machine["lacks"] = {what: max(old.get("lacks", {}).get(what, 0), machine.get("lacks", {}).get(what, 0))
+                                    for what in (old.get("lacks", {}) | machine.get("lacks", {}))}
             machines[names[name]] = machine
         hosts.setdefault(json.dumps(doc["host"], sort_keys=True), doc["host"])
         for result in doc["results"]:
@@ -222,6 +230,7 @@ def merge(docs):
         host = {"cpu": f"{len(hosts)} hosts: {joined('cpu')}", "kernel": joined("kernel"),
                 "hosts": list(hosts.values())}
     return {
+        "schema": SCHEMA,
         "trapline": __version__,
         "commit": "; ".join(dict.fromkeys(d["commit"] for _, d in docs if d.get("commit"))),
         "started": min((d["started"] for _, d in docs if d.get("started")), default=""),

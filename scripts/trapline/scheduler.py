@@ -126,8 +126,7 @@ class Scheduler:
             section, machine = group[0].section, group[0].machine
             parts = {}
             for target in group:
-                reason = section.unfit(machine) or machine.lacks(target.point.layer) \
-                    or self._dread(target, DEATH)
+                reason = section.unfit(machine) or self._dread(target, DEATH)
                 hang = None if reason else self._dread(target, HANG)
                 parts.setdefault((reason, hang), []).append(target)
             self._queue += [(part if reason else _Job(part, hang), reason)

@@ -52,6 +52,19 @@ def sections(all_sections, words, groups):
     return found
 
 
+def lacking(target):
+    """What the machine of `target` lacks altogether for it, as "VMX", or None: known without a boot."""
+    section, machine, case = target.section, target.machine, target.point.case
+    what = section.lacking(machine) or machine.lacks(target.point.layer)
+    if what:
+        return what
+    given = min(section.smp, machine.max_cpus or section.smp)
+    wanted = max((int(w[5:]) for w in case.needs if re.fullmatch(r"cpus=\d+", w)), default=1)
+    if wanted <= given:
+        return None
+    return f"{wanted} CPUs in {section.name}" if given == section.smp else f"{wanted} CPUs"
+
+
 def points(section, image):
     """Points of `image` that `section` runs. UsageError if the image lacks a layer."""
     for layer in section.layers:

@@ -9,6 +9,10 @@ PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "know
 BLOCKED = "blocked"
 FLAKY = "flaky"             # differs from one repetition to the next
 MISSING = "missing"         # had a verdict in the baseline, has none now
+# What the point is about, the machine lacks altogether: no result, and no verdict of a report. The Result's
+# reason is the name of it, "x2APIC".
+ABSENT = "absent"
+LACKS = "lacks "            # what a guest's reason for a skip begins with then
 VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED, FLAKY, MISSING)
 BAD = (FAIL, CRASHED, FLAKY, MISSING)      # these make the exit status 1
 
@@ -58,6 +62,12 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
         return result
     elif said.skip is not None:
         result.verdict, result.reason = SKIP, said.skip
+        what = said.skip.removeprefix(LACKS).strip()
+        if said.skip.startswith(LACKS) and what:
+            if target.machine.offers(what):
+                result.reason = f"the guest finds no {what}, which {target.machine.name} is to have"
+            else:
+                result.verdict, result.reason = ABSENT, what
         return result
     elif said.ok:
         if said.trace and not result.expected and not said.allowed:
@@ -92,5 +102,7 @@ def confirm(result, native):
             f"observed {native.observed}" if native.observed else native.reason or "see its notes")
     elif native.verdict == CRASHED:
         result.verdict, result.reason = BLOCKED, f"{name} itself fails it: {native.reason}"
+    elif native.verdict == ABSENT:
+        result.notes.append(f"{name} itself has no {native.reason}")
     elif native.verdict == SKIP:
         result.notes.append(f"{name} itself cannot tell: {native.reason}")

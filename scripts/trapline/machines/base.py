@@ -95,16 +95,23 @@ class Machine:
         """The version that expectation files compare, as digits and dots: "7.2.22"."""
         raise NotImplementedError
 
+    def has_gdbstub(self):
+        """Whether a guest can be stepped here from outside at all."""
+        return False
+
     def cannot_step(self):
         """Why gdb cannot step a guest here, or None."""
-        return "has no gdbstub that the runner knows"
+        return None if self.has_gdbstub() else "has no gdbstub that the runner knows"
 
     def lacks(self, layer):
-        """Why no case can run here in this layer of a guest, or None: told without a boot."""
+        """What this machine would need for cases in this layer of a guest and lacks altogether ("VMX"), or
+        None: told without a boot."""
         vendor = layer.partition("-")[0]
-        if vendor in Machine.nested and vendor not in self.nested:
-            return f"{self.name} offers its guests no {vendor.upper()}"
-        return None
+        return vendor.upper() if vendor in Machine.nested and vendor not in self.nested else None
+
+    def offers(self, what):
+        """Whether it is known to have what a guest did not find, by the name that lacks() uses."""
+        return what.lower() in Machine.nested and not self.lacks(what.lower())
 
     def start(self, order, names, timeout):
         """A boot.Boot, or what behaves like one, for `order`; `names` are those of its points."""

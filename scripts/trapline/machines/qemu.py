@@ -61,10 +61,13 @@ class _Qemu(Machine):
         argv = self._argv(f"/proc/self/fd/{rom}", order.cpus, order.qemu_params, order.memory)
         return Command(argv, [rom])
 
+    def has_gdbstub(self):
+        return True
+
     def cannot_step(self):
         from .. import gdbstub
 
-        return gdbstub.missing()
+        return super().cannot_step() or gdbstub.missing()
 
     def start(self, order, names, timeout):
         if not order.gdb:
@@ -142,10 +145,8 @@ class Kvm(_Qemu):
     def number(self):
         return re.match(r"[\d.]*", os.uname().release)[0].rstrip(".")
 
-    def cannot_step(self):
-        if not _hardware():
-            return "this host's KVM has no hardware behind it"
-        return super().cannot_step()
+    def has_gdbstub(self):
+        return _hardware()      # a KVM without it does not step
 
     def _accelerator(self, cpus):
         return ["-accel", "kvm", "-cpu", "max",

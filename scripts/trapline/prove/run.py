@@ -22,7 +22,7 @@ from .. import select
 from ..guests import NATIVE
 from ..machines.model import Model, ModelSevEs, ModelSevSnp, switches
 from ..scheduler import Scheduler
-from ..verdicts import BAD, PASS, SKIP
+from ..verdicts import ABSENT, BAD, PASS, SKIP
 from .matrix import Bug, Catch
 
 SLOW = 0.1              # seconds
@@ -201,7 +201,7 @@ class Proof:
                         if point in points]
         for result in self._scheduled(targets, what):
             target = result.target
-            if result.verdict not in (PASS, SKIP):
+            if result.verdict not in (PASS, SKIP, ABSENT):
                 by_id[target.machine.tools.bugs[0]].caught.setdefault(
                     case_id(target), Catch(target.point_id, result.observed or result.reason))
 

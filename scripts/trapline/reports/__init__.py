@@ -1,8 +1,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Reports: each is told begin(), result() as they come, tick() meanwhile, and end()."""
+"""Reports: each is told begin(), result() or absent() as they come, tick() meanwhile, and end()."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+
+
+class Report:
+    """What every report can be told; it does what it cares for."""
+
+    def begin(self, targets):
+        """The run begins, of these select.Targets."""
+
+    def tick(self):
+        """Nothing has come for a while."""
+
+    def result(self, result):
+        """A verdicts.Result."""
+
+    def absent(self, result):
+        """One of `targets` that has no result: the machine lacks what it needs (verdicts.ABSENT)."""
+
+    def end(self, summary):
+        """The run is over."""
 
 
 @dataclass
@@ -10,7 +29,8 @@ class Summary:
     """What end() is told."""
 
     results: list = field(default_factory=list)
-    total: int = 0                      # points asked for
+    absent: list = field(default_factory=list)      # Results of what the machines lack altogether
+    total: int = 0                      # points asked for that their machines may have
     seconds: float = 0.0                # wall clock of the run
     machine_seconds: dict = field(default_factory=dict)
     interrupted: bool = False
@@ -18,6 +38,12 @@ class Summary:
     unnamed: bool = False               # no guest or case was asked for by name
     started: str = ""                   # when
     root: str = ""                      # of our own source
+
+
+    def lacks(self, machine):
+        """{what `machine` (its name) lacks: points that it would need that for}, the most points first."""
+        counts = Counter(r.reason for r in self.absent if r.target.machine.name == machine)
+        return dict(counts.most_common())
 
 
 def details(result):

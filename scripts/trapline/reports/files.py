@@ -3,6 +3,8 @@
 
 import os
 
+from . import Report
+
 
 def write(path, text):
     """Write `text` to `path`, whole or not at all; a pipe or device is written as it is."""
@@ -16,7 +18,7 @@ def write(path, text):
     os.replace(temporary, path)
 
 
-class FileReport:
+class FileReport(Report):
     """A report that needs nothing but the run's end: text(summary) is what file `path` gets."""
 
     def __init__(self, path):
@@ -25,15 +27,6 @@ class FileReport:
     def text(self, summary):
         """What to write."""
         raise NotImplementedError
-
-    def begin(self, total):
-        pass
-
-    def tick(self):
-        pass
-
-    def result(self, result):
-        pass
 
     def end(self, summary):
         write(self._path, self.text(summary))

@@ -79,7 +79,9 @@ def _machines(doc, machines, results):
         counts[result["machine"]][result["verdict"]] += 1
     return [{"name": m, "counts": _ordered(counts[m]), "total": sum(counts[m].values()),
              "version": doc["machines"].get(m, {}).get("version", ""),
-             "seconds": doc["machines"].get(m, {}).get("seconds")} for m in machines]
+             "seconds": doc["machines"].get(m, {}).get("seconds"),
+             "lacks": doc["machines"].get(m, {}).get("lacks", {}),
+             "given_up": doc["machines"].get(m, {}).get("given_up", [])} for m in machines]
 
 
 def _guests(results, columns):

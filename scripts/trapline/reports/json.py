@@ -7,11 +7,15 @@ from .. import __version__, fingerprint
 from . import Summary, files
 
 
+SCHEMA = 2          # of docs/report.schema.json; docs/reports.md says what changed
+
+
 def document(summary: Summary, machines):
     """The object that is written."""
     host = fingerprint.host()
     shown = {m.name: _machine(m, summary) for m in machines}
     return {
+        "schema": SCHEMA,
         "trapline": __version__,
         "commit": fingerprint.commit(summary.root),
         "started": summary.started,
@@ -30,6 +34,9 @@ def _machine(machine, summary):
     program = fingerprint.program(machine.program())
     if program:
         found["program"] = program
+    found["lacks"] = summary.lacks(machine.name)
+    if machine.name in summary.given_up:
+        found["given_up"] = list(summary.given_up[machine.name])
     if machine.facts():
         found["host"] = machine.facts()     # where the guests ran is not this host
     return found
