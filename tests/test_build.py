@@ -22,7 +22,7 @@ def tree(tmp_path_factory):
 
 
 def make(tree, *arguments):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "WERROR"}
     return subprocess.run(["make", *arguments], cwd=tree, capture_output=True, text=True,
                           env=environment)
 
@@ -61,6 +61,18 @@ def test_other_flags_rebuild_everything(tree):
     everything = compiled(make(tree, "V=1", "DEBUG=yes"))
     assert {"lib/string.c", "x86/dummy.c"} <= everything
     assert compiled(make(tree, "V=1", "DEBUG=yes")) == set()
+
+
+def test_warning_is_an_error_in_check_only(tree):
+    """What a newer compiler warns of stops nobody's build."""
+    (tree / "x86/warns.c").write_text("/* SPDX-License-Identifier: BSD-2-Clause */\n"
+                                      "static int unused;\n")
+    done = make(tree, "build/x86/warns.o")
+    assert done.returncode == 0 and "unused" in done.stderr
+    (tree / "build/x86/warns.o").unlink()
+    done = make(tree, "build/x86/warns.o", "WERROR=1")
+    (tree / "x86/warns.c").unlink()
+    assert done.returncode != 0 and "unused" in done.stderr
 
 
 def test_out_of_tree(tree):

@@ -9,12 +9,13 @@ BUILD ?= build
 Q ?= $(if $(V),,@)
 # Seconds per fuzz target
 TIME ?= 600
+WARNINGS ?= -Wall -Wextra $(if $(WERROR),-Werror)
 
 HOST := $(BUILD)/host
 HOST_LIB := $(addprefix lib/x86/sev/,decode.c exit_code.c insn_regs.c ioio.c \
 	    ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c snp_cpuid.c)
 HOST_H := $(wildcard lib/x86/sev/*.h lib/x86/sev/*.def tests/host/*.h)
-HOST_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -Ilib/x86/sev -Itests/host
+HOST_CFLAGS := -std=gnu11 -g $(WARNINGS) -Ilib/x86/sev -Itests/host
 HOST_CLANG ?= clang
 
 # Distributions pack the sanitizers' libraries apart from the compiler.
@@ -47,7 +48,7 @@ $(HOST)/decode_zydis: $(addprefix tests/host/,decode_zydis.c zydis_words.c code_
 
 # As the guest compiles them, in both sizes of code: $(HOST)/freestanding-64/decode.o and so on.
 FREESTANDING := -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
-		-fno-stack-protector -fno-asynchronous-unwind-tables -Wall -Wextra -Werror
+		-fno-stack-protector -fno-asynchronous-unwind-tables $(WARNINGS)
 .PHONY: host-freestanding
 host-freestanding: $(foreach m,32 64,$(HOST_LIB:lib/x86/sev/%.c=$(HOST)/freestanding-$(m)/%.o))
 

@@ -32,10 +32,8 @@ const struct layer *const guest_layers[] = {NULL};
 
 #define PAYLOAD_COPY 0x2000000ul
 
-static volatile struct {
-	char magic[16];
-	char text[1008];
-} block __attribute__((section(".data"), aligned(16))) = {"TRAPLINE-MODEL-1", ""};
+#define MAGIC "TRAPLINE-MODEL-1"
+static volatile char block[1024] __attribute__((section(".data"), aligned(16))) = MAGIC;
 
 static const struct report_machine machine = {console_write, machine_end};
 
@@ -54,7 +52,7 @@ static uint64_t number(const char *word, const char *text)
  */
 static void parse(uint64_t *own, uint64_t *payload, uint64_t *cpus)
 {
-	const char *word = (const char *)block.text;
+	const char *word = (const char *)block + sizeof(MAGIC) - 1;
 
 	while (*word) {
 		const char *unknown = NULL;
