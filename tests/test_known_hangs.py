@@ -9,7 +9,7 @@ import pytest
 from conftest import needs_qemu
 
 from trapline.expectations import Known
-from trapline.hangs import KnownHangs
+from trapline.patience import Patience
 
 HUNG = "because (hung: no result for 0.625 s)"
 
@@ -144,9 +144,9 @@ def test_bug_of_the_emulator_blocks(bug, verdict):
     entry = Known("here", ("g/*",), ("lab-x",), None, ("hang",), "it spins", bug, "")
     machine = type("Machine", (), {"foreign_bugs": ("tcg-",)})()
     one, other = (SimpleNamespace(point_id=f"g/{n}:cpl0", machine=machine, repetition=0) for n in "ab")
-    hangs = KnownHangs()
-    assert hangs.like(entry, other) is None
-    hangs.seen(entry, one)
-    result = hangs.like(entry, other)
+    patience = Patience(2, everything=True)
+    assert patience.instead(other, entry) is None
+    patience.hung_as_known(entry, one)
+    result = patience.instead(other, entry)
     assert (result.verdict, result.known) == (verdict, entry)
     assert result.reason == "it spins (not run: like g/a:cpl0, which hung)"

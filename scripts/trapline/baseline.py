@@ -17,10 +17,10 @@ from .guests import Case, Point
 from .reports.json import SCHEMA
 from .select import Target
 from .text import clean
-from .verdicts import ABSENT, CRASHED, FAIL, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
+from .verdicts import ABSENT, CRASHED, FAIL, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP, UNTRIED
 
 TOLERANCE = 25.0            # percent
-_NO_VERDICT = (SKIP, MISSING)
+_NO_VERDICT = (SKIP, MISSING, UNTRIED)
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Before:
     version: object = None
     flaky: bool = False
     sometimes: bool = False
+    from_a_run = True
 
     def shows(self, seen):
         return seen in self.observed
@@ -139,6 +140,9 @@ class Baseline:
             else:
                 result.reason = f"was {before['verdict']} in the baseline" + (
                     f", observed {before['observed']}" if before["observed"] else "")
+        elif result.verdict == UNTRIED and before["verdict"] in (CRASHED, UNTRIED):
+            result.verdict = KNOWN
+            result.reason = f"was {before['verdict']} in the baseline; not tried now: {result.reason}"
         elif result.verdict == FLAKY and before["verdict"] == FLAKY:
             result.verdict = KNOWN
             result.reason = f"flaky, as in the baseline: {result.reason}"

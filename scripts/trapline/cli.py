@@ -32,6 +32,7 @@ class Plan:
     expectations: list
     baseline: object = None     # baseline.Baseline
     repeat: int = 1
+    everything: bool = False    # nothing is cut short, whatever hangs
     unnamed: bool = False       # each machine ran what it runs if none is named
 
 
@@ -122,7 +123,7 @@ def _main(argv):
     _check_writable(options.json, options.html, options.junitxml, options.save_baseline)
     targets, absent = _split(targets, before)
     plan = Plan(root, config_path, targets, absent, machines, slots, options.timeout,
-                [] if options.strict else entries, before, options.repeat,
+                [] if options.strict else entries, before, options.repeat, options.all,
                 not options.guests and options.expression is None)
     plan.expectations += before.entries() if before else []
     return _run(plan, options, bugs)

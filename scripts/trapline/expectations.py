@@ -49,6 +49,7 @@ class Known:
     bug: str
     link: str
     sometimes: bool = False
+    from_a_run = False          # a baseline's entries are
 
     def applies(self, machine, number):
         """Whether it speaks of this machine of version `number` at all."""

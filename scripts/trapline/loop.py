@@ -40,7 +40,7 @@ class Loop:
             on_result = repeat.Gather(targets, plan.repeat, self._judged).take
             targets = repeat.copies(targets, plan.repeat)
         self._scheduler = Scheduler(targets, plan.slots, on_result, plan.expectations,
-                                    plan.timeout, self._tick)
+                                    plan.timeout, self._tick, plan.everything)
         self._start = time.monotonic()
         self._reporting = False
 
@@ -83,6 +83,7 @@ class Loop:
         summary.results.sort(key=lambda result: order[result.target])
         summary.seconds = time.monotonic() - self._start
         summary.machine_seconds = self._scheduler.machine_seconds
+        summary.given_up = self._scheduler.given_up
         for report in self._reports:
             try:
                 report.end(summary)

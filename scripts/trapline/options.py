@@ -56,7 +56,9 @@ def parser():
     add("--list", action="store_true", help="show the ids of the points, with -v their rules")
     add("--explain", metavar="CASE", help="show what a case checks and why")
     add("--timeout", type=_number(float, _positive, "--timeout"), metavar="S",
-        help="cut a guest off after S seconds without a result")
+        help="cut a guest off after S seconds without a result, and try every point")
+    add("--all", action="store_true",
+        help="try every point with all patience, however much hangs or dies")
     add("--strict", action="store_true", help="ignore expectations/")
     add("--bisect", metavar="CASE[,CASE]",
         help="for git bisect run: exit status 0 good, 1 bad, 125 cannot tell")

@@ -41,8 +41,8 @@ def combine(target, results):
     tried = runs((r.verdict, r.observed) for r in results)
     verdict = overall(tried)
     # What is bad explains more than what is good.
-    order = {v: i for i, v in enumerate(("crash", "fail", "missing", "known", "fixed", "blocked",
-                                         "skip", "absent"))}
+    order = {v: i for i, v in enumerate(("crash", "fail", "missing", "untried", "known", "fixed",
+                                         "blocked", "skip", "absent"))}
     shown = min(results, key=lambda r: order.get(r.verdict, 99))
     combined = replace(shown, target=target, runs=tried, values=_medians(results),
                        seconds=median(r.seconds for r in results))

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 
 from .errors import UsageError
 from .expectations import DEATH, HANG, Index
-from .hangs import BELIEVED_AFTER, KnownHangs
 from .ktap import Said
 from .machines.base import Order
+from .patience import Patience, usual
 from .select import Target
-from .verdicts import BAD, BLOCKED, SKIP, Result, confirm, judge
+from .verdicts import BAD, BLOCKED, PASS, SKIP, Result, confirm, judge
 
 ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
 ARGS_SIZE = 4096
-TIMEOUT = 10.0          # seconds without a result
-HANGS = 3               # after so many, a guest gets a quarter of its time
+SILENT = 1 / 4          # of its time: a boot that has said nothing for so long needs no slot
 MAX_BOOTS_A_LOOP = 4    # started before results are read again
 BREATH = 0.0005         # seconds; QEMU writes byte by byte, and waking up for each is a waste
 
@@ -68,11 +67,6 @@ def ranges(numbers):
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def _usual(section, machine):
-    """Seconds that a guest has for a result, if nothing else is said."""
-    return (section.timeout or TIMEOUT) * machine.slowness
-
-
 def _not_run(target, reason):
     """Result for a target that is not booted: `reason` is a sentence, or the entry that forbids it."""
     if isinstance(reason, str):
@@ -93,26 +87,23 @@ class Scheduler:
     """Runs `targets` with at most `slots` boots at a time.
 
     `on_result(Result)` is called as each becomes known, `on_tick()` a few times a second.
-    `timeout` overrides every other, in seconds. After
-    `hangs` (None: never) a guest gets a quarter of its time. `machine_seconds` has, for each machine's name,
-    the time from its first start to its last end.
+    `timeout` overrides every other, in seconds; with it or `everything`, nothing is cut short (patience.py).
+    `machine_seconds` has, for each machine's name, the time from its first start to its last end, and
+    `given_up` sentences on what was not tried there.
     """
 
     def __init__(self, targets, slots, on_result, expectations=(), timeout=None, on_tick=None,
-                 hangs=HANGS):
+                 everything=False):
         self._slots = slots
         self._on_result = on_result
         self._on_tick = on_tick or (lambda: None)
         self._expectations = expectations
         self._known = {}                # machine: Index
         self._dreaded = {}              # machine: Index of what is better not run
-        self._known_hangs = KnownHangs()
-        self._timeout = timeout
-        self._hangs_allowed = float("inf") if hangs is None else hangs
+        self._patience = Patience(slots, everything, timeout)
         self._queue = deque()
         self._running = {}              # Boot: _Running
         self._roms = {}
-        self._hangs = {}                # (section, machine): number
         self._symbols = {}
         self._spans = {}                # machine name: [start, end]
         self._doubts = {}               # Target on the machine underneath: Result that waits for it
@@ -135,6 +126,10 @@ class Scheduler:
     @property
     def machine_seconds(self):
         return {name: end - start for name, (start, end) in self._spans.items()}
+
+    @property
+    def given_up(self):
+        return self._patience.sentences()
 
     def begin(self):
         """Fill the slots. What the boots say waits for run()."""
@@ -174,15 +169,14 @@ class Scheduler:
 
     def _start(self):
         started = 0
-        while self._queue and len(self._running) < self._slots and started < MAX_BOOTS_A_LOOP:
+        while self._queue and self._busy() < self._slots and started < MAX_BOOTS_A_LOOP:
             job, reason = self._queue.popleft()
             if reason:
                 for target in job:
                     self._on_result(_not_run(target, reason))
                 continue
-            if job.hang and self._known_hangs.like(job.hang, job.targets[0]):
-                for target in job.targets:
-                    self._on_result(self._known_hangs.like(job.hang, target))
+            self._leave_out(job)
+            if not job.targets:
                 continue
             started += 1
             if self._is_tried(job):
@@ -192,6 +186,25 @@ class Scheduler:
                 self._boot(job)
             except OSError as error:
                 self._not_started(job, error)
+
+    def _busy(self):
+        """Boots that need a slot: what hangs is waited for while others run, as many again at most."""
+        now = time.monotonic()
+        silent = sum(now - max(r.last, r.boot.started) > SILENT * usual(r.job.targets[0].section, machine)
+                     for r in self._running.values() if (machine := r.job.targets[0].machine).waits_for_free)
+        return len(self._running) - min(silent, self._slots)
+
+    def _leave_out(self, job):
+        """Results for those of a job's targets that are not to be tried; what is left of it."""
+        left = []
+        for target in job.targets:
+            # What is asked of the machine underneath is owed to the one above.
+            instead = None if target in self._doubts else self._patience.instead(target, job.hang)
+            if instead:
+                self._on_result(instead)
+            else:
+                left.append(target)
+        job.targets = left
 
     def _is_tried(self, job):
         """Whether another boot is about to tell whether these hang, as is known of them."""
@@ -213,15 +226,14 @@ class Scheduler:
             self._queue.appendleft((_Job(job.targets[half:], job.hang), None))
             self._queue.appendleft((_Job(job.targets[:half], job.hang), None))
             return
-        timeout = self._timeout or _usual(section, machine)
-        if self._hangs.get((section.name, machine.name), 0) >= self._hangs_allowed:
-            timeout /= 4
+        whole, timeout = self._patience.whole(first), self._patience.seconds(first, planned=False)
         now = time.monotonic()
         self._spans.setdefault(machine.name, [now, now])
         self.boots += 1
         boot = machine.start(
             Order(rom, cpus, section.qemu_params, image.rom, tuple(words), gdb=section.gdb),
             [t.said_name for t in job.targets], timeout)
+        boot.spare = whole - timeout
         self._running[boot] = _Running(boot, job, last=boot.started)
         for fd in boot.fds:
             self._selector.register(fd, selectors.EVENT_READ, boot)
@@ -280,16 +292,16 @@ class Scheduler:
         while running.passed_on < min(len(stream.results), len(stream.names) - 1):
             self._pass_on(running)
 
-    @staticmethod
-    def _clock(running):
+    def _clock(self, running):
         """Note when results came. A point's time begins with the line before it."""
         now = time.monotonic()
         stream = running.boot.stream
         if stream.planned and not running.planned:
             running.planned, running.last = True, now
+            first = running.job.targets[0]
+            running.boot.limit(self._patience.seconds(first, planned=True))
             if running.job.hang:        # not before: a guest that does not come up is another matter
-                first = running.job.targets[0]
-                running.boot.limit(_usual(first.section, first.machine) * BELIEVED_AFTER)
+                running.boot.limit(self._patience.expected_hang(first))
         while len(running.times) < len(stream.results):
             running.times.append(now - running.last)
             running.last = now
@@ -297,7 +309,9 @@ class Scheduler:
     def _pass_on(self, running):
         i = running.passed_on
         running.passed_on += 1
-        self._emit(running.job.targets[i], running.boot.stream.results[i], running.times[i])
+        target, seconds = running.job.targets[i], running.times[i]
+        result = self._emit(target, running.boot.stream.results[i], seconds)
+        self._patience.lived(target, seconds, result.verdict == PASS)
 
     def _finished(self, running):
         boot, job = running.boot, running.job
@@ -313,9 +327,6 @@ class Scheduler:
                 self._pass_on(running)
             self._ask_underneath(targets)
             return
-        if boot.hung and not job.hang:
-            key = first.section.name, first.machine.name
-            self._hangs[key] = self._hangs.get(key, 0) + 1
         reason, dump = self._explained(first.image, reason, stream.panic)
         done = min(len(stream.results), len(targets) - 1)
         while running.passed_on < done:
@@ -330,7 +341,9 @@ class Scheduler:
                                 crash=reason, dump=dump, broke=boot.broke,
                                 hung=boot.hung and stream.planned)
             if boot.hung and job.hang and result.known is job.hang:
-                self._known_hangs.seen(job.hang, targets[i])
+                self._patience.hung_as_known(job.hang, targets[i])
+            if i == done and self._patience.died(targets[i], result, boot.hung, stream.planned):
+                self._hurry(first.machine)
             # One death, told once.
             running.last, dump = now, []
             reason = f"the guest had no plan: see {targets[done].id}"
@@ -342,6 +355,13 @@ class Scheduler:
             size = -(-len(rest) // parts)
             jobs = [(_Job(rest[i:i + size], job.hang), None) for i in range(0, len(rest), size)]
             self._queue.extendleft(reversed(jobs))
+
+    def _hurry(self, machine):
+        """What runs on `machine` has been waited for as for the first hang, which is known by now."""
+        for running in self._running.values():
+            target = running.job.targets[0]
+            if target.machine is machine:
+                running.boot.limit(self._patience.seconds(target, running.planned))
 
     def _explained(self, image, reason, panic):
         """Reason and register dump with names beside addresses of the guest."""

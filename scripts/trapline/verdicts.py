@@ -9,12 +9,13 @@ PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED = "pass", "fail", "skip", "crash", "know
 BLOCKED = "blocked"
 FLAKY = "flaky"             # differs from one repetition to the next
 MISSING = "missing"         # had a verdict in the baseline, has none now
+UNTRIED = "untried"         # so much else hung or died that this was not even run (patience.py)
 # What the point is about, the machine lacks altogether: no result, and no verdict of a report. The Result's
 # reason is the name of it, "x2APIC".
 ABSENT = "absent"
 LACKS = "lacks "            # what a guest's reason for a skip begins with then
-VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED, FLAKY, MISSING)
-BAD = (FAIL, CRASHED, FLAKY, MISSING)      # these make the exit status 1
+VERDICTS = (PASS, FAIL, SKIP, CRASHED, KNOWN, FIXED, BLOCKED, FLAKY, MISSING, UNTRIED)
+BAD = (FAIL, CRASHED, FLAKY, MISSING, UNTRIED)      # these make the exit status 1
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Result:
 
     target: object              # select.Target
     verdict: str
-    reason: str = ""            # of skip, crash, known and fixed
+    reason: str = ""            # of skip, crash, known, fixed and untried
     expected: str = ""
     allowed: list = field(default_factory=list)     # (trace, reference)
     observed: str = ""

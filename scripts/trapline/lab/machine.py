@@ -40,6 +40,7 @@ class LabMachine(Machine):
     what_in = ""            # the emulator, for the table
     own_words = ()          # for a guest, besides those that the emulator's have
     turns = False           # the CPUs of a guest as real-time threads that take turns (lab/kvm/vmm.c)
+    waits_for_free = False  # another guest would need another host
     reuse = True            # one guest after the other on the same host
 
     def __init__(self, tools, variant=""):

@@ -75,6 +75,7 @@ class Machine:
     usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all
     usual_reason = ""       # why not all, half a sentence
     slowness = 1.0          # factor on every timeout
+    waits_for_free = True   # another boot may run beside one that says nothing
 
     def __init__(self, tools):
         self.tools = tools

@@ -227,5 +227,5 @@ class Proof:
             self._progress(what, len(results), len(targets))
 
         Scheduler([t for key in order for t in jobs[key]], self._slots, take,
-                  self._expectations, hangs=None).run()
+                  self._expectations, everything=True).run()
         return results

@@ -8,14 +8,14 @@ only what is bad. Lines begin with a word to grep for. Colours and a progress ba
 import os
 import sys
 
-from ..verdicts import BAD, BLOCKED, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, FIXED, FLAKY, KNOWN, MISSING, PASS, SKIP, UNTRIED
 from . import Report, details, seen, tally
 from .blocks import blocks, case_of
 from .progress import Log
 
 _STYLES = {"pass": "green", "fail": "bold red", "crash": "bold magenta", "skip": "yellow",
            "known": "cyan", "fixed": "bold cyan", "flaky": "bold yellow", "missing": "bold red",
-           "blocked": "dim", "new": "bold red", "cut": "bold red"}
+           "untried": "bold magenta", "blocked": "dim", "new": "bold red", "cut": "bold red"}
 _ALIKE = 3              # so many skips of a guest in a row, for one reason, have a line each
 # Lines: what a machine without new failures may take, and what failures may add to that. At least so many of
 # the known bugs are told in any case.
@@ -76,7 +76,7 @@ class Console(Report):
             return
         if self._skips and _alike(self._skips[0]) != _alike(result):
             self._say_skips()
-        if result.verdict == SKIP and self._verbosity == 1:
+        if result.verdict in (SKIP, UNTRIED) and self._verbosity == 1:
             self._skips.append(result)
             return
         lines = [self._line(result.verdict, self._headline(result))]
@@ -101,7 +101,8 @@ class Console(Report):
     # What a machine came to
 
     def _machine(self, machine, results, summary):
-        bad = [r for r in results if r.verdict in BAD]
+        # What was not even tried is told by what was cut short.
+        bad = [r for r in results if r.verdict in BAD and r.verdict != UNTRIED]
         named = list(self._naming(machine, bad, results)) if bad else []
         told = blocks(bad, results)
         if told and self._verbosity <= 0:
@@ -225,15 +226,15 @@ class Console(Report):
         skips, self._skips = self._skips, []
         if len(skips) <= _ALIKE:
             for result in skips:
-                self._print(self._line(SKIP, self._headline(result)))
+                self._print(self._line(result.verdict, self._headline(result)))
             return
         first = skips[0]
-        self._print(self._line(SKIP, f"{first.target.section.name}@{first.target.machine.name}  "
+        self._print(self._line(first.verdict, f"{first.target.section.name}@{first.target.machine.name}  "
                                      f"{len(skips)} points: {first.reason}"))
 
     @staticmethod
     def _headline(result):
-        if result.verdict in (SKIP, KNOWN, FIXED, BLOCKED, FLAKY, MISSING) and result.reason:
+        if result.verdict in (SKIP, KNOWN, FIXED, BLOCKED, FLAKY, MISSING, UNTRIED) and result.reason:
             bug = f" [{result.known.bug}]" if result.verdict == KNOWN and result.known.bug else ""
             return f"{result.target.id}  {result.reason}{bug}"
         if result.verdict == PASS and result.seconds >= 1:

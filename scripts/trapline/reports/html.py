@@ -13,10 +13,10 @@ from ..verdicts import BAD, VERDICTS
 from . import files, page
 from .json import document
 
-GLYPHS = {"pass": "✓", "fail": "✗", "crash": "!", "flaky": "~", "missing": "?", "skip": "–",
+GLYPHS = {"pass": "✓", "fail": "✗", "crash": "!", "flaky": "~", "missing": "?", "untried": "…", "skip": "–",
           "known": "≈", "fixed": "★", "blocked": "□"}
 # The most striking first: a row, a guest and a bar show the worst they have.
-ORDER = ("crash", "fail", "missing", "flaky", "fixed", "known", "blocked", "skip", "pass")
+ORDER = ("crash", "fail", "missing", "untried", "flaky", "fixed", "known", "blocked", "skip", "pass")
 _FIELDS = ("environment", "machine", "verdict", "expected", "observed", "reason", "rule", "bug",
            "where")
 
@@ -50,7 +50,7 @@ def render(doc, bugs):
         doc=doc, style=page.asset("style.css"), script=page.asset("report.js"),
         data=page.embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results),
         columns=columns, names=names, width=width, guests=_guests(results, columns), counts=_ordered(counts),
-        glyphs=GLYPHS, bad=sum(counts[v] for v in (*BAD, "missing")), total=len(results),
+        glyphs=GLYPHS, bad=sum(counts[v] for v in BAD), total=len(results),
         slowest=_slowest(results))
 
 

@@ -11,7 +11,7 @@ prove count it as bad. Diagnostics stand before the result they belong to.
 import sys
 from collections import Counter
 
-from ..verdicts import BAD, BLOCKED, CRASHED, FAIL, FIXED, FLAKY, KNOWN, LACKS, MISSING, PASS, SKIP
+from ..verdicts import BAD, BLOCKED, CRASHED, FAIL, FIXED, FLAKY, KNOWN, LACKS, MISSING, PASS, SKIP, UNTRIED
 from . import Report, details
 
 
@@ -53,7 +53,7 @@ class Ktap(Report):
         for machine, sentences in summary.given_up.items():
             self._print(*(f"# {machine} was cut short: {sentence}" for sentence in sentences))
         n = Counter(r.verdict for r in summary.results)
-        self._print(f"# Totals: pass:{n[PASS]} fail:{n[FAIL] + n[FLAKY] + n[MISSING]} "
+        self._print(f"# Totals: pass:{n[PASS]} fail:{n[FAIL] + n[FLAKY] + n[MISSING] + n[UNTRIED]} "
                     f"xfail:{n[KNOWN]} xpass:{n[FIXED]} "
                     f"skip:{n[SKIP] + n[BLOCKED] + self._absent} error:{n[CRASHED]}")
 

@@ -263,7 +263,7 @@ function page() {
 		r.id = `${r.point}@${r.machine}`;
 	});
 	const byId = new Map(results.map((r, i) => [r.id, i]));
-	const BAD = new Set(["fail", "crash", "flaky", "missing"]);
+	const BAD = new Set(["fail", "crash", "flaky", "missing", "untried"]);
 	const make = (name, attributes, ...children) => {
 		const element = document.createElement(name);
 		for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
