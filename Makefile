@@ -6,7 +6,7 @@ BUILD ?= build
 all:
 
 # The targets that build nothing work without a configuration.
-ifneq ($(filter-out check lint format help clean docs,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check check-full lint format help clean docs,$(or $(MAKECMDGOALS),all)),)
 config.mak:
 	@./configure
 # Nothing here is built by a rule of make's own, and looking for one takes longer than all the rest.

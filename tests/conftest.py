@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the runner's tests share: guests of their own, built once, and the command."""
+"""What the tests share: guests of their own, built once, the command, and which of them are quick.
+
+A test marked `full` has a relative that is not, which finds what usually goes wrong: another point of the same
+kind, another history, another defect of the same library. `make check` leaves those out, `make check-full`
+runs them, and pytest by itself runs all.
+"""
 
 import json
 import os
@@ -26,6 +31,23 @@ MISBEHAVIOURS = """HANG SPIN DRIP FLOOD LONG_LINE GARBAGE ESCAPES SECOND_PLAN SE
 CFLAGS = """-m16 -std=gnu11 -O1 -ffreestanding -fno-pic -fno-pie -mgeneral-regs-only
     -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
     -Wall -Wextra -Werror""".split()
+
+
+# Most of a guest built with one line changed has been compiled before.
+_CCACHE = next((d for d in ("/usr/lib/ccache", "/usr/lib64/ccache", "/usr/lib/ccache/bin")
+                if Path(d, "gcc").exists()), None)
+if _CCACHE and _CCACHE not in os.environ["PATH"].split(":"):
+    os.environ["PATH"] = f"{_CCACHE}:{os.environ['PATH']}"
+os.environ.setdefault("CCACHE_NOHASHDIR", "1")      # the copies lie in folders of their own
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: not part of `make check`; `make check-full` runs it")
+
+
+def full_but(values, quick):
+    """`values` for pytest.mark.parametrize: all but those of `quick` are marked `full`."""
+    return [v if v in quick else pytest.param(v, marks=pytest.mark.full) for v in values]
 
 
 class Command:

@@ -53,6 +53,7 @@ def copy_program(program, root):
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
+@pytest.mark.full
 def test_in_an_empty_chroot(bundle, in_tree, tmp_path):
     root = tmp_path / "root"
     for name in ("bin", "lib", "lib64"):
@@ -134,6 +135,7 @@ def test_baseline_from_elsewhere(bundle, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
+@pytest.mark.full
 def test_other_pythons(bundle, in_tree, version, tmp_path):
     for found in (f"python{version}",
                   *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))):

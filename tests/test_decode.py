@@ -67,6 +67,7 @@ def zydis(tmp_path_factory):
     return folder / "host/decode_zydis"
 
 
+@pytest.mark.full
 def test_decoder_agrees_with_zydis(zydis):
     """All claimed encodings under combined prefixes, and random bytes: length and every operand."""
     out = run(zydis, "-s", "1", "-n", "3000000")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import full_but
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts")]
@@ -58,6 +59,7 @@ def test_headers(image):
 
 
 @needs_ovmf
+@pytest.mark.full
 def test_machine_ovmf():
     done = subprocess.run([ROOT / "run_tests.sh", "-v", "--machine", "ovmf"], capture_output=True,
                           text=True, timeout=300, check=False)
@@ -69,13 +71,13 @@ def test_machine_ovmf():
 
 
 @needs_ovmf
-@pytest.mark.parametrize("options", [
+@pytest.mark.parametrize("options", full_but([
     ["-m", "128"],                                  # firmware and guest close together
     ["-m", "256", "-cpu", "max,la57=on"],           # paging with five levels
     ["-m", "256", "-cpu", "max,la57=off"],
     ["-m", "5G"],                                   # memory above 4 GiB, where files may go
     ["-m", "256", "-cpu", "qemu64"],
-], ids=" ".join)
+], (["-m", "128"],)), ids=" ".join)
 def test_firmware_keeps_its_things_elsewhere(options, image, tmp_path):
     words = b"cases=int3_warm,int3_cold_idt environment=cpl0"
     file = tmp_path / "int3.efi"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 QEMU = shutil.which("qemu-system-x86_64")
 PATH = "/usr/sbin:/sbin:" + os.environ["PATH"]
 SLURM = all(shutil.which(p, path=PATH) for p in ("slurmctld", "slurmd", "sbatch", "squeue"))
+pytestmark = pytest.mark.full
 needs_slurm = pytest.mark.skipif(
     not SLURM or os.geteuid() != 0 or not QEMU or not os.path.ismount("/sys/fs/cgroup"),
     reason="no Slurm, no QEMU, not root or no cgroups, without which Slurm does not start")

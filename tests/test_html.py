@@ -230,6 +230,7 @@ def test_light_and_dark(opened):
     assert background() == light
 
 
+@pytest.mark.full
 def test_5000_rows_open_within_two_seconds(opened, tmp_path):
     results = [result(f"guest{i // 250}/case_with_a_usual_name_{i}", e, m,
                       "fail" if i % 50 == 3 else "pass",

@@ -20,6 +20,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import full_but
 
 TOP = Path(__file__).parent.parent
 PAGES = sorted(["README.md", *(str(p.relative_to(TOP)) for p in TOP.glob("docs/*.md"))])
@@ -61,7 +62,7 @@ def sh(text, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if to_run(p)])
+@pytest.mark.parametrize("page", full_but([p for p in PAGES if to_run(p)], ("README.md", "docs/reports.md")))
 def test_page(page, tmp_path):
     tree = tmp_path / "tree"
     copy(tree)
@@ -87,7 +88,7 @@ exec {qemu} "$@"
 """
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/bisect.md"])
+@pytest.mark.parametrize("page", full_but(["README.md", "docs/bisect.md"], ("README.md",)))
 def test_bisection_finds_the_commit(page, tmp_path):
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu or not shutil.which("git"):
@@ -115,7 +116,8 @@ def test_the_two_commands_are_what_ci_runs():
     commands = [text.strip() for words, text in blocks("README.md") if words == ["sh", "ci"]]
     assert commands == ["./run_tests.sh --install-deps", "make check INSTALL_DEPS=1"]
     assert commands[0] in (TOP / "scripts/check").read_text()
-    assert (TOP / ".ci/run").read_text().endswith(f"exec {commands[1]}\n")
+    script = (TOP / ".ci/run").read_text()
+    assert f"\n{commands[1]} || status=1\nmake check-full || status=1\nexit $status\n" in script
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -137,6 +139,7 @@ def test_ci_examples_say_what_the_runner_knows():
             assert option in known or option == "--install-deps", option
 
 
+@pytest.mark.full
 def test_ci_example_in_one_job(tmp_path):
     """GitHub's command, as it stands there, on a tree with a baseline."""
     if not shutil.which("qemu-system-x86_64"):
