@@ -6,3 +6,22 @@
 $(BUILD)/lab/init: $(wildcard lab/common/*.[ch] lab/kvm/*.[ch])
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O2 $(WARNINGS) -static -pthread -s $(filter %.c,$^) -o $@
+
+# The monitor that makes a SEV host of the emulator (docs/sev-host.md). Freestanding, as the guests are, and with a
+# part of their library.
+HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lab/host/*.c lab/host/*.S)))
+
+$(HOST_O): $(BUILD)/tools
+
+$(BUILD)/lab/host/%.o: lab/host/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -Ilab/host -Ilib -c $< -o $@
+
+$(BUILD)/lab/host/%.o: lab/host/%.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ASFLAGS) -c $< -o $@
+
+$(BUILD)/lab/host.elf: $(HOST_O) $(BUILD)/lib.a lab/host/host.ld
+	$(Q)$(LD) $(LDFLAGS) -T lab/host/host.ld $(filter %.o %.a,$^) -o $@
+
+-include $(HOST_O:.o=.d)

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cpu.h"
+
+#include "x86/svm/svm.h"
+
+#define EFLAGS_VM (1u << 17)
+#define CS_LONG (1u << 9)
+#define CS_DEFAULT32 (1u << 10)
+
+struct cpu cpu0;
+
+uint64_t *cpu_gpr(struct cpu *c, struct vmcb *b, unsigned number)
+{
+	struct regs *r = &c->regs;
+	uint64_t *const table[] = {&b->rax, &r->rcx, &r->rdx, &r->rbx, &b->rsp, &r->rbp,
+				   &r->rsi, &r->rdi, &r->r8,  &r->r9,  &r->r10, &r->r11,
+				   &r->r12, &r->r13, &r->r14, &r->r15};
+
+	return table[number & 15];
+}
+
+unsigned code_bits(const struct vmcb *b)
+{
+	if (!(b->cr0 & X86_CR0_PE) || b->rflags & EFLAGS_VM)
+		return 16;
+	if (b->efer & EFER_LMA && b->cs.attributes & CS_LONG)
+		return 64;
+	return b->cs.attributes & CS_DEFAULT32 ? 32 : 16;
+}
+
+enum insn_mode code_mode(const struct vmcb *b)
+{
+	unsigned bits = code_bits(b);
+
+	return bits == 64 ? INSN_MODE_64 : bits == 32 ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+void move_rip(struct vmcb *b, uint64_t rip)
+{
+	b->rip = code_bits(b) == 64 ? rip : (uint32_t)rip;
+	b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+}
+
+void cpu_run(struct cpu *c, struct vmcb *b, bool host_if)
+{
+	svm_vmrun(&c->regs, (uint64_t)b, X86_EFLAGS_FIXED | (host_if ? X86_EFLAGS_IF : 0), false);
+}

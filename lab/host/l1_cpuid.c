@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The CPU that L1 sees: the emulator's, and what the monitor adds. APM 3, appendix E. */
+#include "l1.h"
+
+#include "log.h"
+#include "options.h"
+#include "sev_cpuid.h"
+
+#define CR4_OSXSAVE 18
+#define CR4_PKE 22
+#define CPUID_1_C_OSXSAVE (1u << 27)
+#define CPUID_7_C_OSPKE (1u << 4)
+
+#define SVM_D_LBRV (1u << 1)
+#define SVM_D_NRIPS (1u << 3)
+#define SVM_D_FLUSH_BY_ASID (1u << 6)
+#define SVM_D_DECODE_ASSISTS (1u << 7)
+#define SVM_LEAST_ASIDS 0x1000
+
+#define SEV_A_SEV (1u << 1)
+#define SEV_A_ES (1u << 3)
+#define SEV_A_COHERENT (1u << 10)
+
+/* A leaf of our own: whoever asks gets the counts into the log. */
+#define CPUID_COUNTS 0x4c300000
+
+/* A bit that mirrors one of CR4, which is L1's and not the monitor's. */
+static uint32_t mirror(uint32_t value, uint32_t bit, uint64_t cr4, unsigned from)
+{
+	return cr4 >> from & 1 ? value | bit : value & ~bit;
+}
+
+static void encryption(struct cpuid *r)
+{
+	*r = (struct cpuid){0};
+	if (!features.sev)
+		return;
+	r->a = SEV_A_SEV | (features.es ? SEV_A_ES : 0) | SEV_A_COHERENT;
+	r->b = C_BIT_POSITION | C_BIT_REDUCTION << 6;
+	r->c = SEV_ASIDS;
+	r->d = features.es ? SEV_MIN_ASID : 1;
+}
+
+void l1_cpuid(struct cpu *c)
+{
+	struct vmcb *b = &c->l1;
+	uint32_t leaf = b->rax, subleaf = c->regs.rcx;
+	struct cpuid r = cpuid(leaf, subleaf);
+
+	switch (leaf) {
+	case 1:
+		r.c = mirror(r.c, CPUID_1_C_OSXSAVE, b->cr4, CR4_OSXSAVE);
+		break;
+	case 7:
+		if (!subleaf)
+			r.c = mirror(r.c, CPUID_7_C_OSPKE, b->cr4, CR4_PKE);
+		break;
+	case 0x80000000:
+		if (features.sev && r.a < 0x8000001f)
+			r.a = 0x8000001f;
+		break;
+	case 0x80000008:
+		if (features.sev)
+			r.a = (r.a & ~0xffu) | PHYSICAL_BITS;
+		break;
+	case 0x8000000a:
+		if (r.b < SVM_LEAST_ASIDS)
+			r.b = SVM_LEAST_ASIDS;
+		if (features.nrips)
+			r.d |= SVM_D_NRIPS;
+		if (features.decode)
+			r.d |= SVM_D_DECODE_ASSISTS | SVM_D_FLUSH_BY_ASID;
+		if (features.lbrv)
+			r.d |= SVM_D_LBRV;
+		break;
+	case 0x8000001f:
+		encryption(&r);
+		break;
+	case CPUID_COUNTS:
+		say_state();
+		break;
+	}
+	b->rax = r.a;
+	c->regs.rbx = r.b;
+	c->regs.rcx = r.c;
+	c->regs.rdx = r.d;
+	l1_skip(c, 2);
+}
