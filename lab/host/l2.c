@@ -3,6 +3,7 @@
 
 #include "assist.h"
 #include "control.h"
+#include "es.h"
 #include "l1.h"
 #include "log.h"
 #include "opcode.h"
@@ -89,6 +90,8 @@ bool l2_enter(struct l2 *l)
 	l->injected = b->inject.what;
 	soft_before(l);
 	control_before(l);
+	if (l->sealed)
+		es_before(l);
 	l->int_control = b->int_control;
 	choose_tables(l);
 	cpu_run(l->cpu, b, l->host_if);
@@ -183,6 +186,7 @@ void l2_vmrun(struct cpu *c)
 	c->count.entries++;
 	l.nested_paging = b->nested_control & SVM_NESTED_PAGING;
 	l.sev = features.sev && b->nested_control & NESTED_SEV;
+	l.sealed = features.es && l.sev && b->nested_control & NESTED_SEV_ES;
 	l.space = (struct space){
 		.state = b,
 		.ncr3 = l.nested_paging ? b->nested_cr3 : 0,
@@ -191,6 +195,8 @@ void l2_vmrun(struct cpu *c)
 	memcpy(&l.wished, b, sizeof(l.wished));
 	if (vmrun_is_invalid(b))
 		b->exit_code = SVM_EXIT_INVALID;
+	else if (l.sealed)
+		es_run(&l, b);
 	else
 		run_plain(&l);
 	leave(c);

@@ -24,14 +24,18 @@ struct vmsa {
 	uint64_t pat;
 	uint8_t reserved6[0x308 - 0x270];
 	uint64_t rcx, rdx, rbx, reserved7, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
-	uint8_t reserved8[0x3b0 - 0x380];
+	uint8_t reserved8[0x3a8 - 0x380];
+	uint64_t next_rip; /* of a software interrupt that is injected */
 	uint64_t sev_features;
 	uint8_t reserved9[0x3e8 - 0x3b8];
 	uint64_t xcr0;
-	uint8_t reserved10[0x408 - 0x3f0];
+	uint8_t reserved10[0x400 - 0x3f0];
+	uint64_t x87_data;
 	uint32_t mxcsr;
-	uint16_t x87_tags, x87_status, x87_control;
-	uint8_t reserved11[0x1000 - 0x412];
+	uint16_t x87_tags, x87_status, x87_control, x87_opcode, x87_ds, x87_cs;
+	uint64_t x87_rip;
+	uint8_t x87_stack[80], xmm[256];
+	uint8_t reserved11[0x1000 - 0x570];
 } __attribute__((packed, aligned(4096)));
 
 _Static_assert(offsetof(struct vmsa, efer) == 0xd0, "APM 2, VMSA");
@@ -42,6 +46,8 @@ _Static_assert(offsetof(struct vmsa, rcx) == 0x308, "APM 2, VMSA");
 _Static_assert(offsetof(struct vmsa, r15) == 0x378, "APM 2, VMSA");
 _Static_assert(offsetof(struct vmsa, sev_features) == 0x3b0, "APM 2, VMSA");
 _Static_assert(offsetof(struct vmsa, xcr0) == 0x3e8, "APM 2, VMSA");
+_Static_assert(offsetof(struct vmsa, mxcsr) == 0x408, "APM 2, VMSA");
+_Static_assert(offsetof(struct vmsa, xmm) == 0x470, "APM 2, VMSA");
 _Static_assert(sizeof(struct vmsa) == 0x1000, "a page");
 
 #endif

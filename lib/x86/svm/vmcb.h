@@ -48,13 +48,15 @@ struct vmcb {
 	uint64_t exit_code, exit_info1, exit_info2;
 	struct svm_event exit_int_info;
 	uint64_t nested_control;
-	uint8_t reserved4[0xa8 - 0x98];
+	uint64_t apic_bar, ghcb; /* AVIC; under SEV-ES the GHCB's MSR */
 	struct svm_event inject;
 	uint64_t nested_cr3, lbr_control;
 	uint32_t clean, reserved5;
 	uint64_t next_rip;
 	uint8_t instruction_bytes[16];
-	uint8_t reserved6[0x400 - 0xe0];
+	uint8_t reserved6[0x108 - 0xe0];
+	uint64_t vmsa; /* under SEV-ES: where the save area really is */
+	uint8_t reserved14[0x400 - 0x110];
 
 	/* State save area */
 	struct svm_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
@@ -78,6 +80,7 @@ struct vmcb {
 _Static_assert(offsetof(struct vmcb, iopm) == 0x40, "APM 2, Layout of VMCB");
 _Static_assert(offsetof(struct vmcb, exit_code) == 0x70, "APM 2, Layout of VMCB");
 _Static_assert(offsetof(struct vmcb, inject) == 0xa8, "APM 2, Layout of VMCB");
+_Static_assert(offsetof(struct vmcb, vmsa) == 0x108, "APM 2, Layout of VMCB");
 _Static_assert(offsetof(struct vmcb, next_rip) == 0xc8, "APM 2, Layout of VMCB");
 _Static_assert(offsetof(struct vmcb, es) == 0x400, "APM 2, Layout of VMCB");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2, Layout of VMCB");
@@ -145,6 +148,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "a page");
 
 /* int_state */
 #define SVM_INTERRUPT_SHADOW (1ul << 0)
+#define SVM_GUEST_INTERRUPT_MASK (1ul << 1) /* the IF of a guest under SEV-ES */
 
 #define SVM_NESTED_PAGING (1ul << 0)
 
