@@ -129,6 +129,7 @@ static bool is_prefix(uint8_t c)
 bool opcode_at(struct opcode *o, const uint8_t *bytes, unsigned count, unsigned bits)
 {
 	unsigned n = 0, operand = bits == 16 ? 2 : 4, address = bits, what;
+	bool small = false; /* 66 */
 
 	*o = (struct opcode){0};
 	if (count > MAX_LENGTH)
@@ -144,9 +145,11 @@ bool opcode_at(struct opcode *o, const uint8_t *bytes, unsigned count, unsigned 
 		if (!is_prefix(c))
 			break;
 		o->rex = 0;
-		if (c == 0x66)
+		if (c == 0x66) {
 			operand = bits == 16 ? 4 : 2;
-		else if (c == 0x67)
+			small = true;
+		}
+		if (c == 0x67)
 			address = bits == 32 ? 16 : 32;
 		else if (c == 0xf2 || c == 0xf3)
 			o->rep = c;
@@ -189,6 +192,9 @@ bool opcode_at(struct opcode *o, const uint8_t *bytes, unsigned count, unsigned 
 		what = 0;
 	if (o->rex & REX_W)
 		operand = 8;
+	/* EXTRQ and INSERTQ: two bytes, with a prefix that makes them of what else is VMREAD. */
+	if (o->map == 1 && o->number == 0x78 && (small || o->rep == 0xf2))
+		n += 2;
 	n += what & I8 ? 1 : 0;
 	n += what & I16 ? 2 : 0;
 	n += what & IZ ? (operand == 8 ? 4 : operand) : 0;

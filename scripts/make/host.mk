@@ -74,6 +74,27 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
 	cd $(HOST) && nice ./fuzz_$* -max_len=112 -max_total_time=$(TIME) -use_value_profile=1 \
 		-print_final_stats=1 corpus-$*
 
+# The monitor of the SEV host (lab/host): what of it is no matter of a CPU.
+MONITOR_H := $(wildcard lab/host/*.h lab/host/*.def)
+MONITOR_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -O1 -Ilab/host -Ilib -Itests/host
+MONITOR_TESTS := sev_firmware host_memory
+
+.PHONY: host-monitor host-opcode
+host-monitor: $(MONITOR_TESTS:%=$(HOST)/%)
+host-opcode: $(HOST)/opcode_zydis
+
+$(HOST)/sev_firmware: lab/host/firmware.c
+$(HOST)/host_memory: $(addprefix lab/host/,views.c shadow.c memory.c)
+$(HOST)/opcode_zydis: lab/host/opcode.c
+
+$(MONITOR_TESTS:%=$(HOST)/%): $(HOST)/%: tests/host/%.c $(MONITOR_H) tests/host/demand.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MONITOR_CFLAGS) $(HOST_SANITIZE) $(filter %.c,$^) -o $@
+
+$(HOST)/opcode_zydis: tests/host/opcode_zydis.c $(MONITOR_H)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MONITOR_CFLAGS) -O2 $(filter %.c,$^) -lZydis -o $@
+
 # After fuzzing: keep the inputs that are needed for the coverage found.
 corpus: $(FUZZERS:%=$(HOST)/fuzz_%) ## put what fuzzing found into tests/host/corpus
 	for f in $(FUZZERS); do \
