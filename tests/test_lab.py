@@ -214,6 +214,9 @@ class Machine:
     def learnt(self, facts):
         pass
 
+    def refused(self, facts):
+        return None
+
     def release(self, host, good):
         self.released.append(good)
         host.close()

@@ -113,6 +113,8 @@ static void try_hold(void (*hold)(void *argument))
 CASE_NEEDS("cpus=2 apic=1", reset_hold_msr, CPL0, RULE_HOLD,
 	   CATCHES("model-ghcb-hold-ends model-ghcb-hold-silent"))
 {
+	need_cpus();
+	need(sev_ghcb_version() >= 2, "the hypervisor speaks version %u", sev_ghcb_version());
 	try_hold(hold_by_msr);
 }
 

@@ -3,6 +3,7 @@
 #include "memory.h"
 
 #include "machine.h"
+#include "sev.h"
 
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -37,7 +38,9 @@ void create_memory(void *rom, uint64_t rom_bytes)
 	set_slot(SLOT_LOW, 0, ram, HOLE_BASE, 0);
 	set_slot(SLOT_PAM, PAM_BASE, ram + PAM_BASE, PAM_END - PAM_BASE, 0);
 	set_slot(SLOT_HIGH, PAM_END, ram + PAM_END, RAM_BYTES - PAM_END, 0);
-	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes, KVM_MEM_READONLY);
+	/* KVM would have to emulate what writes to read-only memory, which it cannot with registers encrypted. */
+	set_slot(SLOT_ROM, FOUR_GIB - rom_bytes, rom, rom_bytes,
+		 sev_registers() ? 0 : KVM_MEM_READONLY);
 }
 
 void forget_page(uint64_t number)

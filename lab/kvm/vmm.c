@@ -9,6 +9,7 @@
 #include "debugger.h"
 #include "machine.h"
 #include "memory.h"
+#include "sev.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,30 +46,53 @@ static void code_at(int vcpu, uint64_t rip, char *text, size_t size)
 			 machine.ram[at.physical_address + i]);
 }
 
+/* ", at RIP, code …" of a CPU, as far as KVM knows; "" of one whose registers are sealed. */
+static void place_of(unsigned index, char *text, size_t size)
+{
+	int length;
+	struct kvm_regs regs;
+
+	*text = '\0';
+	if (sev_registers() || ioctl(machine.vcpus[index], KVM_GET_REGS, &regs))
+		return;
+	length = snprintf(text, size, ", at %#llx", regs.rip);
+	if (!sev_memory())
+		code_at(machine.vcpus[index], regs.rip, text + length, size - length);
+}
+
+/* A SEV-ES guest has asked for its end, by the GHCB's MSR (GHCB specification, "Termination Request"). */
+static _Noreturn void guest_terminated(const struct kvm_run *run)
+{
+	uint64_t msr = run->system_event.ndata ? run->system_event.data[0] : 0;
+
+	end("the guest asked for its end: reason set %#x, reason %#x", (unsigned)(msr >> 12 & 0xf),
+	    (unsigned)(msr >> 16 & 0xff));
+}
+
 /* The guest is over: KVM could not, or would not, go on. */
 static _Noreturn void stopped(unsigned index, const struct kvm_run *run)
 {
-	struct kvm_regs regs = {};
-	char code[64];
+	char place[96];
 
 	pthread_mutex_lock(&machine.lock);
-	ioctl(machine.vcpus[index], KVM_GET_REGS, &regs);
-	code_at(machine.vcpus[index], regs.rip, code, sizeof(code));
+	place_of(index, place, sizeof(place));
 	switch (run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
 		end("the machine was reset or switched off: a triple fault, most likely");
 	case KVM_EXIT_INTERNAL_ERROR:
-		end("KVM internal error (%s, suberror %u) at %#llx%s",
+		end("KVM internal error (%s, suberror %u)%s",
 		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ? "emulation failure"
 									   : "not emulation",
-		    run->internal.suberror, regs.rip, code);
+		    run->internal.suberror, place);
 	case KVM_EXIT_FAIL_ENTRY:
-		end("VM entry failed, hardware's reason %#llx, at %#llx",
-		    run->fail_entry.hardware_entry_failure_reason, regs.rip);
+		end("VM entry failed, hardware's reason %#llx%s",
+		    run->fail_entry.hardware_entry_failure_reason, place);
 	case KVM_EXIT_SYSTEM_EVENT:
-		end("KVM system event %u at %#llx", run->system_event.type, regs.rip);
+		if (run->system_event.type == KVM_SYSTEM_EVENT_SEV_TERM)
+			guest_terminated(run);
+		end("KVM system event %u%s", run->system_event.type, place);
 	default:
-		end("unexpected KVM exit %u at %#llx%s", run->exit_reason, regs.rip, code);
+		end("unexpected KVM exit %u%s", run->exit_reason, place);
 	}
 }
 
@@ -98,10 +122,8 @@ static void set_cpuid(unsigned index, unsigned count)
 		case 0x8000001e:
 			leaf->eax = index;
 			break;
-		case 0x8000001f:
-			/* Memory is not encrypted, whatever the CPU could do. */
-			leaf->eax = leaf->ebx = leaf->ecx = leaf->edx = 0;
 		}
+		sev_set_leaf(leaf);
 	}
 	must("KVM_SET_CPUID2", ioctl(machine.vcpus[index], KVM_SET_CPUID2, own));
 	free(own);
@@ -125,19 +147,19 @@ static void *run_cpu(void *argument)
 	for (;;) {
 		/* A CPU that waits for its SIPI comes back with EAGAIN once that has come. */
 		if (ioctl(machine.vcpus[index], KVM_RUN, 0) < 0) {
-			struct kvm_regs regs = {};
 			int error = errno;
+			char place[96];
 
 			if (error == EAGAIN || (error == EINTR && !cancelled)) {
 				if (error == EINTR)
 					churn(index);
 				continue;
 			}
-			ioctl(machine.vcpus[index], KVM_GET_REGS, &regs);
 			pthread_mutex_lock(&machine.lock);
+			place_of(index, place, sizeof(place));
 			if (error == EINTR)
-				end("cancelled, CPU %u at %#llx", index, regs.rip);
-			end("KVM_RUN: %s, at %#llx", strerror(error), regs.rip);
+				end("cancelled, CPU %u%s", index, place);
+			end("KVM_RUN: %s%s", strerror(error), place);
 		}
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
@@ -245,7 +267,10 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	int number;
 
 	machine.kvm = MUST(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-	machine.vm = must("KVM_CREATE_VM", ioctl(machine.kvm, KVM_CREATE_VM, 0));
+	sev_choose(options);
+	machine.vm = sev_create_vm();
+	if (sev_memory())
+		sev_init();
 	must("KVM_SET_IDENTITY_MAP_ADDR", ioctl(machine.vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
 	must("KVM_SET_TSS_ADDR", ioctl(machine.vm, KVM_SET_TSS_ADDR, TSS_PAGES));
 	must("KVM_CREATE_IRQCHIP", ioctl(machine.vm, KVM_CREATE_IRQCHIP, 0));
@@ -256,6 +281,8 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	}
 	machine.cpus = cpus;
 	create_cpus(cpus);
+	if (sev_memory())
+		sev_launch(rom, rom_bytes);
 	obey_options(options);
 	sigaction(SIGUSR1, &kick, NULL);
 	sigemptyset(&signals);

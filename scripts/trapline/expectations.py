@@ -7,11 +7,13 @@
     case = "int3/*_gate:cpl0"           # glob over the point's id, or a list of such
                                         # (its section's name in front, or its guest's)
     version = "<9.1"                    # optional: the machine's version, as in Python packaging
-    machine = "bochs-vmx"               # optional: narrows `machines`
+    machine = "bochs-vmx"               # optional: narrows `machines`; a glob, or a list of such
     observed = "#GP(0x302)@insn"        # the failing trace, a list of such, or "crash";
                                         # "..." in it stands for any text. "hang": a crash by time,
                                         # which one point of the entry shows for all. "death": not even
-                                        # run, because the emulator underneath does not survive it
+                                        # run, because the emulator underneath does not survive it.
+                                        # "the host's kernel: WARNING...": what the lab's kernel says
+                                        # while the guest itself sees nothing wrong
     sometimes = true                    # optional: it passes as well, and "fixed" is not said then
     reason = "…"
     bug = "tcg-idt-errcode-64"          # an id of bugs.toml; this or a link is a must
@@ -31,8 +33,9 @@ from .text import clean
 CRASH = "crash"
 HANG = "hang"
 DEATH = "death"
+HOST = "the host's kernel: "            # lab/boot.py says it
 _REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
-_OPTIONAL = {"version": str, "machine": str, "link": str, "bug": str, "sometimes": bool}
+_OPTIONAL = {"version": str, "machine": (str, list), "link": str, "bug": str, "sometimes": bool}
 _ANYTHING = "..."
 
 
@@ -68,6 +71,11 @@ class Known:
         """Whether trace `seen`, or CRASH or HANG, is one that it names."""
         return any(seen == trace or _ANYTHING in trace and re.fullmatch(
             ".*".join(map(re.escape, trace.split(_ANYTHING))), seen) for trace in self.observed)
+
+    @property
+    def of_host(self):
+        """Whether it is about what the lab's kernel says."""
+        return all(trace.startswith(HOST) for trace in self.observed)
 
     def guests(self):
         """What its cases have in front of the "/"; None if one is a glob there."""
@@ -135,14 +143,16 @@ def _load_file(path, bugs, known_machine, cache_dir):
             raise UsageError(f"{where}: has neither 'bug' nor 'link'")
         if table.get("bug") and table["bug"] not in bugs:
             raise UsageError(f"{where}: {unknown('bug', table['bug'], bugs)}")
-        if "machine" in table:
-            _check_machine(table["machine"], known_machine, where)
+        own = table.get("machine", machines)
+        own = tuple(own) if isinstance(own, (list, tuple)) else (own,)
+        for machine in own:
+            _check_machine(machine, known_machine, where)
         observed = table["observed"]
         observed = tuple(observed) if isinstance(observed, list) else (observed,)
         if not observed or not all(isinstance(o, str) for o in observed):
             raise UsageError(f"{where}: 'observed' is not a trace or a list of traces")
         entries.append(Known(
-            where, cases, (table["machine"],) if "machine" in table else machines,
+            where, cases, own,
             _version(table["version"], where) if "version" in table else None,
             tuple(" ".join(o.split()) for o in observed), " ".join(clean(
                 table["reason"].replace("\n", " ")).split()),

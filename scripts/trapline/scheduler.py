@@ -78,8 +78,7 @@ def _looked_up(target, indexes, expectations):
     """Entries of `expectations` that speak of `target`; `indexes` keeps an Index for each machine."""
     machine = target.machine
     if machine not in indexes:
-        below = machine.underneath
-        indexes[machine] = Index(expectations, machine.name, machine.number(), below.name if below else "")
+        indexes[machine] = Index(expectations, machine.name, machine.number(), machine.expected_in)
     return indexes[machine].find(target.point_id, target.said_name)
 
 

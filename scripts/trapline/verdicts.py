@@ -60,7 +60,8 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
         seen = (CRASH, HANG) if hung else (CRASH,)
     elif said.trouble:
         result.verdict, result.reason = FAIL, said.trouble
-        return result
+        # Known it can only be where the guest itself saw nothing wrong.
+        seen = (said.trouble,) if said.ok else ()
     elif said.skip is not None:
         result.verdict, result.reason = SKIP, said.skip
         what = said.skip.removeprefix(LACKS).strip()
@@ -88,9 +89,10 @@ def judge(target, said, seconds, crash=None, dump=(), expectations=(), broke=Fal
             result.verdict = of_known(entry, target.machine)
             result.reason = entry.reason + crash_reason
             return result
-    if expectations:
-        result.notes.append(f"known to fail, but differently: {expectations[0].where} expects "
-                            + " or ".join(expectations[0].observed))
+    of_guests = [e for e in expectations if not e.of_host]
+    if of_guests:
+        result.notes.append(f"known to fail, but differently: {of_guests[0].where} expects "
+                            + " or ".join(of_guests[0].observed))
     return result
 
 

@@ -132,7 +132,7 @@ def command(options, add):
                          "or give --debian SUITE,…")
     print(f"{len(candidates.versions)} kernels from {candidates.versions[0]} to "
           f"{candidates.versions[-1]}", flush=True)
-    suffix = "".join(f"+{p}" for p in options.params)
+    suffix = _suffix(options.kind) + "".join(f"+{p}" for p in options.params)
 
     def test(version):
         try:
@@ -153,12 +153,16 @@ def command(options, add):
     return 0
 
 
+def _suffix(kind):
+    return f"-{kind}" if kind else ""
+
+
 def attempt(options, add_built):
     """scripts/lab try, for `git bisect run`: 0 good, 1 bad, 125 cannot tell."""
     name = f"try-{os.getpid()}"
     try:
         add_built(name)
-        verdict, reason = run("lab-" + name, options.case)
+        verdict, reason = run("lab-" + name + _suffix(options.kind), options.case)
     except UsageError as error:
         verdict, reason = CANNOT_TELL, str(error)
     finally:

@@ -9,6 +9,7 @@ import time
 
 from .. import ktap
 from ..boot import GRACE
+from ..expectations import HOST
 from .host import TROUBLE
 
 BOOT_TIMEOUT = 30.0     # seconds from start to ready, times the machine's slowness
@@ -41,6 +42,7 @@ class LabBoot:
         self._tainted = None
         self._trouble = 0               # lines of the log that still belong to a complaint
         self._troubled = False
+        self._beneath = 0               # where the log of what is beneath the kernel was at the start
         if host.facts is None:
             self.deadline = self.started + BOOT_TIMEOUT * machine.slowness
         else:
@@ -87,6 +89,7 @@ class LabBoot:
     # Its parts
 
     def _go(self):
+        self._beneath = self._host.said_beneath()
         self._host.order(f"run {self._order}")
         self.deadline = time.monotonic() + self._timeout
 
@@ -100,11 +103,14 @@ class LabBoot:
 
     def _take(self, kind, text):
         if kind == "H":
-            if self._host.facts["error"]:
-                self._cut = f"KVM does not load: {self._host.facts['error']}"
-                self._host.kill()
+            facts = self._host.facts
+            if facts["error"]:
+                self._refuse(f"KVM does not load: {facts['error']}")
+            elif reason := self.machine.refused(facts):
+                facts["error"] = reason
+                self._refuse(reason)
             else:
-                self.machine.learnt(self._host.facts)
+                self.machine.learnt(facts)
                 self._go()
         elif kind == "D":
             self._feed(text)
@@ -117,6 +123,11 @@ class LabBoot:
             self._finish()
         elif kind == "X":
             self._died()
+
+    def _refuse(self, reason):
+        """The host runs no guests."""
+        self._cut = reason
+        self._host.kill()
 
     def _feed(self, data):
         over = self._over()
@@ -138,7 +149,7 @@ class LabBoot:
             point = self.stream.results[-1]
         if TROUBLE.search(line) and not self._trouble:
             self._trouble, self._troubled = _KEPT_TROUBLE, True
-            point.trouble = point.trouble or f"the host's kernel: {line}"
+            point.trouble = point.trouble or f"{HOST}{line}"
         if self._trouble and "[ cut here ]" not in line:
             point.notes.append(f"host: {line}")
             self._trouble = 0 if _INNER_END in line else self._trouble - 1
@@ -153,9 +164,15 @@ class LabBoot:
             point = self.stream.results[-1] if self.stream.results else self.stream.pending
             point.trouble = f"the host's kernel is tainted: {self._tainted}"
             self._troubled = True
+        self._tell_beneath()
         self.alive = False
         # A kernel that has complained once may keep quiet the second time.
         self.machine.release(self._host, good=not self._troubled)
+
+    def _tell_beneath(self):
+        """What the monitor beneath the kernel has said meanwhile, to the point that the guest died in."""
+        if self.reason and not self.stream.closed:
+            self.stream.pending.notes += [f"monitor: {line}" for line in self._host.beneath(self._beneath)]
 
     def _died(self):
         self.stream.end()
@@ -167,9 +184,10 @@ class LabBoot:
         if host.facts is None and not self._cut:
             what = f"the lab's emulator ended before the kernel was up ({host.dead})"
         self.reason = self._cut or f"{what}: {self._panic() or host.last_words()}"
+        self._tell_beneath()
         self.alive = False
         self.machine.release(host, good=False)
 
     def _panic(self):
-        found = [line for line in self._host.log if TROUBLE.search(line)]
-        return found[0] if found else None
+        log = self._host.log if self._host.facts is None else self._host.since_ready
+        return next((line for line in log if TROUBLE.search(line)), None)

@@ -8,17 +8,26 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import bisect, deb, debian, emulator, kmod, store, table
+from . import bisect, deb, debian, emulator, kmod, sevhost, store, table, vmlinux
 
 _EPILOG = """\
 examples:
   scripts/lab add 6.1 --debian bookworm         machine lab-6.1
+  scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, lab-6.12-sev-es and lab-6.12-amd as well
+  scripts/lab add unstable --debian sid --version newest --sev
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
   ./run_tests.sh --machine lab-6.1
   scripts/lab bisect int3/int3_overlap --from 6.12.40 --to 6.12 --debian bookworm-backports,trixie
   git bisect run sh -c 'make -j8 bzImage modules || exit 125
       scripts/lab try int3/int3_overlap --kernel arch/x86/boot/bzImage --modules .'
 """
+
+
+# Since Linux 7.0, Debian has the kernel beside its modules.
+_VMLINUZ = re.compile(r"boot/vmlinuz-(.+)|(?:usr/)?lib/modules/([^/]+)/vmlinuz")
+_KEPT = 75              # MB of each kernel, most of it vmlinux
+KINDS = ("intel", "bochs", "amd", "sev", "sev-es")       # machines/lab.py has their machines
+_SEV_KINDS = ("sev", "sev-es")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,9 +46,11 @@ def parser():
     add.add_argument("name", metavar="NAME", help="a version such as 6.1, or any name")
     add.add_argument("--debian", metavar="SUITE",
                      help="the newest kernel of version NAME in this suite of Debian")
-    add.add_argument("--version", metavar="V", help="that version instead of NAME")
-    add.add_argument("--flavour", default="cloud-amd64", metavar="F",
-                     help="Debian's flavour (default: %(default)s)")
+    add.add_argument("--version", metavar="V", help="that version instead of NAME, or \"newest\"")
+    flavour = add.add_mutually_exclusive_group()
+    flavour.add_argument("--flavour", metavar="F", help=f"Debian's flavour (default: {debian.SMALL})")
+    flavour.add_argument("--sev", action="store_true",
+                         help=f"flavour {debian.GENERIC}: larger, but its KVM has SEV")
     add.add_argument("--mirror", metavar="URL", help="archive to use instead of this machine's")
     add.add_argument("--keyring", metavar="F", help="keys that sign it")
     add.add_argument("--deb", nargs="+", metavar="FILE", help="kernel packages already here")
@@ -70,7 +81,9 @@ def parser():
                         help="a version; 6.1 means all of 6.1")
     search.add_argument("--debian", metavar="SUITE,…",
                         help="also every kernel of these suites, fetched when needed")
-    search.add_argument("--flavour", default="cloud-amd64", metavar="F")
+    search.add_argument("--flavour", metavar="F", help=f"default: {debian.SMALL}, with --kind sev or sev-es "
+                        f"{debian.GENERIC}")
+    _kind(search)
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules")
 
@@ -94,7 +107,13 @@ def parser():
     attempt.add_argument("case", metavar="CASE")
     attempt.add_argument("--kernel", metavar="FILE", required=True)
     attempt.add_argument("--modules", metavar="DIR", required=True)
+    _kind(attempt)
     return p
+
+
+def _kind(command):
+    command.add_argument("--kind", choices=KINDS, metavar="KIND", help="the machine lab-NAME-KIND instead of "
+                         f"lab-NAME: {', '.join(KINDS)}")
 
 
 def main(argv):
@@ -122,12 +141,14 @@ def size(count):
 
 def _add(options):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options.name) or \
-            re.search(r"-(intel|bochs)$", options.name):
+            options.name.endswith(tuple(f"-{kind}" for kind in KINDS)):
         raise UsageError(f"'{options.name}' cannot be the name of a kernel")
     sources = [bool(options.debian), bool(options.deb), bool(options.kernel or options.modules)]
     if sum(sources) != 1:
         raise UsageError("add needs one of --debian SUITE, --deb FILE…, or --kernel FILE "
                          "--modules DIR")
+    if (options.sev or options.flavour) and not options.debian:
+        raise UsageError("--sev and --flavour choose among Debian's kernels: they need --debian SUITE")
     if options.kernel and not options.modules or options.modules and not options.kernel:
         raise UsageError("--kernel and --modules go together")
     with store.locked():
@@ -139,6 +160,8 @@ def _add(options):
         else:
             kernel = _add_built(options.name, options)
     if kernel:
+        if getattr(options, "sev", False) and (reason := sevhost.missing(kernel, "sev")):
+            raise UsageError(reason)
         print(f"lab-{kernel.name}: Linux {kernel.version} ({kernel.release}), "
               f"{', '.join(m for m in store.MODULES if m in kernel.modules)}")
     return 0
@@ -148,13 +171,16 @@ def _add_debian(name, options, quiet=False):
     """Kernel `name` from Debian. `quiet`: the package lists are new, and what is fetched need not be
     told."""
     debian.configure(options.debian, options.mirror, keyring=options.keyring)
+    flavour = options.flavour or (debian.GENERIC if options.sev else debian.SMALL)
+    if options.sev and not quiet:
+        print(f"flavour {flavour}: KVM of {debian.SMALL} has no SEV", flush=True)
     if not quiet:
         print(f"package lists of {options.debian}: some 10 MB", flush=True)
         debian.update()
-    stanzas = debian.choose(options.version or name, options.flavour)
+    stanzas = debian.choose(options.version or name, flavour)
     for stanza in stanzas if not quiet else ():
         print(f"{stanza['Package']} {stanza['Version']}: {size(stanza['Size'])} to fetch, of "
-              "which some 15 MB are kept", flush=True)
+              f"which some {_KEPT} MB are kept", flush=True)
     if options.dry_run:
         return None
     try:
@@ -167,7 +193,7 @@ def _add_debian(name, options, quiet=False):
         return old
     paths = debian.download(stanzas, quiet)
     kernel = _unpack(name, paths, f"Debian {options.debian}", {
-        "suite": options.debian, "flavour": options.flavour, "packages": versions,
+        "suite": options.debian, "flavour": flavour, "packages": versions,
         "version": options.version or name, "mirror": options.mirror,
         "keyring": options.keyring})
     for path in paths:
@@ -177,17 +203,17 @@ def _add_debian(name, options, quiet=False):
 
 def _unpack(name, paths, source, debian_facts=None):
     """Kernel `name` out of packages."""
-    vmlinuz, release, modules = None, "", {}
+    image, release, modules = None, "", {}
     for path in paths:
         for member, read in deb.members(path):
-            if member.startswith("boot/vmlinuz-"):
-                vmlinuz, release = read(), member.removeprefix("boot/vmlinuz-")
+            if found := _VMLINUZ.fullmatch(member):
+                image, release = read(), found[1] or found[2]
             elif (module := kmod.name_of(member)) and "/arch/x86/kvm/" in member or \
                     module in ("irqbypass", "ccp"):
                 modules[module] = kmod.unpacked(member, read())
             elif module and "/drivers/crypto/ccp/" in member:
                 modules[module] = kmod.unpacked(member, read())
-    return _store(name, vmlinuz, release, modules, source, debian_facts)
+    return _store(name, image, release, modules, source, debian_facts)
 
 
 def _add_built(name, options):
@@ -205,20 +231,20 @@ def _add_built(name, options):
                     modules[module] = kmod.unpacked(path, opened.read())
     try:
         with open(options.kernel, "rb") as file:
-            vmlinuz = file.read()
+            image = file.read()
     except OSError as error:
         raise UsageError(f"{options.kernel}: {error.strerror}") from None
-    return _store(name, vmlinuz, "", modules, os.path.abspath(options.kernel))
+    return _store(name, image, "", modules, os.path.abspath(options.kernel))
 
 
-def _store(name, vmlinuz, release, modules, source, debian_facts=None):
-    if not vmlinuz:
-        raise UsageError(f"no boot/vmlinuz in {source}")
-    at = vmlinuz[0x202:0x204] and int.from_bytes(vmlinuz[0x20e:0x210], "little") + 0x200
-    if vmlinuz[0x202:0x206] != b"HdrS":
+def _store(name, image, release, modules, source, debian_facts=None):
+    if not image:
+        raise UsageError(f"no vmlinuz in {source}")
+    at = image[0x202:0x204] and int.from_bytes(image[0x20e:0x210], "little") + 0x200
+    if image[0x202:0x206] != b"HdrS":
         text = b""
     else:
-        text = vmlinuz[at:at + 512].partition(b"\0")[0]
+        text = image[at:at + 512].partition(b"\0")[0]
     if not text:
         raise UsageError(f"{source}: is no bootable x86 Linux kernel")
     text = text.decode("ascii", "replace")
@@ -241,7 +267,11 @@ def _store(name, vmlinuz, release, modules, source, debian_facts=None):
             with open(os.path.join(folder, module + ".ko"), "wb") as file:
                 file.write(modules[module])
         with open(os.path.join(folder, "vmlinuz"), "wb") as file:
-            file.write(vmlinuz)
+            file.write(image)
+        elf = vmlinux.unpacked(image)
+        if elf and vmlinux.has_pvh_entry(elf):
+            with open(os.path.join(folder, "vmlinux"), "wb") as file:
+                file.write(elf)
         store.save(folder, kernel)
     return kernel
 
@@ -261,7 +291,8 @@ def _list(_options):
                    for f in os.listdir(kernel.folder))
         machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules) + \
             [f"lab-{name}-intel"] * ("kvm-intel" in kernel.modules) + \
-            [f"lab-{name}-bochs"] * ("kvm-amd" in kernel.modules)
+            [f"lab-{name}-{kind}" for kind in ("bochs", "amd")] * ("kvm-amd" in kernel.modules) + \
+            [f"lab-{name}-{kind}" for kind in _SEV_KINDS if not sevhost.missing(kernel, kind)]
         rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
     if len(rows) == 1:
         print("no kernels yet: scripts/lab add 6.1 --debian bookworm")
@@ -298,16 +329,18 @@ def _update(options):
                 continue
             facts = kernel.debian
             _add_debian(name, argparse.Namespace(
-                debian=facts["suite"], flavour=facts["flavour"], version=facts["version"],
+                debian=facts["suite"], flavour=facts["flavour"], sev=False, version=facts["version"],
                 mirror=facts["mirror"], keyring=facts["keyring"], dry_run=False))
             print(f"lab-{name}: Linux {store.load(name).version}")
 
 
 def _bisect(options):
+    options.flavour = options.flavour or (debian.GENERIC if options.kind in _SEV_KINDS else debian.SMALL)
+
     def add(name, version, suite):
         with store.locked():
             _add_debian(name, argparse.Namespace(
-                debian=suite, flavour=options.flavour, version=version, mirror=None, keyring=None,
+                debian=suite, flavour=options.flavour, sev=False, version=version, mirror=None, keyring=None,
                 dry_run=False), quiet=True)
     return bisect.command(options, add)
 

@@ -15,6 +15,8 @@ from ..errors import UsageError
 from . import store
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+SMALL, GENERIC = "cloud-amd64", "amd64"         # flavours of the kernel; SMALL has CONFIG_KVM_AMD_SEV off
+NEWEST = "newest"
 # Suites whose security fixes come from the security archive, and those that have point updates.
 _PLAIN = ("sid", "unstable", "experimental")
 
@@ -150,9 +152,10 @@ def upstream(version):
 
 
 def choose(version, flavour):
-    """The newest kernel package whose version begins with `version`, with what it needs."""
+    """The newest kernel package whose version begins with `version`, or is any (NEWEST), with what it
+    needs."""
     every = kernel_packages(flavour)
-    fitting = [s for s in every if (s["Version"] + ".").startswith(version + ".")
+    fitting = [s for s in every if version == NEWEST or (s["Version"] + ".").startswith(version + ".")
                or s["Version"].startswith(version + "-")]
     if not fitting:
         have = sorted({s["Version"] for s in every}, key=version_key)

@@ -21,10 +21,11 @@ _HEAD = 4
 _CHUNK = 65536
 _KEPT_LOG = 400         # lines of the console
 _KEPT_ERRORS = 32768
+_KEPT_BENEATH = 40      # lines of what is beneath the kernel
 
 # What in a kernel's log is never right. The lines that follow are kept with it.
 TROUBLE = re.compile(
-    r"WARNING: |BUG: |INFO: (?:possible|suspicious|task|rcu|trying|lockdep)|Oops|"
+    r"^l0: stop: |WARNING: |BUG: |INFO: (?:possible|suspicious|task|rcu|trying|lockdep)|Oops|"
     r"general protection fault|Kernel panic|KASAN|UBSAN|KCSAN|refcount_t:|"
     r"(?:list_add|list_del) corruption|soft lockup|hard LOCKUP|Unable to handle|divide error")
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[[ \w]+\])? ?")
@@ -35,13 +36,14 @@ class Launch:
     """How to start an emulator.
 
     `fds` go to the process and are closed here. `console` is our end of COM1, for reading and
-    writing.
+    writing; `beneath` is a file that a monitor beneath the kernel writes its log to, if there is one.
     """
 
     argv: list
     console: int
     fds: list = field(default_factory=list)
     private_network: bool = False
+    beneath: int | None = None
 
 
 class Host:
@@ -49,7 +51,8 @@ class Host:
 
         facts       what init said when it was ready: {"kernel", "cpu", "params", "error", "tainted"};
                     None before
-        log         lines of the kernel's console
+        log         lines of the kernel's console, the last hundreds
+        since_ready those of them that came behind facts
         dead        why there is no process any more, or None
     """
 
@@ -57,9 +60,11 @@ class Host:
         """Starts it; OSError if that fails."""
         self.facts = None
         self.log = []
+        self.since_ready = []
         self.dead = None
         self.returncode = None
         self._console = launch.console
+        self._beneath = launch.beneath
         self._line = b""
         self._data = b""
         self._errors = b""
@@ -71,6 +76,7 @@ class Host:
                 preexec_fn=contain(os.getpid(), launch.private_network))
         except BaseException:
             os.close(launch.console)
+            self._drop_beneath()
             raise
         finally:
             for fd in launch.fds:
@@ -130,8 +136,19 @@ class Host:
         self._process.wait()
         for fd in list(self._open):
             self._drop(fd)
+        self._drop_beneath()
         if self.dead is None:
             self.dead = "ended"
+
+    def said_beneath(self):
+        """How many bytes a monitor beneath the kernel has written to its log."""
+        return 0 if self._beneath is None else os.fstat(self._beneath).st_size
+
+    def beneath(self, since=0):
+        """The last lines of that log, of what came behind `since` bytes."""
+        start = max(since, self.said_beneath() - _KEPT_ERRORS)
+        text = b"" if self._beneath is None else os.pread(self._beneath, _KEPT_ERRORS, start)
+        return [printable(line, 400) for line in text.splitlines()[-_KEPT_BENEATH:]]
 
     def last_words(self):
         """The end of the log, or of stderr, for a sentence."""
@@ -141,6 +158,11 @@ class Host:
         return printable(lines[-1].encode(), 160) if lines else "nothing was said"
 
     # Its parts
+
+    def _drop_beneath(self):
+        if self._beneath is not None:
+            os.close(self._beneath)
+        self._beneath = None
 
     def _read(self, fd):
         try:
@@ -169,8 +191,9 @@ class Host:
         said = []
         for line in lines:
             text = _STAMP.sub("", printable(line.rstrip(b"\r"), 400))
-            self.log.append(text)
-            del self.log[:-_KEPT_LOG]
+            for log in [self.log] + [self.since_ready] * (self.facts is not None):
+                log.append(text)
+                del log[:-_KEPT_LOG]
             said.append(("L", text))
         return said
 

@@ -15,7 +15,7 @@ from . import image, store
 from .boot import LabBoot
 from .host import Host
 
-_ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 INIT = os.path.join("build", "lab", "init")
 MEMORY = 512            # MiB
 # What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/kvm/churn.c).
@@ -39,6 +39,8 @@ class LabMachine(Machine):
     suffix = ""             # of the name, after the kernel's
     what_in = ""            # the emulator, for the table
     own_words = ()          # for a guest, besides those that the emulator's have
+    whole_lines = True      # a guest may write a line at once (console=lines)
+    programs = (INIT,)      # of ours, compiled where they are not there or old
     turns = False           # the CPUs of a guest as real-time threads that take turns (lab/kvm/vmm.c)
     waits_for_free = False  # another guest would need another host
     reuse = True            # one guest after the other on the same host
@@ -100,16 +102,15 @@ class LabMachine(Machine):
             return str(error)
         return self.underneath.probe() or self._build()
 
-    @staticmethod
-    def _build():
-        """Our init, compiled where it is not there or old."""
+    def _build(self):
+        """The programs of ours, compiled where they are not there or old."""
         try:
-            done = subprocess.run(["make", "-s", "-C", _ROOT, INIT], stdin=subprocess.DEVNULL,
+            done = subprocess.run(["make", "-s", "-C", ROOT, *self.programs], stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True, check=False)
         except OSError as error:
             return f"make: {error.strerror}"
         return None if done.returncode == 0 else \
-            f"{INIT} cannot be built: {' '.join(done.stderr.split())[:200]}"
+            f"{' or '.join(self.programs)} cannot be built: {' '.join(done.stderr.split())[:200]}"
 
     def version(self):
         return f"KVM of Linux {self.kernel.version} ({self.kernel.release}), in " \
@@ -125,13 +126,16 @@ class LabMachine(Machine):
         """What a host of this machine says of itself."""
         self._facts = {"kernel": facts["kernel"], "cpu": facts["cpu"], "params": facts["params"]}
 
+    def refused(self, facts):
+        """Why a host with these facts runs no guests of this machine, or None."""
+
     def cannot_step(self):
         return None                 # our VMM does what gdb does elsewhere
 
     def start(self, order, names, timeout):
         turns = self.turns and order.cpus > 1
         options = self._options + ([_step(order)] if order.gdb else []) + ["turns"] * turns
-        ours = ["console=lines", *self.own_words] + ["waits=yield"] * turns
+        ours = [*["console=lines"] * self.whole_lines, *self.own_words] + ["waits=yield"] * turns
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
             + " ".join((*order.words, *ours))
         host = self._host(order.image)
@@ -149,7 +153,7 @@ class LabMachine(Machine):
             self._images = {path: _stamp(path) for path in sorted(
                 os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(".rom"))}
             self._initramfs = image.initramfs(self.kernel, self.vendor, self.params,
-                                              os.path.join(_ROOT, INIT), self._images)
+                                              os.path.join(ROOT, INIT), self._images)
         return Host(self._launch(self._initramfs))
 
     def release(self, host, good):

@@ -3,6 +3,7 @@
 
     ~/.cache/trapline/lab/          or below $XDG_CACHE_HOME
         kernels/NAME/vmlinuz        and *.ko, unpacked, and kernel.json
+                     vmlinux        what is inside of vmlinuz, where it could be unpacked
         apt/                        debian.py's
         debs/                       packages, and what is left of interrupted downloads
 """
@@ -39,6 +40,12 @@ class Kernel:
     @property
     def vmlinuz(self):
         return os.path.join(self.folder, "vmlinuz")
+
+    @property
+    def vmlinux(self):
+        """The unpacked kernel, or where there is none, vmlinuz: what QEMU takes either way."""
+        path = os.path.join(self.folder, "vmlinux")
+        return path if os.path.exists(path) else self.vmlinuz
 
     def module_file(self, module):
         return os.path.join(self.folder, module + ".ko")

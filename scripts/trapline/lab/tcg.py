@@ -20,6 +20,7 @@ class LabTcg(LabMachine):
     slowness = 4.0
     turns = True            # measured here only
     what_in = "QEMU's emulation"
+    cpu = "max,la57=off"
 
     def __init__(self, tools, variant=""):
         # The lab's own QEMU, unless another was asked for by name. With shadow paging, 10.0 turns the
@@ -34,20 +35,23 @@ class LabTcg(LabMachine):
         to hit whoever comes by, the next guest too."""
         return version_key(self.underneath.number()) >= version_key("9.1")
 
+    def _command_line(self):
+        return image.COMMAND_LINE
+
     def _argv(self, kernel, initrd, console):
         return [self.tools.qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off",
-                "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-m", str(MEMORY), "-nodefaults",
+                "-accel", "tcg,thread=single", "-cpu", self.cpu, "-m", str(MEMORY), "-nodefaults",
                 "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
-                "-append", image.COMMAND_LINE, "-serial", console,
+                "-append", self._command_line(), "-serial", console,
                 "-chardev", "stdio,id=messages,signal=off",
                 "-device", "isa-debugcon,iobase=0xe9,chardev=messages"]
 
     def _launch(self, initramfs):
         ours, theirs = serial_socket()
         initrd = memory_file("trapline-lab", initramfs)
-        argv = self._argv(self.kernel.vmlinuz, f"/proc/self/fd/{initrd}", "chardev:com1")
+        argv = self._argv(self.kernel.vmlinux, f"/proc/self/fd/{initrd}", "chardev:com1")
         argv[1:1] = ["-chardev", f"socket,id=com1,fd={theirs}"]
         return Launch(argv, ours, [initrd, theirs])
 
     def shown(self, rom, cpus, qemu_params=()):
-        return shlex.join(self._argv(self.kernel.vmlinuz, "INITRAMFS", "stdio"))
+        return shlex.join(self._argv(self.kernel.vmlinux, "INITRAMFS", "stdio"))

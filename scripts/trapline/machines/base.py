@@ -80,6 +80,11 @@ class Machine:
     def __init__(self, tools):
         self.tools = tools
 
+    @property
+    def expected_in(self):
+        """What expectations/ may put behind the "@" of its name, to tell it from its like elsewhere."""
+        return self.underneath.name if self.underneath else ""
+
     def probe(self):
         """None if guests can run here, else the reason in one line."""
         raise NotImplementedError

@@ -4,6 +4,7 @@
 from ..errors import UsageError
 from ..lab import store
 from ..lab.bochs import LabBochsAmd, LabBochsIntel
+from ..lab.sevhost import LabAmd, LabSev, LabSevEs
 from ..lab.tcg import LabTcg
 
 
@@ -15,7 +16,7 @@ def _machines():
             kernel = store.load(name)
         except UsageError:
             continue
-        for kind in (LabTcg, LabBochsIntel, LabBochsAmd):
+        for kind in (LabTcg, LabBochsIntel, LabBochsAmd, LabAmd, LabSev, LabSevEs):
             if kind.vendor in kernel.modules:
                 made.append(type(kind.__name__, (kind,), {
                     "name": f"lab-{name}{kind.suffix}", "kernel_name": name,

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""kvm_amd on a CPU with what TCG lacks: NRIPS, decode assists, SEV and SEV-ES (docs/sev-host.md).
+
+Between the emulator and Linux lies a monitor of ours, lab/host/. QEMU starts it in the kernel's place; kernel
+and initramfs come in one file, the bundle.
+"""
+
+import os
+import shlex
+import struct
+
+from ..errors import UsageError
+from ..machines.base import memory_file
+from .debian import version_key
+from .host import Launch, serial_socket
+from .machine import ROOT
+from .tcg import LabTcg
+
+MONITOR = os.path.join("build", "lab", "host.elf")
+OLDEST_QEMU = "10"
+_LOG_PORT = 0x403       # lab/host/log.h
+_MAGIC, _ALIGN = b"L0BUNDLE", 4096      # lab/host/bundle.h
+
+
+def bundle(kernel, initramfs):
+    """The bytes of both as the monitor wants them."""
+    def aligned(length):
+        return length + -length % _ALIGN
+
+    initrd_at = _ALIGN + aligned(len(kernel))
+    head = struct.pack("<8sQQQQ", _MAGIC, _ALIGN, len(kernel), initrd_at, len(initramfs))
+    return head.ljust(_ALIGN, b"\0") + kernel.ljust(aligned(len(kernel)), b"\0") + initramfs
+
+
+_PARAMETERS = {"sev": "sev", "sev-es": "sev_es"}         # of kvm_amd
+
+
+def missing(kernel, kind):
+    """Why this kernel has no "sev" or "sev-es", or None."""
+    if "kvm-amd" not in kernel.modules:
+        return f"kernel {kernel.name} has no kvm-amd"
+    if _PARAMETERS[kind] not in kernel.params["kvm-amd"]:
+        return f"kernel {kernel.name} has no {kind.upper()}: its kvm_amd has no parameter {_PARAMETERS[kind]} " \
+            "(Debian's cloud flavour is built without; scripts/lab add --sev takes the other)"
+    if "ccp" not in kernel.modules:
+        return f"kernel {kernel.name} has no {kind.upper()}: there is no module ccp, the Secure Processor's " \
+            "driver (Debian's cloud flavour is built without; scripts/lab add --sev takes the other)"
+    return None
+
+
+class LabAmd(LabTcg):
+    """`lab-NAME-amd`: plain guests."""
+
+    suffix = "-amd"
+    expected_in = "monitor"
+    what_in = "QEMU's emulation, with NRIPS and decode assists"
+    programs = (*LabTcg.programs, MONITOR)
+    # The highest bit of an address is the C-bit, and Linux then has 47 of them: KVM marks pages of devices with
+    # address bits that a guest has not, which TCG must have.
+    cpu = "max,la57=off,phys-bits=48"
+    monitor_words = ("l0.without=sev",)
+
+    def __init__(self, tools, variant=""):
+        super().__init__(tools, variant)
+        if self.params.get(("kvm-amd", "npt")) in ("0", "N", "n"):
+            raise UsageError(f"machine '{self.name}': with npt=0, QEMU from 10 on turns the first fault on a page that "
+                             "KVM has not mapped into a triple fault, and older ones are too old for the monitor; "
+                             f"lab-{self.kernel_name}+npt=0 runs on QEMU 7.2")
+
+    def probe(self):
+        reason = super().probe()
+        if reason is None and version_key(self.underneath.number()) < version_key(OLDEST_QEMU):
+            reason = f"QEMU {self.underneath.number()} is too old for it, whose own SVM is wrong where this one " \
+                f"looks: {OLDEST_QEMU} or newer (scripts/lab qemu --debian trixie)"
+        return reason
+
+    def version(self):
+        return super().version() + ", beneath it our monitor"
+
+    def _command_line(self):
+        return " ".join((super()._command_line(), *self.monitor_words))
+
+    def _argv(self, kernel, initrd, console, log="file,path=MONITOR.LOG"):
+        return [*super()._argv(kernel, initrd, console), "-chardev", f"{log},id=monitor",
+                "-device", f"isa-debugcon,iobase={_LOG_PORT:#x},chardev=monitor"]
+
+    def _launch(self, initramfs):
+        ours, theirs = serial_socket()
+        with open(self.kernel.vmlinux, "rb") as file:
+            both = memory_file("trapline-lab", bundle(file.read(), initramfs))
+        log = memory_file("trapline-monitor", b"")
+        argv = self._argv(os.path.join(ROOT, MONITOR), f"/proc/self/fd/{both}", "chardev:com1",
+                          f"file,path=/proc/self/fd/{log}")
+        argv[1:1] = ["-chardev", f"socket,id=com1,fd={theirs}"]
+        return Launch(argv, ours, [both, theirs, log], beneath=os.dup(log))
+
+    def shown(self, rom, cpus, qemu_params=()):
+        return shlex.join(self._argv(os.path.join(ROOT, MONITOR), "BUNDLE", "stdio"))
+
+
+class LabSev(LabAmd):
+    """`lab-NAME-sev`: guests whose memory is encrypted."""
+
+    suffix = "-sev"
+    what_in = "QEMU's emulation, with SEV: encrypted memory"
+    kind = "sev"                # the VMM's option
+    nested = ()                 # KVM cannot read an encrypted VMCB
+    # Where SEV-ES is offered, KVM from 6.11 warns of a CPU without LBR virtualization.
+    monitor_words = ("l0.without=es",)
+    # KVM cannot emulate OUTS where it cannot read the guest's memory.
+    whole_lines = False
+
+    def __init__(self, tools, variant=""):
+        super().__init__(tools, variant)
+        self._options.append(self.kind)
+
+    def probe(self):
+        return missing(self.kernel, self.kind) or super().probe()
+
+    def refused(self, facts):
+        name = f"kvm_amd.{_PARAMETERS[self.kind]}"
+        value = facts["params"].get(name)
+        return None if value in ("Y", "1") else \
+            f"KVM offers no {self.kind.upper()} here: {name} is {value or 'not there'}"
+
+
+class LabSevEs(LabSev):
+    """`lab-NAME-sev-es`: and their registers."""
+
+    suffix = "-sev-es"
+    what_in = "QEMU's emulation, with SEV-ES: encrypted registers, #VC"
+    kind = "sev-es"
+    monitor_words = ("l0.with=lbrv",)
+
+    def __init__(self, tools, variant=""):
+        super().__init__(tools, variant)
+        if "state" in self._options:
+            raise UsageError(f"machine '{self.name}': nobody can take registers out of a SEV-ES guest, and put "
+                             "them back: +state is not for it")
