@@ -18,6 +18,7 @@ from .tcg import LabTcg
 
 MONITOR = os.path.join("build", "lab", "host.elf")
 OLDEST_QEMU = "10"
+LBRV_WANTED = "6.10"
 _LOG_PORT = 0x403       # lab/host/log.h
 _MAGIC, _ALIGN = b"L0BUNDLE", 4096      # lab/host/bundle.h
 
@@ -105,7 +106,7 @@ class LabSev(LabAmd):
     what_in = "QEMU's emulation, with SEV: encrypted memory"
     kind = "sev"                # the VMM's option
     nested = ()                 # KVM cannot read an encrypted VMCB
-    # Where SEV-ES is offered, KVM from 6.11 warns of a CPU without LBR virtualization.
+    # Where SEV-ES is offered, newer KVM warns of a CPU without LBR virtualization.
     monitor_words = ("l0.without=es",)
     # KVM cannot emulate OUTS where it cannot read the guest's memory.
     whole_lines = False
@@ -130,7 +131,12 @@ class LabSevEs(LabSev):
     suffix = "-sev-es"
     what_in = "QEMU's emulation, with SEV-ES: encrypted registers, #VC"
     kind = "sev-es"
-    monitor_words = ("l0.with=lbrv",)
+
+    @property
+    def monitor_words(self):
+        # LBR virtualization, which TCG has not: newer KVM makes it a condition of SEV-ES, and older KVM would let guests
+        # find that it is not there.
+        return ("l0.with=lbrv",) * (version_key(self.kernel.version) >= version_key(LBRV_WANTED))
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
