@@ -17,14 +17,17 @@ endif
 # make V=1 shows the commands.
 Q := $(if $(V),,@)
 
-GUESTS := $(patsubst x86/%.c,%,$(wildcard x86/*.c))
-LIB_C := $(wildcard lib/*.c lib/x86/*.c lib/x86/sev/*.c lib/x86/svm/*.c lib/x86/vmx/*.c)
-LIB_S := lib/x86/entry.S lib/x86/boot/ap.S lib/x86/boot/sev.S lib/x86/svm/run.S lib/x86/vmx/run.S
+# A guest is a file of x86/ or of a folder of it, named as the file; x86/model/ is no guest.
+GUEST_C := $(filter-out x86/model/%,$(wildcard x86/*.c x86/*/*.c))
+GUESTS := $(basename $(notdir $(GUEST_C)))
+LIB_ROOMS := $(addprefix lib/x86/,boot cpu devices insn sev sev/vc harness nested nested/svm nested/vmx)
+LIB_C := $(wildcard lib/*.c $(LIB_ROOMS:%=%/*.c))
+LIB_S := lib/x86/cpu/entry.S lib/x86/boot/ap.S lib/x86/boot/sev.S lib/x86/nested/svm/run.S lib/x86/nested/vmx/run.S
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 
 # scripts/check sets WERROR, and nothing else does: a newer compiler's new warning keeps nobody from running.
 WARNINGS := -Wall -Wextra $(if $(WERROR),-Werror)
-COMMON := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only
+COMMON := -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -iquote lib
 # gcc reorders what it emits unless told not to; clang never does and does not know the option.
 IN_ORDER := $(if $(findstring clang,$(shell $(CC) --version 2>&1)),,-fno-toplevel-reorder)
 CFLAGS := -std=gnu11 -O2 $(COMMON) -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -46,7 +49,7 @@ TOOLS := $(CC) $(CFLAGS) | $(CC) $(ASFLAGS) | $(AR) | $(LD) $(LDFLAGS) | $(OBJCO
 $(BUILD)/tools: always
 	@mkdir -p $(@D)
 	@echo '$(TOOLS)' | cmp -s - $@ || echo '$(TOOLS)' >$@
-$(LIB_O) $(GUESTS:%=$(BUILD)/x86/%.o) $(BUILD)/lib/x86/boot/start.o: $(BUILD)/tools
+$(LIB_O) $(GUEST_C:%.c=$(BUILD)/%.o) $(BUILD)/lib/x86/boot/start.o: $(BUILD)/tools
 
 $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
@@ -58,14 +61,16 @@ $(BUILD)/lib/%.o: lib/%.S
 
 $(BUILD)/x86/%.o: x86/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -Ilib -DGUEST='"$*"' -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) -DGUEST='"$(*F)"' -c $< -o $@
 
 $(BUILD)/lib.a: $(LIB_O)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(BUILD)/%.elf: $(BUILD)/lib/x86/boot/start.o $(BUILD)/x86/%.o $(BUILD)/lib.a lib/x86/boot/guest.ld
-	$(Q)$(LD) $(LDFLAGS) -T lib/x86/boot/guest.ld $(filter %.o %.a,$^) -o $@
+# build/NAME.elf out of the object of x86/NAME.c or x86/FOLDER/NAME.c.
+$(foreach c,$(GUEST_C),$(eval $(BUILD)/$(basename $(notdir $c)).elf: $(c:%.c=$(BUILD)/%.o)))
+$(GUESTS:%=$(BUILD)/%.elf): $(BUILD)/lib/x86/boot/start.o $(BUILD)/lib.a lib/x86/boot/guest.ld
+	$(Q)$(LD) $(LDFLAGS) -T lib/x86/boot/guest.ld $(filter %/start.o,$^) $(filter-out %/start.o,$(filter %.o,$^)) $(filter %.a,$^) -o $@
 
 $(BUILD)/%.bin: $(BUILD)/%.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
@@ -92,5 +97,5 @@ include scripts/make/bench.mk
 include scripts/make/docs.mk
 include scripts/make/host.mk
 
--include $(LIB_O:.o=.d) $(GUESTS:%=$(BUILD)/x86/%.d) $(GUESTS:%=$(BUILD)/%.rom.d) \
+-include $(LIB_O:.o=.d) $(GUEST_C:%.c=$(BUILD)/%.d) $(GUESTS:%=$(BUILD)/%.rom.d) \
 	 $(BUILD)/lib/x86/boot/start.d

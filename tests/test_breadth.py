@@ -22,15 +22,15 @@ CASES = {
 # What is broken: guest, file, the right text, the wrong one, case, what its trace must show.
 DEFECTS = {
     "an edge is lost": (
-        "ipi", "x86/round.h", "		send(destination, command | v);",
+        "ipi", "x86/apic/round.h", "		send(destination, command | v);",
         "		if (v != 0x1e)\n			send(destination, command | v);",
         "other_by_id:cpl0", "[0x1e] (none)"),
     "another vector comes than was sent": (
-        "ipi", "x86/round.h", "		send(destination, command | v);",
+        "ipi", "x86/apic/round.h", "		send(destination, command | v);",
         "		send(destination, command | (v == 0x1e ? 0x1c : v));",
         "other_by_id:cpl0", "[0x1c] intr v@wait, unsent=0x1"),
     "an edge is another vector's neighbour": (
-        "ipi_priority", "x86/ipi_priority.c", "set(v & 0xf0);", "set(v == 0x7f ? 0 : v & 0xf0);",
+        "ipi_priority", "x86/apic/ipi_priority.c", "set(v & 0xf0);", "set(v == 0x7f ? 0 : v & 0xf0);",
         "held_by_tpr:cpl0", "[0x7f] "),
 }
 

@@ -38,7 +38,7 @@ def compiled(done):
 def test_make_configures_and_builds(tree):
     assert not (tree / "config.mak").exists()
     first = compiled(make(tree, "-j4", "V=1"))
-    assert {"lib/printf.c", "lib/x86/entry.S", "x86/dummy.c"} <= first
+    assert {"lib/printf.c", "lib/x86/cpu/entry.S", "x86/dummy.c"} <= first
     assert (tree / "config.mak").exists()
 
     elf, rom = tree / "build/dummy.elf", tree / "build/dummy.rom"

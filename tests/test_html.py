@@ -27,7 +27,7 @@ def result(case="int3/int3_warm", environment="cpl0", machine="tcg", verdict="pa
     return {"case": case, "guest": case.partition("/")[0], "environment": environment,
             "machine": machine, "verdict": verdict, "expected": "#BP@after", "allowed": [],
             "observed": "#BP@after", "reason": "", "rule": "SDM 3A, #BP: a trap", "catches": [],
-            "bug": "", "notes": [], "dump": [], "values": [], "where": "x86/int3.c:120",
+            "bug": "", "notes": [], "dump": [], "values": [], "where": "x86/int3/int3.c:120",
             "seconds": 0.001, **more}
 
 
@@ -98,7 +98,7 @@ def test_click_shows_traces_rule_bug_and_command(opened):
     text = page.run("document.querySelector('aside').innerText")
     for wanted in ("int3/int3_warm:cpl3", "fail", "#BP@after", "#UD@insn", "SDM 3A, #BP: a trap",
                    BUGS["kvm-sev-int3-ud"].title, BUGS["kvm-sev-int3-ud"].link,
-                   "./run_tests.sh --machine tcg int3/int3_warm:cpl3", "x86/int3.c:120"):
+                   "./run_tests.sh --machine tcg int3/int3_warm:cpl3", "x86/int3/int3.c:120"):
         assert wanted in text
     assert page.run("document.querySelector('.bug a').href") == BUGS["kvm-sev-int3-ud"].link
     pills = page.run("""[...document.querySelectorAll("aside .pill")]

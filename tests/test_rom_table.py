@@ -74,7 +74,7 @@ def test_reset_block(image):
     code = rom[address - FOUR_GIB:][:5]
     segment, = struct.unpack("<H", code[3:5])
     assert code[:3] == b"\xea\x00\x00", "no far jump"
-    with open(TOP / "lib/x86/layout.h", encoding="utf-8") as file:
+    with open(TOP / "lib/x86/boot/layout.h", encoding="utf-8") as file:
         assert f"#define AP_START_PAGE {segment << 4:#x}\n" in file.read()
 
 

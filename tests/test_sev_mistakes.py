@@ -33,7 +33,7 @@ MISTAKES = {
         "lib/x86/boot/rom.S", ".long\t0x100000, SNP_RAM_END - 0x100000,",
         ".long\t0x101000, SNP_RAM_END - 0x101000,", (SNP,)),
     "to put the C-bit into pages that are split": (
-        "lib/x86/paging.c", "table[i] = (base + i * PAGE_BYTES) | flags;",
+        "lib/x86/cpu/paging.c", "table[i] = (base + i * PAGE_BYTES) | flags;",
         "table[i] = (base + i * PAGE_BYTES) | (flags & ~sev_c_bit);", (ES, SNP)),
 }
 

@@ -18,7 +18,7 @@
 #define DR7_GLOBAL(n) (2u << 2 * (n))
 #define DR7_ALWAYS 0x600
 
-/* struct host_plan of x86/hoststep.c. */
+/* struct host_plan of x86/debug/hoststep.c. */
 struct plan {
 	uint64_t address;
 	uint64_t breakpoint;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The host's side of x86/hoststep.c without gdb: the same plan, obeyed by KVM_SET_GUEST_DEBUG alone. What
+ * The host's side of x86/debug/hoststep.c without gdb: the same plan, obeyed by KVM_SET_GUEST_DEBUG alone. What
  * scripts/gdb/hoststep.gdb says to QEMU's stub, and what that makes of it, is here in one place, so that
  * a case that fails shows KVM's fault and nobody else's.
  */

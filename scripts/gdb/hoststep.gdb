@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The host's side of x86/hoststep.c, run by scripts/trapline/gdbstub.py after it has connected. The
+# The host's side of x86/debug/hoststep.c, run by scripts/trapline/gdbstub.py after it has connected. The
 # guest's struct host_plan says what to do; its offsets are written out, as the images have no
 # debug information.
 

@@ -12,10 +12,10 @@ TIME ?= 600
 WARNINGS ?= -Wall -Wextra $(if $(WERROR),-Werror)
 
 HOST := $(BUILD)/host
-HOST_LIB := $(addprefix lib/x86/sev/,decode.c exit_code.c insn_regs.c ioio.c \
-	    ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c snp_cpuid.c)
-HOST_H := $(wildcard lib/x86/sev/*.h lib/x86/sev/*.def tests/host/*.h)
-HOST_CFLAGS := -std=gnu11 -g $(WARNINGS) -Ilib/x86/sev -Itests/host
+HOST_LIB := $(addprefix lib/x86/insn/,decode.c exit_code.c insn_regs.c ioio.c) \
+	    $(addprefix lib/x86/sev/,ghcb_page.c ghcb_event.c ghcb_answer.c ghcb_msr.c psc.c snp_cpuid.c)
+HOST_H := $(wildcard lib/x86/insn/*.h lib/x86/insn/*.def lib/x86/sev/*.h tests/host/*.h)
+HOST_CFLAGS := -std=gnu11 -g $(WARNINGS) -iquote lib -Ilib/x86/insn -Ilib/x86/sev -Itests/host
 HOST_CLANG ?= clang
 
 # Distributions pack the sanitizers' libraries apart from the compiler.
@@ -42,7 +42,7 @@ $(FUZZERS:%=$(HOST)/replay_%): $(HOST)/replay_%: tests/host/replay.c tests/host/
 
 # The optimizer, not the sanitizers: this one is about millions of comparisons.
 $(HOST)/decode_zydis: $(addprefix tests/host/,decode_zydis.c zydis_words.c code_source.c) \
-		lib/x86/sev/decode.c $(HOST_H)
+		lib/x86/insn/decode.c $(HOST_H)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HOST_CFLAGS) -O2 $(filter %.c,$^) -lZydis -o $@
 
@@ -50,15 +50,15 @@ $(HOST)/decode_zydis: $(addprefix tests/host/,decode_zydis.c zydis_words.c code_
 FREESTANDING := -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 		-fno-stack-protector -fno-asynchronous-unwind-tables $(WARNINGS)
 .PHONY: host-freestanding
-host-freestanding: $(foreach m,32 64,$(HOST_LIB:lib/x86/sev/%.c=$(HOST)/freestanding-$(m)/%.o))
+host-freestanding: $(foreach m,32 64,$(HOST_LIB:lib/x86/%.c=$(HOST)/freestanding-$(m)/%.o))
 
-$(HOST)/freestanding-32/%.o: lib/x86/sev/%.c $(HOST_H)
+$(HOST)/freestanding-32/%.o: lib/x86/%.c $(HOST_H)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -m32 $(FREESTANDING) -c $< -o $@
+	$(Q)$(CC) -m32 $(FREESTANDING) -iquote lib -c $< -o $@
 
-$(HOST)/freestanding-64/%.o: lib/x86/sev/%.c $(HOST_H)
+$(HOST)/freestanding-64/%.o: lib/x86/%.c $(HOST_H)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -m64 $(FREESTANDING) -c $< -o $@
+	$(Q)$(CC) -m64 $(FREESTANDING) -iquote lib -c $< -o $@
 
 .PHONY: fuzz corpus
 fuzz: $(FUZZERS:%=fuzz-%) ## fuzz #VC decoder and GHCB checker, TIME=600 seconds each; needs clang

@@ -5,7 +5,7 @@
 # armed in the model, whatever DR7 says.
 
 MODEL_BASE := 0x800000
-MODEL_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard x86/model/*.c))
+MODEL_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard x86/model/*.c x86/model/*/*.c))
 
 all: $(BUILD)/model.elf $(BUILD)/model.rom
 
@@ -13,7 +13,7 @@ $(MODEL_O): $(BUILD)/tools
 
 $(BUILD)/x86/model/%.o: x86/model/%.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -Ilib -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) -iquote x86/model -c $< -o $@
 
 $(BUILD)/model.elf: $(BUILD)/lib/x86/boot/start.o $(MODEL_O) $(BUILD)/lib.a lib/x86/boot/guest.ld
 	$(Q)$(LD) $(LDFLAGS) --defsym image_base=$(MODEL_BASE) -T lib/x86/boot/guest.ld $(filter %.o %.a,$^) -o $@

@@ -162,7 +162,7 @@ def _symbol(path, table, name):
 def prose(where, root):
     """The page of prose that the source file of a case opens with, as lines, or [].
 
-    `where` is "x86/int3.c:120" relative to `root`. Licence comments are passed over.
+    `where` is "x86/int3/int3.c:120" relative to `root`. Licence comments are passed over.
     """
     import re
 

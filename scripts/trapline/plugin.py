@@ -52,7 +52,7 @@ class Point(pytest.Item):
 
 
 def _place(target):
-    """("x86/int3.c", 119): lines from 0, as pytest counts them."""
+    """("x86/int3/int3.c", 119): lines from 0, as pytest counts them."""
     file, _, line = target.point.case.where.rpartition(":")
     return (file, int(line) - 1) if file and line.isdigit() else (target.image.elf, None)
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_HOST_CODE_SOURCE_H
 #define TESTS_HOST_CODE_SOURCE_H
 
-#include "decode.h"
+#include "x86/insn/decode.h"
 
 /* Takes `count` bytes of code of that mode. */
 typedef void code_check(const uint8_t *bytes, size_t count, enum insn_mode mode);

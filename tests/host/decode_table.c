@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "decode.h"
 #include "op_name.h"
+#include "x86/insn/decode.h"
 
 struct line {
 	enum insn_mode mode;

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "demand.h"
-#include "ghcb_answer.h"
-#include "ghcb_msr.h"
-#include "psc.h"
+#include "x86/sev/ghcb_answer.h"
+#include "x86/sev/ghcb_msr.h"
+#include "x86/sev/psc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "decode.h"
 #include "demand.h"
-#include "exit_code.h"
-#include "insn_regs.h"
-#include "ioio.h"
+#include "x86/insn/decode.h"
+#include "x86/insn/exit_code.h"
+#include "x86/insn/insn_regs.h"
+#include "x86/insn/ioio.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "demand.h"
-#include "ghcb_answer.h"
-#include "ghcb_msr.h"
-#include "ioio.h"
-#include "psc.h"
+#include "x86/insn/ioio.h"
+#include "x86/sev/ghcb_answer.h"
+#include "x86/sev/ghcb_msr.h"
+#include "x86/sev/psc.h"
 
 /* ---- page -------------------------------------------------------------- */
 

@@ -5,11 +5,11 @@
  */
 #include <string.h>
 
-#include "decode.h"
 #include "demand.h"
-#include "exit_code.h"
-#include "insn_regs.h"
-#include "ioio.h"
+#include "x86/insn/decode.h"
+#include "x86/insn/exit_code.h"
+#include "x86/insn/insn_regs.h"
+#include "x86/insn/ioio.h"
 
 #define M16 INSN_MODE_16
 #define M32 INSN_MODE_32

@@ -3,7 +3,7 @@
 #ifndef TESTS_HOST_OP_NAME_H
 #define TESTS_HOST_OP_NAME_H
 
-#include "decode.h"
+#include "x86/insn/decode.h"
 
 /* The mnemonic of an enum insn_op in lower case. */
 static inline const char *op_name(enum insn_op op)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "demand.h"
-#include "snp_cpuid.h"
+#include "x86/sev/snp_cpuid.h"
 
 #define OSXSAVE (1u << 18)
 #define PKE (1u << 22)

@@ -5,7 +5,7 @@
 
 #include <Zydis/Zydis.h>
 
-#include "decode.h"
+#include "x86/insn/decode.h"
 
 _Static_assert(ZYDIS_VERSION_MAJOR(ZYDIS_VERSION) >= 4, "needs Zydis 4");
 

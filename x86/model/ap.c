@@ -2,15 +2,15 @@
 #include "ap.h"
 
 #include "bug.h"
-#include "ghcb.h"
 #include "memory.h"
-#include "rmp.h"
-#include "rom_table.h"
-#include "sev.h"
+#include "sev/ghcb.h"
+#include "sev/rmp.h"
+#include "sev/rom_table.h"
+#include "sev/sev.h"
 #include "smp.h"
 
 #include "string.h"
-#include "x86/panic.h"
+#include "x86/cpu/panic.h"
 #include "x86/sev/vmsa.h"
 
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "exits.h"
 
-#include "breakpoints.h"
 #include "bug.h"
-#include "events.h"
-#include "fault.h"
+#include "devices/sensors.h"
+#include "events/breakpoints.h"
+#include "events/events.h"
+#include "events/fault.h"
+#include "events/soft_int.h"
+#include "events/step.h"
 #include "insn.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "ports.h"
-#include "sensors.h"
-#include "sev.h"
+#include "sev/sev.h"
 #include "smp.h"
-#include "soft_int.h"
-#include "step.h"
 #include "time.h"
 
 #include "string.h"
-#include "x86/apic.h"
-#include "x86/cpu.h"
-#include "x86/exceptions.h"
-#include "x86/panic.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/exceptions.h"
+#include "x86/cpu/panic.h"
+#include "x86/devices/apic.h"
 
 #define NOP_BYTES 3 /* of the one that a case replaces an INT3 with */
 #define X2APIC_FIRST 0x800

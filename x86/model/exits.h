@@ -5,7 +5,7 @@
 
 #include "vcpu.h"
 
-#include "x86/cpu.h"
+#include "x86/cpu/cpu.h"
 
 /* RAX behind a hypercall, as KVM has it. */
 #define NO_SUCH_CALL -1000l

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "insn.h"
 
-#include "breakpoints.h"
 #include "bug.h"
-#include "ioapic.h"
+#include "devices/ioapic.h"
+#include "events/breakpoints.h"
 #include "memory.h"
 #include "ports.h"
 
 #include "string.h"
-#include "x86/cpu.h"
-#include "x86/exceptions.h"
-#include "x86/paging.h"
-#include "x86/sev/alu.h"
-#include "x86/sev/insn_regs.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/exceptions.h"
+#include "x86/cpu/paging.h"
+#include "x86/insn/alu.h"
+#include "x86/insn/insn_regs.h"
 
 static uint64_t linear_rip(const struct vcpu *v)
 {

@@ -5,7 +5,7 @@
 
 #include "vcpu.h"
 
-#include "x86/sev/decode.h"
+#include "x86/insn/decode.h"
 
 /* Up to 15 bytes at CS:RIP; the number that could be read. */
 unsigned insn_fetch(const struct vcpu *v, uint8_t *bytes);

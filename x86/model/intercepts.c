@@ -2,18 +2,18 @@
 #include "intercepts.h"
 
 #include "bug.h"
+#include "devices/sensors.h"
+#include "devices/serial.h"
+#include "events/fault.h"
+#include "events/step.h"
 #include "exits.h"
-#include "fault.h"
 #include "reach.h"
-#include "sensors.h"
-#include "serial.h"
-#include "sev.h"
-#include "step.h"
+#include "sev/sev.h"
 #include "time.h"
 
 #include "string.h"
-#include "x86/cpu.h"
-#include "x86/exceptions.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/exceptions.h"
 
 #define COM1_DATA 0x3f8
 

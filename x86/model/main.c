@@ -10,21 +10,21 @@
  */
 #include "ap.h"
 #include "bug.h"
-#include "ghcb.h"
 #include "intercepts.h"
 #include "memory.h"
 #include "reach.h"
-#include "sev.h"
+#include "sev/ghcb.h"
+#include "sev/sev.h"
 #include "smp.h"
 #include "time.h"
 
 #include "report.h"
 #include "string.h"
-#include "x86/console.h"
-#include "x86/cpu.h"
-#include "x86/layer.h"
-#include "x86/panic.h"
-#include "x86/percpu.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/panic.h"
+#include "x86/cpu/percpu.h"
+#include "x86/devices/console.h"
+#include "x86/harness/layer.h"
 
 /* The library's recorder reports what we do wrong ourselves; it comes with the case framework. */
 const char guest_name[] = "model";

@@ -5,9 +5,9 @@
 #include "vcpu.h"
 
 #include "string.h"
-#include "x86/cpu.h"
-#include "x86/paging.h"
-#include "x86/panic.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
+#include "x86/cpu/panic.h"
 
 /* Where things lie in the memory of the machine that the model itself runs on. */
 #define TABLES 0x1000000ul

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ports.h"
 
+#include "devices/serial.h"
 #include "reach.h"
-#include "serial.h"
 #include "smp.h"
 
-#include "x86/cpu.h"
+#include "x86/cpu/cpu.h"
 
 #define COM1_DATA 0x3f8
 #define COM1_SCRATCH 0x3ff

@@ -5,7 +5,7 @@
 
 #include "printf.h"
 #include "string.h"
-#include "x86/console.h"
+#include "x86/devices/console.h"
 
 /* How the lines begin behind which a case is over, and the one before the first case. */
 static const char *const begins[] = {"ok ", "not ok ", "1.."};

@@ -2,21 +2,21 @@
 #include "smp.h"
 
 #include "bug.h"
-#include "events.h"
+#include "devices/sensors.h"
+#include "events/events.h"
 #include "exits.h"
 #include "memory.h"
 #include "ports.h"
-#include "sensors.h"
-#include "sev.h"
+#include "sev/sev.h"
 #include "time.h"
 
-#include "x86/apic.h"
-#include "x86/cpu.h"
-#include "x86/desc.h"
-#include "x86/exceptions.h"
-#include "x86/layer.h"
-#include "x86/panic.h"
-#include "x86/smp.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/desc.h"
+#include "x86/cpu/exceptions.h"
+#include "x86/cpu/panic.h"
+#include "x86/cpu/smp.h"
+#include "x86/devices/apic.h"
+#include "x86/harness/layer.h"
 
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define CPUID_1_C_HYPERVISOR (1u << 31)

@@ -3,7 +3,7 @@
 
 #include "smp.h"
 
-#include "x86/cpu.h"
+#include "x86/cpu/cpu.h"
 
 /*
  * Some 0.1 ms at 2.5 GHz. A processor that only seems to wait, since the CPU below ours is busy with

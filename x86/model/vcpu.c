@@ -2,18 +2,18 @@
 #include "vcpu.h"
 
 #include "bug.h"
-#include "ghcb.h"
+#include "events/step.h"
 #include "intercepts.h"
 #include "memory.h"
-#include "sev.h"
-#include "step.h"
+#include "sev/ghcb.h"
+#include "sev/sev.h"
 #include "time.h"
 
 #include "string.h"
-#include "x86/cpu.h"
-#include "x86/desc.h"
-#include "x86/exceptions.h"
-#include "x86/svm/svm.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/desc.h"
+#include "x86/cpu/exceptions.h"
+#include "x86/nested/svm/svm.h"
 
 #define CODE_LONG (1u << 9)
 #define CODE_DEFAULT_32 (1u << 10)

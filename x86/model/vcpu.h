@@ -4,10 +4,10 @@
 #define MODEL_VCPU_H
 
 #include "ap.h"
-#include "lapic.h"
+#include "devices/lapic.h"
 
-#include "x86/frame.h"
-#include "x86/svm/vmcb.h"
+#include "x86/cpu/frame.h"
+#include "x86/nested/svm/vmcb.h"
 
 #include <stdbool.h>
 #include <stdint.h>

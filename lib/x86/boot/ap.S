@@ -3,7 +3,7 @@
  * An application processor's first instructions, copied to AP_START_PAGE: real mode straight to long
  * mode on the boot CPU's page tables, then ap_main on the stack that ap_stack names.
  */
-#include "../layout.h"
+#include "layout.h"
 #include "long_mode.inc"
 
 	.section .rodata, "a"

@@ -10,7 +10,7 @@
  * The file is its own image: offsets in it are RVAs. There are no relocations, as there is nothing to
  * relocate; some firmware wants to see the (empty) section all the same.
  */
-#include "../layout.h"
+#include "layout.h"
 
 #define SECTION_ALIGN 0x1000
 #define HIGHEST 0xffffffff

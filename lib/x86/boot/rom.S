@@ -3,7 +3,7 @@
  * The firmware wrap: the guest's flat image, and behind it, below 4 GiB, the code that the reset vector
  * jumps to: real mode to flat 32-bit, copy the image to where it was linked, go.
  */
-#include "../layout.h"
+#include "layout.h"
 
 	.section .rom.image, "a"
 	.balign	16

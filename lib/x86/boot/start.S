@@ -8,7 +8,7 @@
  * pages, open to CPL3 (tests that need a closed page close one). Under SEV, sev_boot makes RAM and ROM
  * private in them.
  */
-#include "../layout.h"
+#include "layout.h"
 #include "long_mode.inc"
 
 	.section .note.pvh, "a", @note

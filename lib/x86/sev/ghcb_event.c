@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Events that a guest can ask for; see ghcb_event.h. */
 #include "ghcb_event.h"
-#include "ioio.h"
+#include "x86/insn/ioio.h"
 
 #define RAX GHCB_BIT(GHCB_RAX)
 #define RBX GHCB_BIT(GHCB_RBX)

@@ -9,8 +9,8 @@
 #ifndef TRAPLINE_SEV_GHCB_EVENT_H
 #define TRAPLINE_SEV_GHCB_EVENT_H
 
-#include "exit_code.h"
 #include "ghcb_page.h"
+#include "x86/insn/exit_code.h"
 
 #define GHCB_EVENT_MMIO_READ 0x80000001
 #define GHCB_EVENT_MMIO_WRITE 0x80000002

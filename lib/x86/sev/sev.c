@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sev.h"
 
-#include "../cpu.h"
-#include "../frame.h"
-#include "../paging.h"
-#include "../panic.h"
-#include "../percpu.h"
 #include "ghcb_msr.h"
 #include "snp.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/frame.h"
+#include "x86/cpu/paging.h"
+#include "x86/cpu/panic.h"
+#include "x86/cpu/percpu.h"
 
-#include "../../string.h"
+#include "string.h"
 
 #define LEAST_VERSION 1
 #define MOST_VERSION 2

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "snp.h"
 
-#include "../cpu.h"
-#include "../paging.h"
 #include "sev.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
 
 #define LINE_BYTES 64
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "snp_ap.h"
 
-#include "../cpu.h"
-#include "../layout.h"
-#include "../paging.h"
-#include "../percpu.h"
-#include "../smp.h"
 #include "snp.h"
+#include "x86/boot/layout.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
+#include "x86/cpu/percpu.h"
+#include "x86/cpu/smp.h"
 
-#include "../../string.h"
+#include "string.h"
 
 #define LIMIT_16 0xffff
 #define CODE_16 0x9b

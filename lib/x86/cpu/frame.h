@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What lib/x86/cpu/entry.S saves and loads. The order of fields is known there. */
+#ifndef LIB_X86_FRAME_H
+#define LIB_X86_FRAME_H
+
+#include "x86/boot/layout.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct regs {
+	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+/* What IRETQ pops. */
+struct iret_frame {
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* The stack while an event is handled, lowest address first. */
+struct trap_frame {
+	struct regs regs;
+	uint64_t vector; /* with FRAME_HAS_ERROR */
+	uint64_t error;
+	struct iret_frame iret;
+};
+
+/* How a snippet is entered. */
+struct entry {
+	struct regs regs;
+	struct iret_frame iret;
+	uint64_t method;    /* ENTER_… */
+	uint64_t saved_rsp; /* the runner's stack, written by snippet_enter */
+};
+
+_Static_assert(sizeof(struct regs) == REGS_BYTES, "entry.S saves 15 registers");
+_Static_assert(offsetof(struct entry, method) == REGS_BYTES + 40, "entry.S reads method here");
+
+/*
+ * Goes to the snippet; returns when the recorder sends the CPU to snippet_leave with
+ * RSP = saved_rsp. Only the registers that C preserves survive.
+ */
+void snippet_enter(struct entry *entry);
+extern const char snippet_leave[];
+
+/* 256 entry points, VECTOR_STUB_BYTES apart, each position-independent. */
+extern const uint8_t vector_stubs[];
+
+/* The IRETQ that ends every handler: where it faults. */
+extern const uint8_t event_iret[];
+
+/* Called by the stubs. */
+void event_record(struct trap_frame *frame);
+
+#endif

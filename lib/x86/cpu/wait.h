@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Waiting in a loop for something that may never come. */
+#ifndef LIB_X86_WAIT_H
+#define LIB_X86_WAIT_H
+
+#include "cpu.h"
+#include "x86/boot/args.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PORT_YIELD 0x80
+
+/*
+ * Between two looks. Where the guest's CPUs share one of the host's, the others would else get nothing done
+ * for a time slice; with the word `waits=yield` the VMM lets them run at once.
+ */
+static inline void wait_relax(void)
+{
+	if (args.waits_yield)
+		outb(PORT_YIELD, 0);
+	else
+		cpu_relax();
+}
+
+/*
+ * A wait that ends after so many TSC ticks, or looks. Time in which the host did not let the machine run
+ * counts for little: one look for no more than the ticks divided by `least_looks`.
+ */
+struct wait {
+	uint64_t ticks, most_looks, longest_look, last;
+};
+
+static inline struct wait wait_begin(uint64_t ticks, unsigned least_looks, uint64_t most_looks)
+{
+	return (struct wait){ticks, most_looks, ticks / least_looks, rdtsc()};
+}
+
+/*
+ * A wait for what may never come on this machine: patient the first time, a thousandth as long where one like it was
+ * in vain already.
+ */
+static inline struct wait wait_begin_again(uint64_t ticks, bool was_in_vain)
+{
+	return was_in_vain ? wait_begin(ticks >> 10, 32, 1ul << 10)
+			   : wait_begin(ticks, 1024, 1ul << 22);
+}
+
+/* After a look in vain; false when the wait is over. */
+static inline bool wait_goes_on(struct wait *w)
+{
+	uint64_t now = rdtsc(), spent = now - w->last;
+
+	w->last = now;
+	if (spent > w->longest_look)
+		spent = w->longest_look;
+	if (spent >= w->ticks || !w->most_looks--)
+		return false;
+	w->ticks -= spent;
+	wait_relax();
+	return true;
+}
+
+#endif

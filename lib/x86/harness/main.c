@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where boot/start.S hands over. */
+#include "state.h"
+#include "testcase.h"
+#include "x86/boot/args.h"
+#include "x86/cpu/percpu.h"
+#include "x86/cpu/smp.h"
+#include "x86/devices/console.h"
+
+#include "report.h"
+
+static const struct report_machine machine = {console_write, machine_end};
+
+void guest_main(unsigned long start_info) __attribute__((noreturn));
+
+void guest_main(unsigned long start_info)
+{
+	/* First: under SEV-ES nothing can be printed without it. */
+	percpu_init(0);
+	console_init();
+	report_open(&machine);
+	args_parse(start_info);
+	if (args.console_takes_lines)
+		console_takes_lines();
+	if (args.cpus)
+		cpus_set(args.cpus);
+	state_learn();
+	testcases_run();
+}

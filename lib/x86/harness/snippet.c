@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "snippet.h"
+
+#include "cold.h"
+#include "layer.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/panic.h"
+#include "x86/cpu/percpu.h"
+#include "x86/cpu/smp.h"
+
+#include "string.h"
+
+struct setup setup;
+
+const struct code *snippet_code(const struct snippet *snippet)
+{
+	return setup.environment == COMPAT || setup.environment == LEGACY ? &snippet->code32
+									  : &snippet->code64;
+}
+
+bool environment_is_user(void)
+{
+	return setup.environment == CPL3 || setup.environment == COMPAT;
+}
+
+void grant_iopl(void)
+{
+	if (environment_is_user())
+		setup.rflags |= X86_EFLAGS_IOPL;
+}
+
+uint16_t stack_selector(void)
+{
+	return environment_is_user() ? USER_DS : KERNEL_DS;
+}
+
+void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask)
+{
+	wrmsr(MSR_LSTAR, mark_address(snippet, mark));
+	wrmsr(MSR_CSTAR, mark_address(snippet, mark));
+	wrmsr(MSR_SFMASK, mask);
+}
+
+uint64_t mark_offset(const struct snippet *snippet, const char *name)
+{
+	const struct code *code = snippet_code(snippet);
+
+	for (const struct mark *m = code->marks; m != code->marks_end; m++)
+		if (strcmp(m->name, name) == 0)
+			return m->address - (uint64_t)code->start;
+	panic("snippet %s has no mark %s", snippet->name, name);
+}
+
+const struct mark *mark_before(const struct code *code, uint64_t offset)
+{
+	const struct mark *best = NULL;
+	uint64_t linked = offset + (uint64_t)code->start;
+
+	for (const struct mark *m = code->marks; m != code->marks_end; m++)
+		if (m->address <= linked && (!best || m->address > best->address))
+			best = m;
+	return best;
+}
+
+/* The image is writable throughout. */
+void snippet_patch(const struct snippet *snippet, const char *mark, unsigned offset, uint8_t byte)
+{
+	volatile uint8_t *code = (volatile uint8_t *)snippet_code(snippet)->start;
+
+	code[mark_offset(snippet, mark) + offset] = byte;
+}
+
+static uint64_t base_address(const struct snippet *snippet)
+{
+	return setup.address ? (uint64_t)setup.address : (uint64_t)snippet_code(snippet)->start;
+}
+
+uint64_t mark_address(const struct snippet *snippet, const char *name)
+{
+	return base_address(snippet) + mark_offset(snippet, name);
+}
+
+static void place(const struct code *code, uint64_t base)
+{
+	if (base != (uint64_t)code->start && !setup.placed)
+		memcpy((void *)base, code->start, code->end - code->start);
+}
+
+static struct iret_frame start_frame(struct percpu *cpu, uint64_t base)
+{
+	struct iret_frame f = {
+		.rip = base,
+		.cs = KERNEL_CS,
+		.rflags = X86_EFLAGS_FIXED | setup.rflags,
+		.rsp = setup.stack_top ? setup.stack_top : stack_top(cpu->index, STACK_SNIPPET),
+		.ss = KERNEL_DS,
+	};
+
+	if (environment_is_user()) {
+		f.cs = setup.environment == COMPAT ? USER_CS32 : USER_CS;
+		f.ss = USER_DS;
+	}
+	return f;
+}
+
+static uint64_t entry_method(void)
+{
+	if (!setup.enter_without_gdt)
+		return ENTER_IRET;
+	return setup.environment == CPL0   ? ENTER_JUMP
+	       : setup.environment == CPL3 ? ENTER_SYSRET64
+					   : ENTER_SYSRET32;
+}
+
+static struct group *open_group(struct percpu *cpu, const struct code *code, uint64_t base)
+{
+	if (!cpu->subject)
+		return trace_open(cpu->trace, code, base);
+	if (cpu->subject->code && (cpu->subject->code != code || cpu->subject->base != base))
+		panic("two snippets between subject_begin and subject_end");
+	for (unsigned i = 0; i < cpu->subject->events; i++)
+		cpu->trace->events[cpu->subject->first + i].rip += base - cpu->subject->base;
+	cpu->subject->code = code;
+	cpu->subject->base = base;
+	return cpu->subject;
+}
+
+unsigned run_snippet(const struct snippet *snippet)
+{
+	struct percpu *cpu = this_cpu();
+	struct run *run = &cpu->run;
+	const struct code *code = snippet_code(snippet);
+	uint64_t base = base_address(snippet);
+	unsigned events;
+
+	run->base = base;
+	run->end = mark_address(snippet, "end");
+	run->group = open_group(cpu, code, base);
+	run->events_before = run->group->events;
+	run->entry.regs = setup.regs;
+	if (run->deadline) {
+		run->entry.regs.rcx = DEADLINE_LOOKS / 4;
+		run->entry.regs.rsi = (uint32_t)run->deadline;
+		run->entry.regs.rdi = run->deadline >> 32;
+	}
+	run->entry.iret = start_frame(cpu, base);
+	run->entry.method = entry_method();
+	place(code, base);
+	if (environment_is_user()) {
+		/* 32-bit code needs real data segments; the handlers do not care. */
+		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+		wrmsr(MSR_STAR, (uint64_t)(USER_CS32 & ~3) << 48 | (uint64_t)KERNEL_CS << 32);
+	}
+	cold_before_run();
+	run->code = code;
+	layer->enter(&run->entry);
+	cold_after_run();
+	setup.result = run->entry.regs;
+	events = run->group->events - run->events_before;
+	if (!cpu->subject)
+		trace_close(cpu->trace);
+	return events;
+}
+
+unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first)
+{
+	struct trace *trace = this_cpu()->trace;
+	uint32_t groups = trace->groups_used, used = trace->events_used;
+	bool full = trace->full;
+	struct setup of_case = setup;
+	const struct layer *layer_of_case = layer;
+	unsigned events;
+
+	setup = (struct setup){.environment = CPL0, .regs = *regs};
+	layer = &layer_native;
+	events = run_snippet(snippet);
+	*regs = setup.result;
+	setup = of_case;
+	layer = layer_of_case;
+	if (first && events)
+		*first = trace->events[used];
+	trace->groups_used = groups;
+	trace->events_used = used;
+	trace->full = full;
+	return events;
+}
+
+unsigned run_unrecorded(const struct snippet *snippet)
+{
+	struct regs regs = {0};
+
+	return probe_snippet(snippet, &regs, NULL);
+}
+
+#define IMPATIENT_TICKS (1ul << 15)
+
+static void run_with_deadline(const struct snippet *snippet, unsigned interrupts, uint64_t ticks)
+{
+	struct run *run = &this_cpu()->run;
+
+	run->waited_for = 0;
+	run->enough = interrupts;
+	run->deadline = rdtsc() + ticks;
+	run_snippet(snippet);
+	run->deadline = 0;
+}
+
+unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts)
+{
+	struct percpu *cpu = this_cpu();
+
+	run_with_deadline(snippet, interrupts, cpu->impatient ? IMPATIENT_TICKS : DEADLINE_TICKS);
+	if (cpu->run.waited_for < interrupts)
+		cpu->impatient = true;
+	return cpu->run.waited_for;
+}
+
+unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks)
+{
+	run_with_deadline(snippet, ~0u, ticks);
+	return this_cpu()->run.waited_for;
+}

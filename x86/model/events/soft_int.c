@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * INT n, INT3, INTO and INT1, which are taken over before the CPU delivers them: only then is the length of
+ * the instruction known for certain, whatever the frame may overwrite.
+ */
+#include "soft_int.h"
+
+#include "bug.h"
+#include "events.h"
+#include "gate.h"
+#include "step.h"
+
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/exceptions.h"
+
+/* A software interrupt's fault about its gate. */
+static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
+{
+	unsigned scale = v->vmcb.efer & EFER_LMA && bug(IDT_ERROR_CODE_64) ? 16 : 8;
+
+	step_end(v);
+	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
+}
+
+/* Whether the gate lets a software interrupt through; raises what it does not. */
+static bool gate_allows(struct vcpu *v, unsigned vector)
+{
+	const struct vmcb *b = &v->vmcb;
+	unsigned size = gate_bytes(v);
+	uint8_t gate[GATE_MOST_BYTES];
+
+	if ((vector + 1) * size - 1 > b->idtr.limit ||
+	    ((vector + 1) * size - 1 == b->idtr.limit && bug(IDT_LIMIT))) {
+		raise_for_gate(v, VECTOR_GP, vector);
+		return false;
+	}
+	if (!gate_read(v, vector, gate))
+		return true;
+	if (gate_dpl(gate) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
+		raise_for_gate(v, VECTOR_GP, vector);
+		return false;
+	}
+	if (!(gate[5] & GATE_PRESENT)) {
+		raise_for_gate(v, VECTOR_NP, vector);
+		return false;
+	}
+	return true;
+}
+
+void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
+{
+	struct vmcb *b = &v->vmcb;
+
+	if (!gate_allows(v, vector))
+		return;
+	if (int_n && vector == VECTOR_PF && bug(INT_N_SIDE_EFFECTS))
+		b->cr2 = 0xdead;
+	if (int_n && vector == VECTOR_DB && bug(INT_N_SIDE_EFFECTS))
+		b->dr6 = DR6_CLEAR | DR6_BS;
+	if (int_n &&
+	    (!(b->rflags & X86_EFLAGS_IF) || vcpu_in_shadow(v) || lapic_priority(&v->apic)) &&
+	    bug(INT_N_MASKED)) {
+		b->rip += length;
+		return;
+	}
+	if (int_n && vector == VECTOR_NMI && bug(INT_2_AS_NMI)) {
+		if (v->nmi_blocked) {
+			v->nmi_pending = true;
+			b->rip += length;
+			return;
+		}
+		events_block_nmi(v);
+	}
+	if (int_n && lapic_has(&v->apic, vector) && bug(IPI_AS_INT_N) &&
+	    lapic_merge(&v->apic, vector)) {
+		b->rip += length;
+		return;
+	}
+	step_end(v);
+	if (b->rflags & X86_EFLAGS_RF && !bug(INT_N_KEEPS_RF))
+		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+	b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	v->soft_rip = b->rip;
+	v->soft_int_n = int_n;
+	if (!(int_n && vector < 32 && bug(INT_N_AS_EXCEPTION)))
+		b->rip += length - (bug(INT_N_RIP) ? 1 : 0);
+	if (int_n && exception_has_error_code(vector) &&
+	    (bug(INT_N_ERROR_CODE) || (vector == VECTOR_GP && bug(INT_13_ERROR_CODE))))
+		v->event = (struct svm_event){with_error_code(vector), 0};
+	else
+		v->event = (struct svm_event){SVM_EVENT_VALID | SVM_SOFT_INT | vector, 0};
+}
+
+void soft_int1(struct vcpu *v, unsigned length)
+{
+	struct vmcb *b = &v->vmcb;
+	uint8_t gate[GATE_MOST_BYTES];
+
+	step_end(v);
+	/* An injected #DB that its gate refuses would fault behind the instruction. */
+	if (gate_read(v, VECTOR_DB, gate) && !(gate[5] & GATE_PRESENT)) {
+		vcpu_raise(v, VECTOR_NP, VECTOR_DB * 8 + 3);
+		return;
+	}
+	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
+	b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	b->rip += length;
+	vcpu_raise(v, VECTOR_DB, NO_ERROR);
+	v->int1 = true;
+}
