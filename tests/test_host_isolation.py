@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Nothing that the SEV host's monitor runs reaches the monitor's memory (lab/host).
+
+A kernel of our own (tests/host/intruder.c) is started on it instead of Linux, once for each way to try.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+
+import pytest
+
+from trapline.lab import emulator
+
+TOP = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
+FLAGS = """-std=gnu11 -O2 -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only
+    -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -Wall -Wextra -Werror -Ilib""".split()
+LINK = "-nostdlib -static -no-pie -z noexecstack -Ttext-segment=0x1000000".split()
+PAGE = 4096
+
+
+def bundle(kernel, initrd=b"none"):
+    """As lab/host/bundle.h has it."""
+    at = PAGE
+    initrd_at = at + len(kernel) + -len(kernel) % PAGE
+    head = struct.pack("<8sQQQQ", b"L0BUNDLE", at, len(kernel), initrd_at, len(initrd))
+    return (head.ljust(at, b"\0") + kernel).ljust(initrd_at, b"\0") + initrd
+
+
+@pytest.fixture(scope="module")
+def qemu():
+    program = emulator.path() or shutil.which("qemu-system-x86_64")
+    if not program:
+        pytest.skip("no QEMU")
+    return program
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """(monitor, bundle with the intruder)."""
+    folder = tmp_path_factory.mktemp("intruder")
+    # Built for the suite already, most likely.
+    subprocess.run(["make", "-s", "build/lab/host.elf"], cwd=TOP, check=True, stdin=subprocess.DEVNULL)
+    objects = []
+    for source in ("tests/host/intruder.S", "tests/host/intruder.c", "lib/string.c"):
+        objects.append(str(folder / os.path.basename(source)) + ".o")
+        subprocess.run([os.environ.get("CC", "gcc"), *FLAGS, "-c", source, "-o", objects[-1]], cwd=TOP, check=True)
+    subprocess.run(["ld", *LINK, *objects, "-o", folder / "intruder"], cwd=TOP, check=True)
+    (folder / "bundle").write_bytes(bundle((folder / "intruder").read_bytes()))
+    return os.path.join(TOP, "build", "lab", "host.elf"), folder / "bundle"
+
+
+def log(qemu, monitor, bundle_file, words, folder):
+    """What is said before the machine ends."""
+    path = folder / "log"
+    subprocess.run(
+        [qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off", "-accel", "tcg,thread=single",
+         "-cpu", "max,la57=off,phys-bits=48", "-m", "128", "-nodefaults", "-display", "none", "-no-reboot",
+         "-kernel", monitor, "-initrd", bundle_file, "-append", words,
+         "-chardev", f"file,id=log,path={path}", "-device", "isa-debugcon,iobase=0x403,chardev=log"],
+        stdin=subprocess.DEVNULL, timeout=60, check=False)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("way, said", [
+    ("none", "intruder: the guest ran"),
+    ("map", "intruder: reserved"),
+    ("read", "l0: stop: L1 reaches for the monitor's memory: address 0x200000, "),
+    ("write", "l0: stop: L1 reaches for the monitor's memory: address 0x200000, "),
+    ("no-svme", "intruder: an exception"),
+    ("vmrun", "intruder: an exception"),
+    ("msr-map", "intruder: VMEXIT_INVALID"),
+    ("nested-page", "l0: stop: L1 gives L2 the memory at 0x200000, which is not its own"),
+    ("nested-table", "l0: stop: L1's nested tables go through 0x200000, which is no memory of its own"),
+    ("nested-root", "l0: stop: L1's nested tables go through 0x200000, which is no memory of its own"),
+    ("no-nesting", "l0: stop: L2 reaches for 0x200000, which is not L1's"),
+])
+def test_way_in(qemu, images, tmp_path, way, said):
+    text = log(qemu, *images, way, tmp_path)
+    assert said in text
+    assert "the monitor itself raised" not in text
+
+
+@pytest.mark.parametrize("words, said", [
+    ("l0.without=nrips,decodes read", "l0.without=nrips,decodes: nothing is known by the name of 'decodes'"),
+    ("l0.as-is=tcg-exit read", "l0.as-is=tcg-exit: nothing is known by the name of 'tcg-exit'"),
+    ("l0.nonsense", "l0.nonsense: the monitor has no such option"),
+    ("l0.trace l0.as-is=all l0.without=sev map", "intruder: reserved"),
+])
+def test_words(qemu, images, tmp_path, words, said):
+    assert said in log(qemu, *images, words, tmp_path)
+
+
+@pytest.mark.parametrize("content, said", [
+    (b"no bundle at all".ljust(PAGE), "l0: stop: what -initrd names is no bundle"),
+    (bundle(b"no kernel".ljust(PAGE)), "l0: stop: the kernel in the bundle is neither a vmlinux nor a bzImage"),
+    (bundle(b"\x7fELF" + bytes(PAGE))[:2 * PAGE], "l0: stop: what -initrd names is no bundle"),
+], ids=["other", "no kernel", "cut short"])
+def test_bundles(qemu, images, tmp_path, content, said):
+    (tmp_path / "bundle").write_bytes(content)
+    assert said in log(qemu, images[0], tmp_path / "bundle", "", tmp_path)
