@@ -39,7 +39,7 @@ def test_restrict():
 def result(machine, verdict, observed):
     return {"guest": "vectors", "case": "vectors/int_n", "environment": "cpl0", "machine": machine,
             "verdict": verdict, "expected": "[0x0-0xff] int v@after", "observed": observed,
-            "reason": "no CPU", "bug": "tcg-x"}
+            "reason": "no CPU", "bug": "tcg-x", "where": "x86/vectors.c:7"}
 
 
 def test_page():

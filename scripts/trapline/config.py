@@ -55,7 +55,7 @@ class Section:
         if self.machines and not any(fnmatchcase(machine.name, m) for m in self.machines):
             return f"name like {' or '.join(self.machines)}"
         if self.qemu_params and not machine.qemu_params:
-            return f"QEMU's {' '.join(self.qemu_params)}"
+            return f"QEMU option {' '.join(self.qemu_params)}"
         if self.gdb and not machine.has_gdbstub():
             return "gdbstub"
         return None

@@ -127,9 +127,8 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, init_forgets, CPL0, RULE_INIT, CATCHES("model-i
 {
 	const struct apic_state *state = &percpu[1].apic_at_start;
 
-	need(!sev_is_es(),
-	     "under SEV-ES no INIT resets a CPU, whose registers are sealed: it starts "
-	     "anew from an AP reset hold only");
+	/* Its registers are sealed: it starts anew from an AP reset hold only. */
+	need_of_machine(!sev_is_es(), "INIT that resets a CPU (SEV-ES)");
 	memset((void *)&round, 0, sizeof(round));
 	expect("irr=0x0; isr=0x0; tpr=0x0; spurious=0xff");
 	cpu_start_work(1, let_all_pend, NULL);
@@ -204,7 +203,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, one_id_for_two, CPL0, RULE_ID,
 	check(wait_until(round.ready), "CPU 1 did not get ready");
 	if (!round.shares_id)
 		cpu_wait(1);
-	need(round.shares_id, "the APIC id cannot be written");
+	need_of_machine(round.shares_id, "APIC id that can be written");
 	expect("[0x10-0x1f] irr=0x1, intr v@wait | cpu1: [0x10-0x1f] irr=0x1, intr v@wait");
 	for (unsigned v = 0x10; v < 0x20; v++)
 		apic_icr(percpu[0].apic_id, ICR_FIXED | ICR_ASSERT | v);

@@ -195,8 +195,8 @@ CASE_NEEDS(
 	"SDM 3A, Interrupt 21-Control Protection Exception (#CP): a fault with error code 3 for ENDBRANCH; an IPI on 21 is neither",
 	CATCHES("model-ipi-error-code"))
 {
-	need(cpuid(0, 0).a >= 7 && cpuid(7, 0).d & CPUID_7_D_IBT,
-	     "no indirect branch tracking (CET)");
+	need_of_machine(cpuid(0, 0).a >= 7 && cpuid(7, 0).d & CPUID_7_D_IBT,
+			"indirect branch tracking (CET)");
 	grant_iopl();
 	setup.hook = stop_branch_tracking;
 	expect("[0x15] irr=0x1, #CP(0x3)@landed, int v@after_int, intr v@wait");

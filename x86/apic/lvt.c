@@ -84,7 +84,7 @@ CASE_NEEDS("apic=1", timer_periodic, ALL_NATIVE, RULE_TIMER, BUGS)
 
 CASE_NEEDS("apic=1", timer_tsc_deadline, ALL_NATIVE, RULE_TIMER, BUGS)
 {
-	need(cpuid(1, 0).c & CPUID_1_C_TSC_DEADLINE, "no TSC-deadline timer");
+	need_of_machine(cpuid(1, 0).c & CPUID_1_C_TSC_DEADLINE, "TSC-deadline timer");
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x1, intr v@wait");
 	for_each_vector(v, FIRST, LAST_OF_FEW) {
@@ -266,13 +266,13 @@ static bool counter_counts(void)
 
 static void need_counter(void)
 {
-	need(last_lvt() >= 4, "no LVT entry for performance counters");
+	need_of_machine(last_lvt() >= 4, "LVT entry for performance counters");
 	if (cpu_is_intel())
-		need(cpuid(0, 0).a >= 10 && (cpuid(10, 0).a & 0xff) >= 2 &&
-			     (cpuid(10, 0).a >> 8 & 0xff),
-		     "no architectural performance counters of version 2");
+		need_of_machine(cpuid(0, 0).a >= 10 && (cpuid(10, 0).a & 0xff) >= 2 &&
+					(cpuid(10, 0).a >> 8 & 0xff),
+				"performance counter");
 	counter = cpu_is_intel() ? &of_intel : &of_amd;
-	need(msr_takes(counter->select, INSTRUCTIONS_RETIRED), "no performance counter");
+	need_of_machine(msr_takes(counter->select, INSTRUCTIONS_RETIRED), "performance counter");
 	need(counter_counts(), "the performance counter does not count");
 }
 
@@ -327,9 +327,8 @@ CASE_NEEDS("apic=1", thermal, ALL_NATIVE, RULE_THERMAL, BUGS)
 {
 	bool crossed = true;
 
-	need(last_lvt() >= 5, "no LVT entry for the thermal sensor");
-	need(cpuid(0, 0).a >= 6 && cpuid(6, 0).a & CPUID_6_A_SENSOR,
-	     "no digital thermal sensor (CPUID leaf 6)");
+	need_of_machine(last_lvt() >= 5, "LVT entry for a thermal sensor");
+	need_of_machine(cpuid(0, 0).a >= 6 && cpuid(6, 0).a & CPUID_6_A_SENSOR, "thermal sensor");
 	grant_iopl();
 	expect("[0x10-0x1f] irr=0x1, intr v@wait");
 	for_each_vector(v, FIRST, LAST_OF_FEW) {

@@ -339,7 +339,7 @@ SNIPPET(branches, "mark insn; nop; mark second; nop; mark third; jmp 1f; mark be
 
 CASE(btf, ALL_NATIVE, RULE_BTF, CATCHES("model-btf-ignored"))
 {
-	need(msr_takes(MSR_DEBUGCTL, DEBUGCTL_BTF), "no DEBUGCTL.BTF on this machine");
+	need_of_machine(msr_takes(MSR_DEBUGCTL, DEBUGCTL_BTF), "DEBUGCTL.BTF");
 	single_step();
 	expect("#DB[BS]@after{TF}, #DB[BS]@end{TF}");
 	run(branches);

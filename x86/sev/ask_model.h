@@ -21,4 +21,7 @@ static inline bool ask_model(unsigned call, uint64_t rbx, uint64_t rcx, uint64_t
 	return rax == MODEL_CALL_DONE;
 }
 
+/* Skips the rest where `answered`, what ask_model() gave, is false: no other hypervisor does such things. */
+#define need_model(answered) need_of_machine(answered, "hypercalls of model-sev-es")
+
 #endif

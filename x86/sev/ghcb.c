@@ -74,7 +74,7 @@ CASE(features, CPL0, RULE_FEATURES, CATCHES("model-ghcb-no-features"))
 	uint64_t request = ghcb_msr_encode(&ask);
 
 	need_page();
-	need(sev_ghcb_version() >= 2, "the hypervisor speaks version %u", sev_ghcb_version());
+	need_of_machine(sev_ghcb_version() >= 2, "version 2 of the GHCB protocol");
 	send(&r);
 	check(RESULT == GHCB_RESULT_DONE, "result %u", RESULT);
 	check(ghcb_msr_check(request, sev_msr_call(request), &m) == GHCB_MSR_OK,
@@ -89,7 +89,7 @@ CASE(jump_table, CPL0, RULE_TABLE, CATCHES("model-ghcb-jump-table-lost"))
 	struct request none = {.code = GHCB_EVENT_AP_JUMP_TABLE, .info1 = 7};
 
 	need_page();
-	need(!sev_is_snp(), "SNP has it in the secrets page");
+	need_of_machine(!sev_is_snp(), "AP jump table by GHCB (SNP has it in the secrets page)");
 	send(&set);
 	check(RESULT == GHCB_RESULT_DONE, "set: result %u", RESULT);
 	send(&get);
@@ -172,7 +172,7 @@ CASE(two_views, CPL0, RULE_VIEWS, CATCHES("model-c-bit-ignored"))
 	volatile uint64_t *private_view = (volatile uint64_t *)page;
 	volatile uint64_t *shared_view = (volatile uint64_t *)WINDOW;
 
-	need(sev_is_on(), "there is one view without SEV");
+	need_of_machine(sev_is_on(), "SEV");
 	need_native("the hypervisor of L2 is our own, and offers no SEV");
 	window_map(0, ((uint64_t)page | PTE_PAGE) & ~sev_c_bit);
 	for (unsigned i = 0; i < 8; i++)
@@ -213,8 +213,7 @@ CASE(hostile, CPL0, RULE_HOSTILE, CATCHES("model-ghcb-wrong-result"))
 	struct ghcb_call honest = {.request.exit_code = SVM_EXIT_MSR};
 
 	need_page();
-	need(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0),
-	     "needs a hypervisor that lies on demand: our model");
+	need_model(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0));
 	for (unsigned i = 0; i < COUNT(rows); i++) {
 		struct ghcb_call call = {.request.exit_code = SVM_EXIT_CPUID};
 

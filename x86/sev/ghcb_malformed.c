@@ -114,7 +114,7 @@ CASE(scratch, CPL0, RULE_SCRATCH, CATCHES("model-ghcb-scratch-ignored"))
 	struct request r = {.code = GHCB_EVENT_MMIO_READ, .info1 = 0xfee00030, .info2 = 4};
 
 	need_page();
-	need(sev_ghcb_version() >= 2, "version 1 takes any shared page");
+	need_of_machine(sev_ghcb_version() >= 2, "version 2 of the GHCB protocol");
 	r.scratch = ghcb_gpa() + 0xff0 - 2;
 	check_refused("across the end of the buffer", &r, GHCB_REASON_BAD_SCRATCH);
 	r.scratch = ghcb_gpa() + 0x7fc;
@@ -132,7 +132,7 @@ CASE(mmio_length, CPL0, "GHCB 4.1, MMIO Access: in version 2, 1 to 8 bytes",
 	struct request r = {.code = GHCB_EVENT_MMIO_READ, .info1 = 0xfee00030, .info2 = 9};
 
 	need_page();
-	need(sev_ghcb_version() >= 2, "version 1 takes more");
+	need_of_machine(sev_ghcb_version() >= 2, "version 2 of the GHCB protocol");
 	check_refused("9 bytes", &r, GHCB_REASON_BAD_INPUT);
 	check_alive();
 }

@@ -215,7 +215,7 @@ CASE(rmpadjust_user, CPL3, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
 /* The same instructions on every other machine. */
 CASE(ud, ALL_NATIVE, RULE_UD, CATCHES("model-fault-as-trap"))
 {
-	need(!sev_is_snp(), "SEV-SNP is active");
+	need_of_machine(!sev_is_snp(), "mode without SEV-SNP");
 	setup.regs.rax = SUBJECT;
 	expect("#UD@insn; #UD@insn");
 	run(pvalidate_insn);
@@ -258,8 +258,7 @@ CASE(cpuid_alone, CPL0, RULE_CPUID, CATCHES("model-snp-cpuid-page"))
 	struct cpuid r;
 
 	need_pages();
-	need(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0),
-	     "needs a hypervisor that lies on demand: our model");
+	need_model(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0));
 	ask_model(MODEL_CALL_SPOIL, MODEL_SPOIL_RESULT, 1, 3);
 	r = cpuid(0x80000002, 0);
 	ghcb_call(&call);

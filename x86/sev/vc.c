@@ -98,7 +98,7 @@ CASE(cpuid_subleaf, CPL0, RULE_CPUID, CATCHES("model-ghcb-cpuid-subleaf"))
 {
 	struct regs first, second;
 
-	need(cpuid(0, 0).a >= 0xd && cpuid(0xd, 0).a, "no leaf 0xd, which has sub-leaves");
+	need_of_machine(cpuid(0, 0).a >= 0xd && cpuid(0xd, 0).a, "CPUID leaf 0xd");
 	need_native(GUEST_NEEDS_NATIVE);
 	first = run_cpuid(0xd, 0);
 	second = run_cpuid(0xd, 2);
@@ -123,8 +123,8 @@ CASE(cpuid_xcr0, CPL0, RULE_XCR0, CATCHES("model-ghcb-xcr0-ignored"))
 	struct cpuid avx;
 	uint64_t without, with;
 
-	need(cpuid(0, 0).a >= 0xd && cpuid(1, 0).c >> 26 & 1 && cpuid(0xd, 0).a >> 2 & 1,
-	     "no AVX, which makes the difference");
+	need_of_machine(cpuid(0, 0).a >= 0xd && cpuid(1, 0).c >> 26 & 1 && cpuid(0xd, 0).a >> 2 & 1,
+			"AVX");
 	need_native(GUEST_NEEDS_NATIVE);
 	avx = cpuid(0xd, 2);
 	write_cr4(cr4 | CR4_OSXSAVE);
@@ -206,8 +206,7 @@ CASE(asked_exception, ALL_NATIVE, RULE_GP, "")
 	/* #UD, #GP without an error code, which is 0 then, and #GP with one. */
 	static const uint64_t words[] = {0x80000306, 0x8000030d, 0x123480000b0d};
 
-	need(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0),
-	     "needs a hypervisor that raises exceptions on demand: our model");
+	need_model(ask_model(MODEL_CALL_BEHAVE, 0, 0, 0));
 	setup.show_vc = true;
 	expect("#VC(0x81)@insn, #UD@insn; #VC(0x81)@insn, #GP(0x0)@insn; "
 	       "#VC(0x81)@insn, #GP(0x1234)@insn");
@@ -292,7 +291,7 @@ CASE(monitor_mwait, CPL0, "GHCB 4.1, MONITOR and MWAIT: no output", CATCHES("mod
 
 	need_es();
 	need_native(GUEST_NEEDS_NATIVE);
-	need(cpuid(1, 0).c >> 3 & 1, "no MONITOR");
+	need_of_machine(cpuid(1, 0).c >> 3 & 1, "MONITOR");
 	setup.show_vc = true;
 	expect("#VC(0x8a)@insn; #VC(0x8b)@insn");
 	poison();
@@ -338,8 +337,7 @@ static void try_tsc(const struct snippet *snippet, unsigned code, unsigned inter
 {
 	uint64_t before, between, after;
 
-	need(ask_model(MODEL_CALL_INTERCEPT, intercept, 0, 0),
-	     "needs a hypervisor that intercepts it on demand: our model");
+	need_model(ask_model(MODEL_CALL_INTERCEPT, intercept, 0, 0));
 	expect_vc(code, "");
 	poison();
 	before = rdtsc();
@@ -366,7 +364,7 @@ CASE(rdtscp, ALL_NATIVE, RULE_TSC, CATCHES("model-ghcb-output-not-valid"))
 
 CASE(dr7, CPL0, RULE_DR7, CATCHES("model-ghcb-plain-gp"))
 {
-	need(!(sev_status & SEV_STATUS_DEBUG_SWAP), "DebugSwap gives DR7 to the guest");
+	need_of_machine(!(sev_status & SEV_STATUS_DEBUG_SWAP), "intercept of DR7 (DebugSwap)");
 	need_native(GUEST_NEEDS_NATIVE);
 	setup.show_vc = true;
 	if (sev_is_es())

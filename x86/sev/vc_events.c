@@ -30,7 +30,7 @@ static uint32_t prepare_handler(void)
 	uint32_t id = identification();
 
 	need_native(GUEST_NEEDS_NATIVE);
-	need(id != 0xffffffff, "no host bridge");
+	need_of_machine(id != 0xffffffff, "PCI host bridge");
 	in_handler = 0;
 	setup.hook = port_in_handler;
 	return id;
@@ -187,8 +187,7 @@ SNIPPET(pause_cpuid, "pause; mark insn; cpuid; mark after; nop");
 
 static void try_forged(const struct snippet *snippet, unsigned code)
 {
-	need(ask_model(MODEL_CALL_FORGE, code, 1, 0),
-	     "needs a hypervisor that injects #VC on demand: our model");
+	need_model(ask_model(MODEL_CALL_FORGE, code, 1, 0));
 	poison();
 	expect("#VC(%#x)@insn", code);
 	run_snippet(snippet);

@@ -40,7 +40,7 @@ static void try_in(const struct snippet *snippet, unsigned bytes)
 {
 	uint64_t id = identification(), mask = bytes == 4 ? ~0ul : (1ul << 8 * bytes) - 1, wanted;
 
-	need(id != 0xffffffff, "no host bridge");
+	need_of_machine(id != 0xffffffff, "PCI host bridge");
 	expect_vc(SVM_EXIT_IOIO, "");
 	poison();
 	setup.regs.rdx = (ANY & ~0xfffful) | DATA;
@@ -161,7 +161,7 @@ static void try_ins(const struct snippet *snippet, unsigned bytes, unsigned coun
 	int64_t moved = (int64_t)count * bytes * (down ? -1 : 1);
 
 	need_native(GUEST_NEEDS_NATIVE);
-	need(id != 0xffffffff, "no host bridge");
+	need_of_machine(id != 0xffffffff, "PCI host bridge");
 	setup.show_vc = true;
 	if (!sev_is_es())
 		expect("(none)");
@@ -222,7 +222,7 @@ CASE(addr32_rep_insb, CPL0, RULE_INS, BUGS_INS)
 	uint8_t *first = area + MARGIN;
 	unsigned good = 0;
 
-	need(id != 0xffffffff, "no host bridge");
+	need_of_machine(id != 0xffffffff, "PCI host bridge");
 	expect_vc(SVM_EXIT_IOIO, "");
 	memset(area, 0x5a, sizeof(area));
 	poison();

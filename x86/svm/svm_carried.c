@@ -135,7 +135,7 @@ static enum l2_action note_shadow_at_miss(struct l2 *v)
 CASE(no_shadow_from_l1_in_delivery, ALL_NATIVE, RULE_SHADOW,
      CATCHES("svm-sti-leak tcg-vmrun-shadow"))
 {
-	need(layer == &layer_svm, "L1 has no pages to take away");
+	need_of_machine(layer == &layer_svm, "nested paging in %s", layer->name);
 	shadow = NOT_SEEN;
 	use_ist(0x50, (uint64_t)stack_page + PAGE_BYTES);
 	l2_setup.on_call = sti_and_inject;

@@ -152,7 +152,7 @@ static void try_next_rip(const struct snippet *snippet, const char *next)
 
 static void need_next_rip(void)
 {
-	need(svm_has_next_rip(), "the CPU does not report NRIPS");
+	need_of_machine(svm_has_next_rip(), "NRIPS");
 	setup.rflags = X86_EFLAGS_OF;
 }
 

@@ -34,8 +34,8 @@
 
 static void need_real_mode(void)
 {
-	need(layer == &layer_vmx, "without EPT an L2 must have paging on");
-	need(vmx_has_secondary(SECONDARY_UNRESTRICTED), "no unrestricted guest");
+	need_of_machine(layer == &layer_vmx, "EPT in %s", layer->name);
+	need_of_machine(vmx_has_secondary(SECONDARY_UNRESTRICTED), "unrestricted guest");
 }
 
 static uint32_t real_fault_of_exit(const struct l2 *v)

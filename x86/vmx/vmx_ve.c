@@ -61,8 +61,8 @@ SNIPPET(int_0x14, "mark call; vmcall; mark insn; int $0x14; mark after; nop");
 
 static void need_ve(void)
 {
-	need(layer == &layer_vmx, "#VE comes of EPT violations, and there is no EPT");
-	need(vmx_has_secondary(SECONDARY_VE), "the CPU has no EPT-violation #VE");
+	need_of_machine(layer == &layer_vmx, "EPT in %s", layer->name);
+	need_of_machine(vmx_has_secondary(SECONDARY_VE), "EPT-violation #VE");
 	memset(&ve_area, UNTOUCHED, sizeof(ve_area));
 	ve_area.info.busy = 0;
 	suppress_ve = false;

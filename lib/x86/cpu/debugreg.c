@@ -10,8 +10,8 @@ static uint64_t armed = DR7_CLEAR;
 
 void need_breakpoints(void)
 {
-	need(!sev_is_es() || sev_status & SEV_STATUS_DEBUG_SWAP,
-	     "under SEV-ES without DebugSwap DR7 does nothing");
+	need_of_machine(!sev_is_es() || sev_status & SEV_STATUS_DEBUG_SWAP,
+			"DR7 that does something (SEV-ES without DebugSwap)");
 }
 
 void breakpoint_set(unsigned n, uint64_t address, enum breakpoint kind, unsigned bytes)

@@ -21,7 +21,7 @@ static unsigned edu, capability;
 void need_edu(void)
 {
 	edu = pci_find(EDU_ID);
-	need(edu, "no device that sends messages (QEMU's edu)");
+	need_of_machine(edu, "device that sends messages (QEMU's edu)");
 	capability = pci_read32(edu, PCI_CAPABILITIES) & 0xff;
 	while (capability && (pci_read32(edu, capability) & 0xff) != CAPABILITY_MSI)
 		capability = pci_read32(edu, capability) >> 8 & 0xff;

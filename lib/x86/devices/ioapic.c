@@ -101,7 +101,7 @@ void need_line(void)
 {
 	bool wired;
 
-	need(ioapic_present(), "no I/O APIC");
+	need_of_machine(ioapic_present(), "I/O APIC");
 	pic_close();
 	line_lower();
 	ioapic_route(LINE_PIN, TRIAL_VECTOR, apic_id());

@@ -21,7 +21,7 @@ void need_pic(void)
 	outb(MASK, 0xa5);
 	keeps = inb(MASK) == 0xa5;
 	outb(MASK, before);
-	need(keeps, "no 8259 interrupt controller");
+	need_of_machine(keeps, "8259 interrupt controller");
 }
 
 void pic_open(unsigned input)

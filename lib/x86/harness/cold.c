@@ -43,7 +43,7 @@ void *cold_page(void)
 	uint64_t block, page, address;
 
 	if (pages_given == BLOCKS * PAGES_IN_BLOCK) {
-		need(make_all_cold(), "no page left that was never touched, and %s",
+		need(make_all_cold(), "no page left that was never touched, and no %s",
 		     cold_obstacle());
 		pages_given = 0;
 	}
@@ -182,7 +182,7 @@ const char *cold_obstacle(void)
 {
 	if (layer->make_cold || pci_host_bridge_pam())
 		return NULL;
-	return "no host bridge with PAM registers: a filled page cannot be made cold";
+	return "PAM registers in its host bridge";
 }
 
 void cold_before_run(void)

@@ -136,6 +136,14 @@ void witness(bool held, const char *what, ...)
 	va_end(args);
 }
 
+static void __attribute__((noreturn))
+end_skipped(const char *prefix, const char *format, va_list args)
+{
+	set_skip(prefix, format, args);
+	now.cut = true;
+	__builtin_longjmp(now.exit, 1);
+}
+
 void need(bool holds, const char *reason, ...)
 {
 	va_list args;
@@ -143,10 +151,17 @@ void need(bool holds, const char *reason, ...)
 	if (holds)
 		return;
 	va_start(args, reason);
-	set_skip("", reason, args);
-	va_end(args);
-	now.cut = true;
-	__builtin_longjmp(now.exit, 1);
+	end_skipped("", reason, args);
+}
+
+void need_of_machine(bool has, const char *what, ...)
+{
+	va_list args;
+
+	if (has)
+		return;
+	va_start(args, what);
+	end_skipped("lacks ", what, args);
 }
 
 static bool run_is_allowed(const char *run)
@@ -245,8 +260,7 @@ static bool needs_are_met(const char *needs)
 		if (starts_with(needs, "cpus=")) {
 			needs += 5;
 			parse_number(&needs, &number);
-			need(cpus_present() >= number, "needs %lu CPUs, has %u", number,
-			     cpus_present());
+			need_of_machine(cpus_present() >= number, "%lu CPUs", number);
 			need(cpus_start(number), "no answer from CPU %lu after INIT and SIPI",
 			     number - 1);
 		} else if (starts_with(needs, "apic=1")) {
@@ -254,11 +268,11 @@ static bool needs_are_met(const char *needs)
 			apic_enable(0);
 		} else if (starts_with(needs, "x2apic=1")) {
 			needs += 8;
-			need(cpus_use_x2apic(), "no x2APIC");
+			need_of_machine(cpus_use_x2apic(), "x2APIC");
 			apic_enable(0);
 		} else if (starts_with(needs, "pam=1")) {
 			needs += 5;
-			need(!cold_obstacle(), "%s", cold_obstacle());
+			need_of_machine(!cold_obstacle(), "%s", cold_obstacle());
 		} else {
 			need(false, "unknown need '%s'", needs);
 		}
@@ -289,7 +303,7 @@ static void run_body(const struct test_case *c)
 	if (__builtin_setjmp(now.exit))
 		return;
 	obstacle = layer->obstacle ? layer->obstacle() : NULL;
-	need(!obstacle, "%s", obstacle);
+	need_of_machine(!obstacle, "%s", obstacle);
 	if (needs_are_met(c->needs))
 		c->body();
 }

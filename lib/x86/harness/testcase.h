@@ -66,6 +66,10 @@ void check(bool holds, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Skips the rest of the case unless the condition holds. */
 void need(bool holds, const char *reason, ...) PRINTF_LIKE(2, 3);
 
+/* Skips the rest, as nothing that could run on this machine, unless it has `what`, a name such as "x2APIC"
+   that goes behind "the machine has no". */
+void need_of_machine(bool has, const char *what, ...) PRINTF_LIKE(2, 3);
+
 /* The provoked condition was seen to hold; if not, a case that would pass is skipped. */
 void witness(bool held, const char *what, ...) PRINTF_LIKE(2, 3);
 

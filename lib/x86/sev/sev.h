@@ -44,13 +44,10 @@ static inline bool sev_is_snp(void)
 const char *sev_mode_name(void);
 
 /* For cases about what only SEV-ES has, and about what it has not. */
-#define need_es() \
-	need(sev_is_es(), "SEV-ES is what this is about; the guest runs under %s", sev_mode_name())
-#define need_snp()                                                                   \
-	need(sev_is_snp(), "SEV-SNP is what this is about; the guest runs under %s", \
-	     sev_mode_name())
+#define need_es() need_of_machine(sev_is_es(), "SEV-ES")
+#define need_snp() need_of_machine(sev_is_snp(), "SEV-SNP")
 #define need_iret_unblocks_nmi() \
-	need(!sev_is_es(), "under SEV-ES not IRET unblocks NMIs, but the call NMI complete")
+	need_of_machine(!sev_is_es(), "IRET that unblocks NMIs (SEV-ES has a call for it)")
 
 /* Gives the running CPU its GHCB; before its first instruction that can raise #VC. */
 void sev_init_cpu(unsigned index);

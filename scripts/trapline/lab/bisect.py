@@ -47,7 +47,11 @@ def run(machine, case, more=()):
             raise UsageError(done.stderr.strip().removeprefix("run_tests.sh: ")
                              or f"run_tests.sh ended with {done.returncode}")
         with open(path, encoding="utf-8") as file:
-            return judge(json.load(file)["results"])
+            report = json.load(file)
+    lacks = [what for m in report["machines"].values() for what in m.get("lacks", ())]
+    if lacks and not report["results"]:
+        return CANNOT_TELL, f"{machine} has no {', '.join(lacks)}"
+    return judge(report["results"])
 
 
 class Candidates:

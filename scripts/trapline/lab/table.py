@@ -65,12 +65,14 @@ def word(bug, results):
     if "pass" in verdicts or "fixed" in verdicts:
         return "absent" if set(verdicts) <= {"pass", "fixed", "skip"} else \
             f"absent ({verdicts.count('blocked')} blocked)"
-    return "blocked" if "blocked" in verdicts else "skipped" if verdicts else \
-        "hidden by other bugs" if others else "no case"
+    # Without any result, the machine lacks what its cases need.
+    return "blocked" if "blocked" in verdicts else "hidden by other bugs" if others and not verdicts else "skipped"
 
 
 def outcome(result):
-    """One cell of the table of differences."""
+    """One cell of the table of differences; `result` is None where the machine lacks what the case needs."""
+    if result is None:
+        return "cannot run"
     if result["verdict"] in ("pass", "fixed"):
         return "right"
     text = result["observed"] or result["reason"]
@@ -90,7 +92,7 @@ def differences(by_point, machines):
     case with one outcome share a row."""
     rows = {}
     for point, results in by_point.items():
-        cells = tuple(outcome(results[m]) for m in machines)
+        cells = tuple(outcome(results.get(m)) for m in machines)
         if len(set(cells)) > 1 or cells[0].startswith(("fail", "crash")):
             guest, _, case = point.partition("/")
             rows.setdefault((case.partition(":")[0], cells), []).append((guest, point))
@@ -150,7 +152,6 @@ def command(options):
         rows.append([f"`{bug}`", *(word(bug, [by_point[p][m] for p in ids if m in by_point.get(p, ())])
                                    for m in machines)])
     text = f"By bug of bugs.toml, on {' and '.join(dict.fromkeys(emulators))}:\n\n" + markdown(rows)
-    by_point = {p: results for p, results in by_point.items() if len(results) == len(machines)}
     rows = [["case", *heads], *differences(by_point, machines)]
     if len(rows) > 1 and not options.brief:
         text += "\nThe cases of these that fail, or differ between machines:\n\n" + markdown(rows)

@@ -117,7 +117,8 @@ class Machine:
 
     def offers(self, what):
         """Whether it is known to have what a guest did not find, by the name that lacks() uses."""
-        return what.lower() in Machine.nested and not self.lacks(what.lower())
+        vendor = what.partition(" ")[0].lower()
+        return vendor in Machine.nested and not self.lacks(vendor)
 
     def start(self, order, names, timeout):
         """A boot.Boot, or what behaves like one, for `order`; `names` are those of its points."""

@@ -26,9 +26,9 @@ bool svm_has_next_rip(void)
 const char *svm_obstacle(void)
 {
 	if (cpuid(0x80000000, 0).a < CPUID_SVM || !(cpuid(CPUID_FEATURES, 0).c & FEATURE_SVM))
-		return "the CPU has no SVM";
+		return "SVM";
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-		return "SVM is disabled (VM_CR.SVMDIS)";
+		return "SVM that is enabled (VM_CR.SVMDIS)";
 	return NULL;
 }
 
@@ -38,5 +38,5 @@ const char *svm_obstacle_npt(void)
 
 	if (general)
 		return general;
-	return has_npt() ? NULL : "the CPU's SVM has no nested paging";
+	return has_npt() ? NULL : "nested paging (SVM)";
 }

@@ -28,9 +28,7 @@ extern bool svm_sti_before_vmrun;
 bool svm_has_next_rip(void);
 
 /* Skips the case where traps cannot be injected. */
-#define need_soft_injection()    \
-	need(svm_has_next_rip(), \
-	     "the CPU does not report NRIPS: APM 2, Event Injection: software interrupts cannot be injected")
+#define need_soft_injection() need_of_machine(svm_has_next_rip(), "NRIPS")
 
 /* The name of an exit code: "NPF", "SHUTDOWN"; NULL for exceptions and for codes without one. */
 const char *svm_exit_name(uint64_t code);

@@ -113,9 +113,9 @@ bool vmx_enable(void)
 const char *vmx_obstacle(void)
 {
 	if (!(cpuid(1, 0).c & CPUID_1_C_VMX))
-		return "the CPU has no VMX";
+		return "VMX";
 	if (!vmx_enable())
-		return "VMX is disabled (IA32_FEATURE_CONTROL)";
+		return "VMX that is enabled (IA32_FEATURE_CONTROL)";
 	return NULL;
 }
 
@@ -126,8 +126,8 @@ const char *vmx_obstacle_ept(void)
 	if (general)
 		return general;
 	if (!vmx_has_secondary(SECONDARY_EPT))
-		return "the CPU's VMX has no EPT";
+		return "EPT";
 	if ((reported(MSR_VMX_EPT_VPID) & EPT_NEEDED) != EPT_NEEDED)
-		return "the CPU's EPT lacks 2 MiB pages, write-back memory or INVEPT";
+		return "EPT with 2 MiB pages, write-back memory and INVEPT";
 	return NULL;
 }
