@@ -70,17 +70,20 @@ class _Bochs(Machine):
     def number(self):
         return self._facts().get("number", "")
 
-    def _config(self, rom, cpus, serial, log, memory=64):
+    def config(self, rom, cpus, serial, log, memory=64):
+        """The text of a bochsrc, with paths of the ROM, of the file that takes COM1, and of the log."""
         return _CONFIG.format(rom=rom, cpu=self.cpu, cpus=cpus, ips=IPS, serial=serial, log=log,
                               memory=memory)
 
+    @staticmethod
+    def padded(rom):
+        """`rom` (bytes) as large as Bochs wants it, at least 128 KiB; the reset vector lies at the end."""
+        return rom.rjust(0x20000, b"\xff")
+
     def command(self, order):
-        size = len(order.rom)
-        # Bochs wants at least 128 KiB; the reset vector lies at the end.
-        data = order.rom if size >= 0x20000 else order.rom.rjust(0x20000, b"\xff")
-        rom = memory_file("trapline-rom", data)
+        rom = memory_file("trapline-rom", self.padded(order.rom))
         ours, theirs = os.pipe()
-        config = memory_file("trapline-bochsrc", self._config(
+        config = memory_file("trapline-bochsrc", self.config(
             f"/proc/self/fd/{rom}", order.cpus, f"/proc/self/fd/{theirs}",
             "/proc/self/fd/2", order.memory).encode())
         go = memory_file("trapline-rc", b"c\n")
@@ -88,7 +91,7 @@ class _Bochs(Machine):
         return Command(argv, [rom, theirs, config, go], serial=ours, private_network=True)
 
     def shown(self, rom, cpus, qemu_params=()):
-        config = self._config(rom, cpus, "/dev/stdout", "/dev/null").replace("\n", "\\n")
+        config = self.config(rom, cpus, "/dev/stdout", "/dev/null").replace("\n", "\\n")
         script = (f"printf {shlex.quote(config.replace('%', '%%'))} >bochsrc; echo c >bochs.rc; "
                   f"unshare -n {shlex.quote(self._path() or self.tools.bochs)} "
                   "-q -f bochsrc -rc bochs.rc </dev/null")
