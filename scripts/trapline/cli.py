@@ -15,6 +15,7 @@ from .errors import UsageError, unknown
 from .machines import known
 from .machines.base import Tools
 from .machines.choice import choose
+from .naming.namer import Namer
 from .options import parse
 
 
@@ -34,6 +35,7 @@ class Plan:
     repeat: int = 1
     everything: bool = False    # nothing is cut short, whatever hangs
     unnamed: bool = False       # each machine ran what it runs if none is named
+    namer: object = None        # naming.namer.Namer
 
 
 def main(argv):
@@ -124,7 +126,8 @@ def _main(argv):
     targets, absent = _split(targets, before)
     plan = Plan(root, config_path, targets, absent, machines, slots, options.timeout,
                 [] if options.strict else entries, before, options.repeat, options.all,
-                not options.guests and options.expression is None)
+                not options.guests and options.expression is None,
+                Namer(root, all_sections, list(entries), bugs))
     plan.expectations += before.entries() if before else []
     return _run(plan, options, bugs)
 
@@ -163,11 +166,11 @@ def _run(plan, options, bugs):
     else:
         class_ = RichConsole if wants_rich(sys.stdout) else Console
         reports.append(class_(plan.machines, options.verbose - options.quiet,
-                              entries=plan.expectations, catalogue=bugs))
+                              entries=plan.expectations, catalogue=bugs, naming=plan.namer.lines))
     for path in (options.json, options.save_baseline):
         if path:
             from .reports.json import Json
-            reports.append(Json(path, plan.machines))
+            reports.append(Json(path, plan.machines, plan.namer))
     if options.html:
         from .reports.html import Html
         reports.append(Html(options.html, plan.machines, bugs))

@@ -5,6 +5,7 @@
     trapline merge -o ALL.json A.json ...   several runs as one
     trapline html RUN.json -o RUN.html      the page of a run
     trapline values RUN.json                what was measured, as a table
+    trapline looks-like RUN.json            which bugs its failures look like
     trapline report RUN.json BUG -o DIR     a folder for the hypervisor's developers
 
 Exit status of diff: 0 no difference, 1 some, 2 trouble; of report, 1 if what it packed did not fail again; of
@@ -21,6 +22,7 @@ from . import __version__, bugs, fingerprint, repeat
 from .baseline import load
 from .errors import UsageError
 from .filing import cli as filing
+from .naming import cli as naming
 from .reports import files
 from .reports.json import SCHEMA
 from .verdicts import BAD, BLOCKED, FIXED, FLAKY, KNOWN, PASS, SKIP
@@ -46,7 +48,7 @@ def main(argv):
                      formatter_class=argparse.RawDescriptionHelpFormatter,
                      epilog="\n".join(__doc__.splitlines()[2:]))
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser,
-                                     metavar="diff|merge|html|values|report")
+                                     metavar="diff|merge|html|values|looks-like|report")
     diff_ = commands.add_parser("diff", help="what B has otherwise than A")
     diff_.add_argument("a", metavar="A.json")
     diff_.add_argument("b", metavar="B.json")
@@ -60,6 +62,7 @@ def main(argv):
     html_.add_argument("-o", "--output", required=True, metavar="RUN.html")
     values_ = commands.add_parser("values", help="what was measured, as a table")
     values_.add_argument("run", metavar="RUN.json")
+    naming.add(commands)
     filing.add(commands)
     try:
         options = parser.parse_args(argv)
@@ -74,8 +77,9 @@ def main(argv):
         if options.command == "values":
             values(load(options.run), sys.stdout)
             return 0
-        if options.command == "report":
-            return filing.main(options, os.path.abspath(os.path.join(_HERE, "..", "..")))
+        if options.command in ("looks-like", "report"):
+            command = naming if options.command == "looks-like" else filing
+            return command.main(options, os.path.abspath(os.path.join(_HERE, "..", "..")))
         from .reports import html
 
         catalogue = bugs.load(os.path.join(_HERE, "..", "..", "bugs.toml"))

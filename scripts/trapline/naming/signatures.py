@@ -48,6 +48,20 @@ def of_results(known, results, classes):
     return found
 
 
+def merged(old, new, guests):
+    """`old` with what `new` says of `guests`, for every bug of `new`."""
+    def kept(points):
+        return {p for p in points if p.partition("/")[0] not in guests}
+
+    found = {}
+    for bug, signature in new.items():
+        before = old.get(bug, Signature(bug, signature.machine))
+        fails = {p: before.fails[p] for p in kept(before.fails)}
+        found[bug] = Signature(bug, signature.machine, {**fails, **signature.fails},
+                               frozenset(kept(before.known) | signature.known))
+    return found
+
+
 def text(signatures, made_on):
     """The file's text: a line for each trace, so that a change of one is a change of a line."""
     known = {}

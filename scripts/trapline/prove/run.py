@@ -32,7 +32,7 @@ MARGIN = 5              # times what its slowest point takes without a bug
 REACHED = "reached "
 
 
-def _class_of(bug_id):
+def class_of(bug_id):
     """The machine that can have the bug: what concerns encryption needs a guest under SEV-ES or SNP."""
     words = set(bug_id.split("-"))
     if "snp" in words:
@@ -56,7 +56,10 @@ class Cell:
 class Proof:
     """One run of --prove over `sections`; see run()."""
 
-    def __init__(self, sections, images, tools, slots, expectations, progress):
+    def __init__(self, sections, images, tools, slots, expectations, progress, inside=None, slow=SLOW,
+                 least_timeout=LEAST_TIMEOUT):
+        """`inside` makes the machine that the model runs on, from Tools; QEMU's TCG without it."""
+        self._inside, self._slow, self._least_timeout = inside, slow, least_timeout
         self._sections = sections
         self._images = images
         self._tools = tools
@@ -71,7 +74,7 @@ class Proof:
 
     def run(self, quick):
         """Bugs of the model, in order of bugs.def."""
-        bugs = [Bug(id_, _class_of(id_).name) for id_ in switches()]
+        bugs = [Bug(id_, class_of(id_).name) for id_ in switches()]
         left = self._without_bug(bugs, quick)
         if not quick:
             self._listen([b.id for b in bugs])
@@ -81,14 +84,35 @@ class Proof:
         self._try(self._left_to_try(cells, left), "other environments")
         return bugs
 
+    def signatures(self, names):
+        """Every point that each of the bugs `names` may change, under that bug, in no order.
+
+        (known, results): `known` has, for each class of machine, the ids of the points that were seen to pass there
+        without a bug and of which it is known which bugs they meet; what is not in it was not tried. `results` are
+        pairs of a bug's id and the Result of a point under it.
+        """
+        bugs = [Bug(id_, class_of(id_).name) for id_ in names]
+        self._without_bug(bugs, False)
+        self._listen(switches())
+        wanted = {}
+        for bug in bugs:
+            class_ = class_of(bug.id)
+            met = self._reached[class_, bug.id]
+            wanted[bug.id] = {p for (c, case), points in self._sound.items() if c is class_
+                              for p in points if p in met or case in bug.claimed}
+        known = defaultdict(set)
+        for (class_, _), points in self._sound.items():
+            known[class_].update(p for p in points if self._seconds[class_, p] <= self._slow)
+        return known, [(r.target.machine.tools.bugs[0], r) for r in self._with_bugs(wanted, "bugs")]
+
     # Steps 1 and 2
 
     def _without_bug(self, bugs, quick):
         """Runs the points of step 1; {(class, case id): Targets} of those that are left for later."""
         left, claims = {}, {}
         for class_ in (Model, ModelSevEs, ModelSevSnp):
-            ids = {b.id for b in bugs if _class_of(b.id) is class_}
-            targets = [t for t in self._targets_on(class_(self._tools))
+            ids = {b.id for b in bugs if class_of(b.id) is class_}
+            targets = [t for t in self._targets_on(self._machine(class_))
                        if (class_ is Model and not quick) or self._concerns(t, ids, quick)]
             self._native[class_] = {t.point_id: t for t in targets}
             for target in targets:
@@ -120,11 +144,11 @@ class Proof:
         """Which bugs a point meets. What fails then, in a guest in a hurry, is not taken for a catch later."""
         targets = []
         for class_, native in self._native.items():
-            machine = class_(replace(self._tools, reach=True, hurry=True))
+            machine = self._machine(class_, reach=True, hurry=True)
             machine.name = f"{class_.name} listening"
             machine.underneath = None
             targets += [replace(t, machine=machine) for point, t in native.items()
-                        if self._seconds.get((class_, point), SLOW + 1) <= SLOW]
+                        if self._seconds.get((class_, point), self._slow + 1) <= self._slow]
         for result in self._scheduled(targets, "listening"):
             class_, point = type(result.target.machine), result.target.point_id
             if result.verdict != PASS:
@@ -162,7 +186,7 @@ class Proof:
         cells = []
         for bug in bugs:
             for (class_, case), points in self._sound.items():
-                if class_ is not _class_of(bug.id):
+                if class_ is not class_of(bug.id):
                     continue
                 met = [p for p in points if p in self._reached[class_, bug.id]]
                 bug.met.update([case] if met else [])
@@ -179,9 +203,9 @@ class Proof:
         Points of `left` (see _without_bug) are run without a bug first.
         """
         cells = [c for c in cells if c.case in c.bug.claimed and c.case not in c.bug.caught]
-        keys = dict.fromkeys((_class_of(c.bug.id), c.case) for c in cells)
+        keys = dict.fromkeys((class_of(c.bug.id), c.case) for c in cells)
         self._pass([t for key in keys for t in left.get(key, ())], "without a bug, other environments")
-        return [replace(c, points=[p for p in self._sound[_class_of(c.bug.id), c.case]
+        return [replace(c, points=[p for p in self._sound[class_of(c.bug.id), c.case]
                                    if p not in c.points[:1]]) for c in cells]
 
     def _try(self, cells, what):
@@ -191,19 +215,28 @@ class Proof:
             by_id[cell.bug.id] = cell.bug
             wanted[cell.bug.id].update(cell.points)
             cell.bug.tried.update([cell.case] if cell.points else [])
-        targets = []
-        for id_, points in wanted.items():
-            class_ = _class_of(id_)
-            machine = class_(replace(self._tools, bugs=(id_,), hurry=True))
-            machine.name = f"{machine.name} with {id_}"
-            machine.underneath = None       # only points that pass without the bug are run
-            targets += [replace(t, machine=machine) for point, t in self._native[class_].items()
-                        if point in points]
-        for result in self._scheduled(targets, what):
+        for result in self._with_bugs(wanted, what):
             target = result.target
             if result.verdict not in (PASS, SKIP, ABSENT):
                 by_id[target.machine.tools.bugs[0]].caught.setdefault(
                     case_id(target), Catch(target.point_id, result.observed or result.reason))
+
+    def _with_bugs(self, wanted, what):
+        """Results of the points that `wanted` has for each bug's id, under that bug."""
+        targets = []
+        for id_, points in wanted.items():
+            class_ = class_of(id_)
+            machine = self._machine(class_, bugs=(id_,), hurry=True)
+            machine.name = f"{machine.name} with {id_}"
+            machine.underneath = None       # only points that pass without the bug are run
+            targets += [replace(t, machine=machine) for point, t in self._native[class_].items()
+                        if point in points]
+        return self._scheduled(targets, what)
+
+    def _machine(self, class_, **what):
+        """The model, told `what`."""
+        tools = replace(self._tools, **what)
+        return class_(tools, self._inside(tools)) if self._inside else class_(tools)
 
     def _scheduled(self, targets, what):
         """Results of all; the sections get the time that they need, and the longest boots come first."""
@@ -216,7 +249,7 @@ class Proof:
             length[key] = sum(times) or UNKNOWN * len(group) * group[0].section.smp
             if not sum(times):
                 continue                    # nothing is known of it yet: the section's own
-            limit = max(LEAST_TIMEOUT, MARGIN * max(times)) / group[0].machine.slowness
+            limit = max(self._least_timeout, MARGIN * max(times)) / group[0].machine.slowness
             for target in group:
                 target.section = replace(target.section, timeout=limit)
         order = sorted(jobs, key=lambda key: -length[key])

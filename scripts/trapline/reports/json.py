@@ -10,10 +10,11 @@ from . import Summary, files
 SCHEMA = 2          # of docs/report.schema.json; docs/reports.md says what changed
 
 
-def document(summary: Summary, machines):
-    """The object that is written."""
+def document(summary: Summary, machines, namer=None):
+    """The object that is written. `namer` (naming.namer.Namer) names what fails unexpectedly."""
     host = fingerprint.host()
     shown = {m.name: _machine(m, summary) for m in machines}
+    results = [_result(r) for r in summary.results]
     return {
         "schema": SCHEMA,
         "trapline": __version__,
@@ -24,7 +25,8 @@ def document(summary: Summary, machines):
         "machines": shown,
         "interrupted": summary.interrupted,
         "seconds": round(summary.seconds, 4),
-        "results": [_result(r) for r in summary.results],
+        "looks_like": namer.document(results) if namer else {},
+        "results": results,
     }
 
 
@@ -64,9 +66,9 @@ def _result(result):
 class Json(files.FileReport):
     """The document of a run."""
 
-    def __init__(self, path, machines):
+    def __init__(self, path, machines, namer=None):
         super().__init__(path)
-        self._machines = machines
+        self._machines, self._namer = machines, namer
 
     def text(self, summary):
-        return json.dumps(document(summary, self._machines), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(document(summary, self._machines, self._namer), indent=1, ensure_ascii=False) + "\n"
