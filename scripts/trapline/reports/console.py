@@ -166,13 +166,11 @@ class Console(Report):
         lines = [*self._blocked(results), *self._fixed(results), *self._skipped(results)]
         bugs = seen.bugs([r for r in results if r.verdict == KNOWN and r.known], self._entries, self._catalogue)
         room = max(_SCREEN - (self._log.lines if self._log else 0) - len(lines) - 4, _LEAST)
-        if len(bugs) > room:
-            bugs, rest = bugs[:room - 2], bugs[room - 2:]
-        else:
-            rest = []
-        self._print(*self._bug_lines(bugs), *(
-            self._line(KNOWN, text) for text in _folded(f"and {len(rest)} more in fewer cases:", [b.id for b in rest])),
-            *lines)
+        shown, rest = len(bugs), []
+        while shown + len(rest) > room and shown:
+            shown -= 1
+            rest = _folded(f"and {len(bugs) - shown} more in fewer cases:", [b.id for b in bugs[shown:]])
+        self._print(*self._bug_lines(bugs[:shown]), *(self._line(KNOWN, text) for text in rest), *lines)
 
     def _bug_lines(self, bugs):
         ids = max((len(bug.id) for bug in bugs), default=0)
