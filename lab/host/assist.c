@@ -5,8 +5,8 @@
 #include "opcode.h"
 #include "options.h"
 
-#include "x86/sev/decode.h"
-#include "x86/sev/insn_regs.h"
+#include "x86/insn/decode.h"
+#include "x86/insn/insn_regs.h"
 
 #include "string.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cpu.h"
 
-#include "x86/svm/svm.h"
+#include "x86/nested/svm/svm.h"
 
 #define EFLAGS_VM (1u << 17)
 #define CS_LONG (1u << 9)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "deliver.h"
 
-#include "x86/desc.h"
+#include "x86/cpu/desc.h"
 
 #define PRESENT 0x80
 #define TRAP_GATE 1 /* of the type: leaves IF alone */

@@ -90,12 +90,23 @@ static bool write(struct vmcb *b, unsigned number, uint64_t value)
 /* The trap that L1 asked for, or on. */
 static bool written(struct l2 *l, unsigned trap, uint64_t exit_code, uint64_t value, uint64_t next)
 {
+	struct vmcb *b = l->b;
+
 	if (!l2_wants(l, trap))
 		return l2_done(l, next);
-	move_rip(l->b, next);
-	l->b->exit_code = exit_code;
-	l->b->exit_info1 = value;
-	l->b->exit_info2 = 0;
+	move_rip(b, next);
+	/* A single-step trap is due behind the instruction as well. It is L2's before L1 hears of the write. */
+	if (b->rflags & X86_EFLAGS_TF) {
+		b->dr6 |= DR6_BS;
+		if (!(l->wished.exceptions >> VECTOR_DB & 1))
+			stop("SEV-ES: L2 steps over a write that is trapped, and L1 lets #DB through: the monitor "
+			     "has no place for it");
+		if (!es_raise_vc(l, SVM_EXIT_EXCEPTION + VECTOR_DB))
+			return false;
+	}
+	b->exit_code = exit_code;
+	b->exit_info1 = value;
+	b->exit_info2 = 0;
 	return false;
 }
 

@@ -10,8 +10,8 @@
 #include "psp.h"
 #include "views.h"
 
-#include "x86/sev/decode.h"
-#include "x86/sev/insn_regs.h"
+#include "x86/insn/decode.h"
+#include "x86/insn/insn_regs.h"
 
 #define IOIO_IN 1u
 #define IOIO_STRING 4u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "log.h"
 
-#include "x86/cpu.h"
+#include "x86/cpu/cpu.h"
 
 #define COM1 0x3f8
 #define COM1_STATUS (COM1 + 5)

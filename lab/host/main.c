@@ -18,7 +18,7 @@
 #include "shadow.h"
 #include "views.h"
 
-#include "x86/desc.h"
+#include "x86/cpu/desc.h"
 
 #include "string.h"
 

@@ -8,8 +8,10 @@ $(BUILD)/lab/init: $(wildcard lab/common/*.[ch] lab/kvm/*.[ch])
 	$(Q)$(CC) -std=gnu11 -O2 $(WARNINGS) -static -pthread -s $(filter %.c,$^) -o $@
 
 # The monitor that makes a SEV host of the emulator (docs/sev-host.md). Freestanding, as the guests are, and with a
-# part of their library.
+# part of their library; so `all` builds it, which keeps the two together.
 HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lab/host/*.c lab/host/*.S)))
+
+all: $(BUILD)/lab/host.elf
 
 $(HOST_O): $(BUILD)/tools
 
