@@ -7,10 +7,10 @@
 #ifndef HOST_CPU_H
 #define HOST_CPU_H
 
+#include "x86/arch/vmcb.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/frame.h"
 #include "x86/insn/decode.h"
-#include "x86/nested/svm/vmcb.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
 #include "vectoring.h"
 #include "views.h"
 
-#include "x86/sev/vmsa.h"
+#include "x86/arch/vmsa.h"
 
 #include "string.h"
 

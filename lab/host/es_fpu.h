@@ -3,7 +3,7 @@
 #ifndef HOST_ES_FPU_H
 #define HOST_ES_FPU_H
 
-#include "x86/sev/vmsa.h"
+#include "x86/arch/vmsa.h"
 
 void es_fpu_load(const struct vmsa *s);
 void es_fpu_save(struct vmsa *s);

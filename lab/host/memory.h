@@ -7,7 +7,7 @@
 #ifndef HOST_MEMORY_H
 #define HOST_MEMORY_H
 
-#include "x86/nested/svm/vmcb.h"
+#include "x86/arch/vmcb.h"
 
 #include <stdbool.h>
 #include <stdint.h>

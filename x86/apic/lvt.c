@@ -22,7 +22,7 @@
  */
 #include "source.h"
 
-#include "x86/cpu/probe.h"
+#include "x86/harness/probe.h"
 #include "x86/devices/ioapic.h"
 #include "x86/devices/pic.h"
 

@@ -26,7 +26,7 @@
 
 #include "db.h"
 
-#include "x86/cpu/probe.h"
+#include "x86/harness/probe.h"
 
 #define PENDING 0x31
 

@@ -26,7 +26,7 @@
 	(native, "native")
 #include "latency.h"
 
-#include "x86/cpu/panic.h"
+#include "panic.h"
 
 #define VECTOR_IPI 0x40
 

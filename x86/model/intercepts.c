@@ -13,7 +13,7 @@
 
 #include "string.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 
 #define COM1_DATA 0x3f8
 

@@ -3,7 +3,7 @@
 #ifndef MODEL_INTERCEPTS_H
 #define MODEL_INTERCEPTS_H
 
-#include "x86/nested/svm/vmcb.h"
+#include "x86/arch/vmcb.h"
 
 #include <stdbool.h>
 

@@ -21,7 +21,7 @@
 #include "report.h"
 #include "string.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/console.h"
 #include "x86/harness/layer.h"

@@ -12,9 +12,9 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/cpu/exceptions.h"
-#include "x86/cpu/panic.h"
-#include "x86/cpu/smp.h"
+#include "x86/arch/exceptions.h"
+#include "panic.h"
+#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
 #include "x86/harness/layer.h"
 

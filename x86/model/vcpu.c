@@ -12,7 +12,7 @@
 #include "string.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/nested/svm/svm.h"
 
 #define CODE_LONG (1u << 9)

@@ -7,7 +7,7 @@
 #include "devices/lapic.h"
 
 #include "x86/cpu/frame.h"
-#include "x86/nested/svm/vmcb.h"
+#include "x86/arch/vmcb.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -22,7 +22,7 @@
  */
 #include "trapline.h"
 
-#include "x86/cpu/panic.h"
+#include "panic.h"
 
 #define PENDING 0x31
 

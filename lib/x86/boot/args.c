@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "args.h"
 
-#include "x86/cpu/panic.h"
+#include "panic.h"
 
 #include "string.h"
 

@@ -11,9 +11,9 @@
  * Sources: GHCB specification, "Boot-Time Detection", "GHCB MSR Protocol"; APM 2, "Determining Support
  * for SEV", "SEV_STATUS MSR".
  */
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "layout.h"
-#include "x86/sev/reasons.h"
+#include "reasons.h"
 
 #define MSR_GHCB 0xc0010130
 #define MSR_SEV_STATUS 0xc0010131

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desc.h"
 
-#include "exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "frame.h"
 #include "x86/sev/sev.h"
 

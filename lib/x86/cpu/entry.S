@@ -6,7 +6,7 @@
  * 64-bit mode the CPU aligns RSP to 16 before it pushes the frame (SDM 3A, "64-Bit Mode Stack
  * Frame"), so RSP is 8 mod 16 after five quadwords and 0 mod 16 after six.
  */
-#include "exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/boot/layout.h"
 
 	.code64

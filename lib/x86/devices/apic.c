@@ -2,9 +2,9 @@
 #include "apic.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "smp.h"
 #include "x86/sev/sev.h"
 
 #define XAPIC_PAGE 0xfee00000

@@ -7,7 +7,7 @@
 #include "x86/boot/args.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/pci.h"
 

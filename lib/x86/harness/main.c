@@ -4,7 +4,7 @@
 #include "testcase.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 #include "x86/devices/console.h"
 
 #include "report.h"

@@ -4,7 +4,7 @@
 #include "breadth.h"
 #include "snippet.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 
 #include "string.h"
 

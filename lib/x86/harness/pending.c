@@ -5,7 +5,7 @@
 #include "testcase.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
 
 #include "string.h"

@@ -4,9 +4,9 @@
 #include "cold.h"
 #include "layer.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 
 #include "string.h"
 

@@ -12,7 +12,7 @@
 #include "x86/cpu/debugreg.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
 #include "x86/sev/sev.h"
 

@@ -8,7 +8,7 @@
 #include "state.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
 
 #include "report.h"

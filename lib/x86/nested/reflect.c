@@ -2,7 +2,7 @@
 #include "reflect.h"
 
 #include "l1.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/percpu.h"
 
 #define CONTRIBUTORY (1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13)

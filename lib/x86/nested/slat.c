@@ -2,7 +2,7 @@
 #include "slat.h"
 
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 
 #include "string.h"
 

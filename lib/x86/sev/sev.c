@@ -6,7 +6,7 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/frame.h"
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
 
 #include "string.h"

@@ -9,7 +9,7 @@
 #define TRAPLINE_SEV_SEV_H
 
 #include "ghcb_answer.h"
-#include "reasons.h"
+#include "x86/boot/reasons.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,7 +6,7 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
-#include "x86/cpu/smp.h"
+#include "x86/devices/smp.h"
 
 #include "string.h"
 

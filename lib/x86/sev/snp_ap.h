@@ -10,7 +10,7 @@
 #define TRAPLINE_SEV_SNP_AP_H
 
 #include "sev.h"
-#include "vmsa.h"
+#include "x86/arch/vmsa.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #include "gate.h"
 #include "insn.h"
 
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/paging.h"
 
 #define NOP 0x90

@@ -11,7 +11,7 @@
 #include "step.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 
 /* A software interrupt's fault about its gate. */
 static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)

@@ -15,7 +15,7 @@
 #include "sev/sev.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 
 /* What an instruction can raise instead of being carried out. */
 #define FAULTS                                                                \

@@ -16,7 +16,7 @@
 #include "smp.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/insn/ioio.h"
 #include "x86/sev/ghcb_msr.h"
 

@@ -14,8 +14,8 @@
 #include "time.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
-#include "x86/cpu/panic.h"
+#include "x86/arch/exceptions.h"
+#include "panic.h"
 
 #define MSR_TSC 0x10
 #define MSR_SYSENTER_ESP 0x175

@@ -17,8 +17,8 @@
 #include "vc.h"
 
 #include "string.h"
-#include "x86/cpu/exceptions.h"
-#include "x86/cpu/panic.h"
+#include "x86/arch/exceptions.h"
+#include "panic.h"
 #include "x86/insn/exit_code.h"
 #include "x86/sev/ghcb_msr.h"
 

@@ -14,9 +14,9 @@
 
 #include "string.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/insn/exit_code.h"
 #include "x86/sev/snp.h"
 

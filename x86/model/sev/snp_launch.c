@@ -16,7 +16,7 @@
 #include "x86/boot/layout.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/sev/snp.h"
 #include "x86/sev/snp_cpuid.h"
 

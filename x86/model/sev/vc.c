@@ -11,8 +11,8 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/cpu/exceptions.h"
-#include "x86/cpu/panic.h"
+#include "x86/arch/exceptions.h"
+#include "panic.h"
 #include "x86/insn/exit_code.h"
 
 #define EFLAGS_VM (1u << 17)

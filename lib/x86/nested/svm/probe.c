@@ -3,7 +3,7 @@
 #include "l1.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/percpu.h"
 
 asm(".text\n"

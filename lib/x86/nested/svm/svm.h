@@ -3,7 +3,7 @@
 #ifndef LIB_X86_SVM_SVM_H
 #define LIB_X86_SVM_SVM_H
 
-#include "vmcb.h"
+#include "x86/arch/vmcb.h"
 #include "x86/nested/l2.h"
 
 #include <stdbool.h>

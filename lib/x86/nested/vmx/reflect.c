@@ -12,7 +12,7 @@
 #include "vmx.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/percpu.h"
 #include "x86/nested/l2_insn.h"
 #include "x86/nested/reflect.h"

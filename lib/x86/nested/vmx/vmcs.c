@@ -2,7 +2,7 @@
 #include "l1.h"
 
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
 
 #include "string.h"

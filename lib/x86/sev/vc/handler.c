@@ -11,7 +11,7 @@
  */
 #include "serve.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/percpu.h"
 #include "x86/harness/snippet.h"
 

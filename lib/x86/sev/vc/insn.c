@@ -2,8 +2,8 @@
 /* Instructions whose operands are registers alone. APM 3; GHCB specification rev. 2.04, section 4.1. */
 #include "serve.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/exceptions.h"
-#include "x86/cpu/panic.h"
+#include "x86/arch/exceptions.h"
+#include "panic.h"
 #include "x86/cpu/percpu.h"
 #include "x86/sev/snp_cpuid.h"
 

@@ -7,9 +7,9 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/cpu/exceptions.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/paging.h"
-#include "x86/cpu/panic.h"
+#include "panic.h"
 
 #define GATE_PRESENT 0x80
 #define GATE_TYPE 0x0f

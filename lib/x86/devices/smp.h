@@ -6,8 +6,8 @@
 #ifndef LIB_X86_SMP_H
 #define LIB_X86_SMP_H
 
-#include "percpu.h"
-#include "wait.h"
+#include "x86/cpu/percpu.h"
+#include "x86/cpu/wait.h"
 #include "x86/harness/event.h"
 
 #include <stdbool.h>

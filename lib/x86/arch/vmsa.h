@@ -6,7 +6,7 @@
 #ifndef TRAPLINE_SEV_VMSA_H
 #define TRAPLINE_SEV_VMSA_H
 
-#include "x86/nested/svm/vmcb.h"
+#include "vmcb.h"
 
 struct vmsa {
 	struct svm_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "probe.h"
 
-#include "x86/harness/snippet.h"
+#include "snippet.h"
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "panic.h"
 
-#include "cpu.h"
-#include "percpu.h"
-#include "x86/harness/notation.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/percpu.h"
+#include "notation.h"
 
 #include "report.h"
 

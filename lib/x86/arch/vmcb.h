@@ -3,7 +3,7 @@
 #ifndef LIB_X86_SVM_VMCB_H
 #define LIB_X86_SVM_VMCB_H
 
-#include "x86/cpu/exceptions.h"
+#include "exceptions.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #ifndef LIB_X86_PANIC_H
 #define LIB_X86_PANIC_H
 
-#include "frame.h"
+#include "x86/cpu/frame.h"
 
 #include "printf.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "smp.h"
 
-#include "cpu.h"
-#include "x86/devices/apic.h"
+#include "x86/cpu/cpu.h"
+#include "apic.h"
 #include "x86/sev/snp_ap.h"
 
 #include "string.h"
