@@ -58,7 +58,7 @@ DEFECTS = {
     ),
     "INT n is not told from an exception": (
         "lib/x86/harness/event.c",
-        "	if (follows_int_n(&cpu->run, event->rip, event->vector))\n		return FROM_INT_N;\n",
+        "	if (follows_int_n(&rec->run, event->rip, event->vector))\n		return FROM_INT_N;\n",
         "	(void)follows_int_n;\n",
         ["int_3_warm:cpl0", "int_3_cold_gdt:compat"],
     ),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where an instruction ends, and which it is. lib/x86/sev/decode.c knows operands, but only of instructions that
+ * Where an instruction ends, and which it is. lib/x86/insn/decode.c knows operands, but only of instructions that
  * raise #VC; an exit is also taken at INT n, MOV CRn, PUSHF and more, and next_rip has to be known for all.
  *
  * APM 3, "Instruction Encoding" and appendix A, "Opcode and Operand Encodings": the one-byte map and those behind

@@ -90,7 +90,7 @@ static void receive(void *argument)
 	run_until(held, 1);
 	take_pending(false);
 	/* What came too late must not hit this CPU while it is parked. */
-	if (this_cpu()->in_vain)
+	if (this_recording()->in_vain)
 		interrupts_drain();
 }
 

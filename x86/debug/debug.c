@@ -260,7 +260,7 @@ CASE(data_fault, ALL_NATIVE,
 		breakpoint_set(0, port, BREAK_IO, 1);                         \
 		expect(trace);                                                \
 		run(io_##name##_snippet);                                     \
-		breakpoints_clear();                                          \
+		debugreg_clear();                                             \
 		write_cr4(read_cr4() & ~(uint64_t)X86_CR4_DE);                \
 	}
 

@@ -160,7 +160,7 @@ SNIPPET(step_sti_hlt, "mark insn; sti; mark first; hlt; mark after; nop");
 static void try_hlt(const struct snippet *snippet, bool pending)
 {
 	for (unsigned attempt = 0; attempt < 5; attempt++) {
-		trace_reset(this_cpu()->trace);
+		trace_reset(this_recording()->trace);
 		if (pending)
 			interrupt_pending(PENDING);
 		watchdog_start();

@@ -120,7 +120,7 @@ static void try_interrupted_rep(unsigned events)
 			longest *= longest < 16000000 ? 4 : 1;
 		}
 		hit = NOT_SEEN;
-		trace_reset(this_cpu()->trace);
+		trace_reset(this_recording()->trace);
 		timer_start(PENDING, low + (high - low) / 4);
 		run(rep_long);
 		timer_stop();

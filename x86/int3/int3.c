@@ -146,8 +146,8 @@ SNIPPET_BOTH(bound_prefixed, "mark insn; nop; mark after",
 /* Must stay the first case: any other one would have taken an exception already. */
 CASE(first_exception, CPL0, RULE_INT3, BUGS_SOFT)
 {
-	witness(this_cpu()->trace->delivered == 0, "%lu events came before",
-		this_cpu()->trace->delivered);
+	witness(this_recording()->trace->delivered == 0, "%lu events came before",
+		this_recording()->trace->delivered);
 	expect("#BP@after");
 	run(int3);
 }

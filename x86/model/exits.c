@@ -16,10 +16,10 @@
 #include "smp.h"
 #include "time.h"
 
-#include "string.h"
-#include "x86/cpu/cpu.h"
-#include "x86/arch/exceptions.h"
 #include "panic.h"
+#include "string.h"
+#include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/devices/apic.h"
 
 #define NOP_BYTES 3 /* of the one that a case replaces an INT3 with */

@@ -18,17 +18,15 @@
 #include "smp.h"
 #include "time.h"
 
+#include "panic.h"
+#include "printf.h"
 #include "report.h"
 #include "string.h"
 #include "x86/cpu/cpu.h"
-#include "panic.h"
 #include "x86/cpu/percpu.h"
+#include "x86/cpu/unexpected.h"
 #include "x86/devices/console.h"
-#include "x86/harness/layer.h"
-
-/* The library's recorder reports what we do wrong ourselves; it comes with the case framework. */
-const char guest_name[] = "model";
-const struct layer *const guest_layers[] = {NULL};
+#include "x86/devices/smp.h"
 
 #define PAYLOAD_COPY 0x2000000ul
 
@@ -108,6 +106,18 @@ static unsigned load_payload(void)
 	intercepts_init_maps();
 	sev_init((void *)PAYLOAD_COPY, payload);
 	return cpus;
+}
+
+/* All that comes to us, but what has a gate of its own, is our own mistake. */
+void event_record(struct trap_frame *frame)
+{
+	char what[40];
+
+	if (cpu_wake_event(frame))
+		return;
+	snprintf(what, sizeof(what), "vector %u (error code %#lx)", (uint8_t)frame->vector,
+		 frame->error);
+	unexpected_event(frame, what);
 }
 
 void guest_main(unsigned long start_info) __attribute__((noreturn));

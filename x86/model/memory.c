@@ -4,10 +4,10 @@
 #include "bug.h"
 #include "vcpu.h"
 
+#include "panic.h"
 #include "string.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
-#include "panic.h"
 
 /* Where things lie in the memory of the machine that the model itself runs on. */
 #define TABLES 0x1000000ul

@@ -10,13 +10,14 @@
 #include "sev/sev.h"
 #include "time.h"
 
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/arch/exceptions.h"
-#include "panic.h"
-#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
+#include "x86/devices/smp.h"
 #include "x86/harness/layer.h"
+
+#include "panic.h"
 
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define CPUID_1_C_HYPERVISOR (1u << 31)

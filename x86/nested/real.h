@@ -98,7 +98,7 @@ static void record_delivery(struct l2 *v, unsigned vector)
 
 	check(words == 3 || words == 4, "SP is %#x in the handler", sp);
 	check(frame[1] == REAL_SELECTOR, "CS in the frame is %#x", frame[1]);
-	event_append(v->cpu, &event);
+	event_append(recording_of(v->cpu), &event);
 }
 
 static void enter_or_leave(struct l2 *v)

@@ -172,7 +172,7 @@ static void deliver_another_event(uint64_t page)
 	setup.regs.rsi = page;
 	setup.regs.rdi = tss->ist[1] ? tss->ist[1] - 8 : page;
 	run(warm_up);
-	trace_reset(this_cpu()->trace);
+	trace_reset(this_recording()->trace);
 }
 
 /* VMX injects an interrupt only where IF is set. */

@@ -54,7 +54,7 @@ static event_hook *handler;
 /* An NMI that came ends the wait soon: there is still time for one that must not come. */
 static enum action end_wait(const struct event *event, struct trap_frame *frame)
 {
-	const struct run *run = &this_cpu()->run;
+	const struct run *run = &this_recording()->run;
 
 	if (event->rip - run->base < (uint64_t)(run->code->end - run->code->start) &&
 	    frame->regs.rcx > WAIT_LOOPS_MORE)
@@ -368,7 +368,7 @@ static void finish_mail(unsigned runs)
 static void try_random(const struct snippet *snippet)
 {
 	uint64_t shadow = mark_address(snippet, "shadow");
-	const struct trace *trace = this_cpu()->trace;
+	const struct trace *trace = this_recording()->trace;
 	unsigned runs = 0;
 
 	prepare_mail();
@@ -377,7 +377,7 @@ static void try_random(const struct snippet *snippet)
 	allow(RULE_MOVSS, "nmi@third");
 	allow(RULE_MOVSS, "nmi@fourth");
 	do {
-		trace_reset(this_cpu()->trace);
+		trace_reset(this_recording()->trace);
 		mail.delay = runs % 37;
 		run_snippet(snippet);
 	} while (++runs < repetitions_due(RUNS) && trace->events_used == 1 &&
@@ -405,9 +405,9 @@ CASE_NEEDS("cpus=2", wakes_hlt, CPL0,
 	prepare_mail();
 	expect("nmi@after");
 	for (mail.delay = 1000; mail.delay < 100000000; mail.delay *= 2) {
-		const struct trace *trace = this_cpu()->trace;
+		const struct trace *trace = this_recording()->trace;
 
-		trace_reset(this_cpu()->trace);
+		trace_reset(this_recording()->trace);
 		run(ask_hlt);
 		runs++;
 		if (trace->events[0].rip != mark_address(&ask_hlt, "before"))

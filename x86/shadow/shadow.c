@@ -299,7 +299,7 @@ SNIPPET(sti_loop, "1: mark top; cli; mark masked; nop; mark still_masked; sti; m
 /* Ends with the first run that shows the interrupt where none may come. */
 static void try_loop(const struct snippet *snippet, const char *const *open_marks)
 {
-	const struct trace *trace = this_cpu()->trace;
+	const struct trace *trace = this_recording()->trace;
 	bool held = true;
 
 	prepare_row();
@@ -310,7 +310,7 @@ static void try_loop(const struct snippet *snippet, const char *const *open_mark
 		allow("SDM 3A, Masking Maskable Hardware Interrupts: IF is set and no shadow is there",
 		      "intr 0x31@%s{IF}", *mark);
 	for (unsigned i = 0; i < repetitions_due(RUNS) && held; i++) {
-		trace_reset(this_cpu()->trace);
+		trace_reset(this_recording()->trace);
 		timer_start(PENDING, 500 + i);
 		run_snippet(snippet);
 		held = false;

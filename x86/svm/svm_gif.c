@@ -27,7 +27,7 @@ SNIPPET(call, "mark call; vmmcall; mark target; nop");
 
 static unsigned events_of(const struct l2 *v)
 {
-	return v->cpu->run.group->events;
+	return recording_of(v->cpu)->run.group->events;
 }
 
 static unsigned with_gif_clear;

@@ -143,7 +143,7 @@ SNIPPET(warm_up, "nop");
 static void begin_virtual(uint32_t int_control, uint64_t int_state)
 {
 	run(warm_up);
-	trace_reset(this_cpu()->trace);
+	trace_reset(this_recording()->trace);
 	virtual.int_control = int_control;
 	virtual.int_state = int_state;
 	virtual.at_end = ~0u;

@@ -29,3 +29,9 @@ ap_start64:
 	mov	ap_stack, %rsp
 	call	ap_main
 	ud2
+
+	.bss
+	.balign	8
+	.globl	ap_stack
+ap_stack:
+	.quad	0

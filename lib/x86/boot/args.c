@@ -2,7 +2,6 @@
 #include "args.h"
 
 #include "panic.h"
-
 #include "string.h"
 
 #include <stdint.h>

@@ -39,12 +39,6 @@
 /* In a trap frame, the word above the registers: the vector, and whether an error code was pushed. */
 #define FRAME_HAS_ERROR 0x100
 
-/* How snippet_enter goes to the snippet (struct entry, field `method`). */
-#define ENTER_IRET 0
-#define ENTER_JUMP 1
-#define ENTER_SYSRET64 2
-#define ENTER_SYSRET32 3
-
 #define VECTOR_STUB_BYTES 16
 
 /* 2 MiB blocks below 4 GiB that may hold a ROM and hold no device. */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "desc.h"
 
-#include "x86/arch/exceptions.h"
 #include "frame.h"
-#include "x86/sev/sev.h"
 
 #include "string.h"
 
@@ -56,6 +54,17 @@ void gate_set_ist(unsigned vector, unsigned ist)
 	idt[vector].ist = ist;
 }
 
+static struct {
+	unsigned vector;
+	const void *handler;
+} kept;
+
+void idt_keep(unsigned vector, const void *handler)
+{
+	kept.vector = vector;
+	kept.handler = handler;
+}
+
 void idt_fill(struct gate gates[256])
 {
 	for (unsigned v = 0; v < 256; v++) {
@@ -65,9 +74,9 @@ void idt_fill(struct gate gates[256])
 		};
 		set_offset(&gates[v], vector_stubs + v * VECTOR_STUB_BYTES);
 	}
-	if (sev_is_es()) {
-		set_offset(&gates[VECTOR_VC], vc_entry);
-		gates[VECTOR_VC].ist = VC_IST;
+	if (kept.handler) {
+		set_offset(&gates[kept.vector], kept.handler);
+		gates[kept.vector].ist = VC_IST;
 	}
 }
 

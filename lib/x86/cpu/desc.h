@@ -47,6 +47,12 @@ void gate_set_present(unsigned vector, bool present);
 void gate_set_ist(unsigned vector, unsigned ist);
 void gate_set_handler(unsigned vector, const void *handler);
 
+/*
+ * From now on this vector's gates start otherwise: on the stack of VC_IST, and to this handler. One vector;
+ * the stack is whatever that entry of the TSS says.
+ */
+void idt_keep(unsigned vector, const void *handler);
+
 /* Fills a table with gates as all start. */
 void idt_fill(struct gate gates[256]);
 

@@ -5,7 +5,6 @@
 
 #include "x86/boot/layout.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct regs {
@@ -25,23 +24,7 @@ struct trap_frame {
 	struct iret_frame iret;
 };
 
-/* How a snippet is entered. */
-struct entry {
-	struct regs regs;
-	struct iret_frame iret;
-	uint64_t method;    /* ENTER_… */
-	uint64_t saved_rsp; /* the runner's stack, written by snippet_enter */
-};
-
 _Static_assert(sizeof(struct regs) == REGS_BYTES, "entry.S saves 15 registers");
-_Static_assert(offsetof(struct entry, method) == REGS_BYTES + 40, "entry.S reads method here");
-
-/*
- * Goes to the snippet; returns when the recorder sends the CPU to snippet_leave with
- * RSP = saved_rsp. Only the registers that C preserves survive.
- */
-void snippet_enter(struct entry *entry);
-extern const char snippet_leave[];
 
 /* 256 entry points, VECTOR_STUB_BYTES apart, each position-independent. */
 extern const uint8_t vector_stubs[];
@@ -49,7 +32,7 @@ extern const uint8_t vector_stubs[];
 /* The IRETQ that ends every handler: where it faults. */
 extern const uint8_t event_iret[];
 
-/* Called by the stubs. */
+/* Called by the stubs, and left open here: each image has its own (a guest: the recorder). */
 void event_record(struct trap_frame *frame);
 
 #endif

@@ -2,8 +2,8 @@
 #include "paging.h"
 
 #include "cpu.h"
-#include "panic.h"
 
+#include "panic.h"
 #include "string.h"
 
 #define POOL_TABLES 32

@@ -61,4 +61,38 @@ static inline bool wait_goes_on(struct wait *w)
 	return true;
 }
 
+/*
+ * A few seconds on any machine: longer than a healthy one ever needs, shorter than the runner's limit.
+ * Where the TSC counts instructions (Bochs), the number of looks ends a wait first, or the argument does.
+ */
+#define DEADLINE_TICKS (args.deadline)
+#define DEADLINE_LOOKS (16ul << 20)
+
+/* Repeats until the condition holds or the deadline has passed; yields whether it held. */
+#define LEAST_LOOKS \
+	(args.waits_yield ? 1u << 8 : 1u << 11) /* with a turn for the others in each, or not */
+#define wait_until(condition)                                                                \
+	({                                                                                   \
+		struct wait wait_ = wait_begin(DEADLINE_TICKS, LEAST_LOOKS, DEADLINE_LOOKS); \
+		bool held_;                                                                  \
+		while (!(held_ = (condition)) && wait_goes_on(&wait_))                       \
+			;                                                                    \
+		held_;                                                                       \
+	})
+
+/*
+ * Whether the condition goes on to hold, looked at long enough for another CPU to change it, also one that
+ * shares its host's CPU with others.
+ */
+#define SETTLE_TICKS (DEADLINE_TICKS / 48)
+#define SETTLE_LOOKS (1ul << 16)
+#define stays(condition)                                                                 \
+	({                                                                               \
+		struct wait wait_ = wait_begin(SETTLE_TICKS, LEAST_LOOKS, SETTLE_LOOKS); \
+		bool held_;                                                              \
+		while ((held_ = (condition)) && wait_goes_on(&wait_))                    \
+			;                                                                \
+		held_;                                                                   \
+	})
+
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "apic.h"
 
+#include "x86/cpu/bus.h"
 #include "x86/cpu/cpu.h"
-#include "panic.h"
 #include "x86/cpu/percpu.h"
-#include "smp.h"
-#include "x86/sev/sev.h"
+#include "x86/cpu/wait.h"
 
-#define XAPIC_PAGE 0xfee00000
+#include "panic.h"
+
+#define XAPIC_PAGE 0xfee00000ul
 #define X2APIC_MSR 0x800
 
 static bool in_use;
@@ -36,9 +37,7 @@ uint32_t apic_read(unsigned reg)
 {
 	if (apic_is_x2())
 		return rdmsr(X2APIC_MSR + reg / 16);
-	if (sev_is_es())
-		return ghcb_mmio_read32(XAPIC_PAGE + reg);
-	return *(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg);
+	return bus_read32(XAPIC_PAGE + reg);
 }
 
 /* What was last written to the timer's registers; firmware may have left anything in them. */
@@ -57,10 +56,8 @@ void apic_write(unsigned reg, uint32_t value)
 		timer_initial = value;
 	if (apic_is_x2())
 		wrmsr(X2APIC_MSR + reg / 16, value);
-	else if (sev_is_es())
-		ghcb_mmio_write32(XAPIC_PAGE + reg, value);
 	else
-		*(volatile uint32_t *)(uint64_t)(XAPIC_PAGE + reg) = value;
+		bus_write32(XAPIC_PAGE + reg, value);
 }
 
 uint32_t apic_id(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "console.h"
 
+#include "x86/cpu/bus.h"
 #include "x86/cpu/cpu.h"
-#include "x86/sev/sev.h"
 
 #include <stdbool.h>
 
@@ -76,7 +76,8 @@ void machine_end(int code)
 	outb(PORT_QEMU_EXIT, code);
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(PORT_BOCHS_SHUTDOWN, *s);
-	sev_end();
+	if (bus)
+		bus->end();
 	for (;;)
 		asm volatile("cli; hlt");
 }

@@ -3,6 +3,7 @@
 #ifndef LIB_X86_EDU_H
 #define LIB_X86_EDU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -17,8 +18,10 @@
 /* And its data: vector, delivery mode as in the ICR, trigger mode. */
 #define MSI_LEVEL (3u << 14) /* level-triggered, asserted */
 
-/* Skips the case where there is no such device; puts its registers where this driver looks for them. */
-void need_edu(void);
+bool edu_present(void);
+
+/* Puts the device's registers where this driver looks for them; false if it sends no messages. Of a device that is present. */
+bool edu_open(void);
 
 void edu_send(uint32_t address, uint32_t data);
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ioapic.h"
 
-#include "apic.h"
-#include "pic.h"
 #include "x86/cpu/cpu.h"
-#include "x86/harness/pending.h"
-#include "x86/harness/testcase.h"
 
 #define IOAPIC_PAGE 0xfec00000ul
 #define INDEX 0x00
@@ -93,22 +89,4 @@ void line_raise(void)
 void line_lower(void)
 {
 	outb(PORT_IER, 0);
-}
-
-#define TRIAL_VECTOR 0x31
-
-void need_line(void)
-{
-	bool wired;
-
-	need_of_machine(ioapic_present(), "I/O APIC");
-	pic_close();
-	line_lower();
-	ioapic_route(LINE_PIN, TRIAL_VECTOR, apic_id());
-	line_raise();
-	wired = interrupt_comes(TRIAL_VECTOR);
-	line_lower();
-	ioapic_mask(LINE_PIN);
-	interrupts_drain();
-	need(wired, "no witness: the serial port's line does not reach pin %u", LINE_PIN);
 }

@@ -34,10 +34,4 @@ void ioapic_eoi(uint8_t vector);
 void line_raise(void);
 void line_lower(void);
 
-/*
- * Skips the case unless an edge of the line reaches this CPU through LINE_PIN, with IF clear. Masks the
- * 8259s, which have the line as well.
- */
-void need_line(void);
-
 #endif

@@ -3,8 +3,9 @@
 #ifndef LIB_X86_PIC_H
 #define LIB_X86_PIC_H
 
-/* Skips the case where there is none. */
-void need_pic(void);
+#include <stdbool.h>
+
+bool pic_present(void);
 
 /*
  * Initialized anew, edge-triggered, with no request pending, and lets one of its eight inputs through. Input 4

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "smp.h"
 
-#include "x86/cpu/cpu.h"
 #include "apic.h"
-#include "x86/sev/snp_ap.h"
+#include "x86/cpu/cpu.h"
 
 #include "string.h"
 
@@ -13,8 +12,8 @@
 #define FW_CFG_CPUS 0x05
 
 extern const uint8_t ap_code[], ap_code_end[];
-/* Read by ap_code: the stack of the CPU that starts next. */
-volatile uint64_t ap_stack;
+/* Read by ap.S: the stack of the CPU that starts next. */
+extern volatile uint64_t ap_stack;
 
 static unsigned present, started = 1;
 static volatile unsigned starting;
@@ -94,6 +93,13 @@ static void send_startup(unsigned index)
 	apic_icr(index, ICR_STARTUP | ICR_ASSERT | AP_START_PAGE >> 12);
 }
 
+static bool (*start_otherwise)(unsigned index);
+
+void cpus_start_by(bool (*start)(unsigned index))
+{
+	start_otherwise = start;
+}
+
 static bool start_one(unsigned index)
 {
 	starting = index;
@@ -101,8 +107,8 @@ static bool start_one(unsigned index)
 	memcpy((void *)AP_START_PAGE, ap_code, ap_code_end - ap_code);
 	percpu[index].online = percpu[index].woken = false;
 	percpu[index].work = NULL;
-	if (sev_is_snp()) {
-		if (!snp_ap_start(index))
+	if (start_otherwise) {
+		if (!start_otherwise(index))
 			return false;
 	} else {
 		apic_icr(index, ICR_INIT | ICR_ASSERT);
@@ -171,17 +177,11 @@ bool cpu_wait(unsigned index)
 	return wait_until(!percpu[index].work);
 }
 
-void wait_was_in_vain(const char *what)
+bool cpu_wake_event(const struct trap_frame *frame)
 {
 	struct percpu *cpu = this_cpu();
 
-	if (!cpu->in_vain)
-		cpu->in_vain = what;
-}
-
-bool smp_wake_event(struct percpu *cpu, const struct event *event)
-{
-	if (!cpu->index || cpu->run.code || event->vector != WAKE_VECTOR)
+	if (!cpu->index || (uint8_t)frame->vector != WAKE_VECTOR)
 		return false;
 	apic_eoi();
 	cpu->woken = true;

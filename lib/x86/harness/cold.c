@@ -7,10 +7,10 @@
 #include "x86/boot/args.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
-#include "panic.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/pci.h"
 
+#include "panic.h"
 #include "string.h"
 
 #define FIRST_BLOCK (16ul << 20)

@@ -2,15 +2,17 @@
 #include "event.h"
 
 #include "layer.h"
+#include "notation.h"
+#include "recording.h"
 #include "snippet.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
-#include "panic.h"
-#include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/unexpected.h"
 #include "x86/devices/apic.h"
+#include "x86/devices/smp.h"
 #include "x86/insn/exit_code.h"
 #include "x86/sev/sev.h"
+#include "x86/sev/vc/vc.h"
 
 #include "string.h"
 
@@ -122,20 +124,20 @@ static void close_subject(struct trace *trace)
 
 void subject_begin(unsigned vector)
 {
-	struct percpu *cpu = this_cpu();
+	struct recording *rec = this_recording();
 
-	cpu->subject = trace_open(cpu->trace, NULL, 0);
-	cpu->subject->has_subject = true;
-	cpu->subject->subject = vector;
-	cpu->subject->subjects[vector / 8] |= 1 << vector % 8;
+	rec->subject = trace_open(rec->trace, NULL, 0);
+	rec->subject->has_subject = true;
+	rec->subject->subject = vector;
+	rec->subject->subjects[vector / 8] |= 1 << vector % 8;
 }
 
 void subject_end(void)
 {
-	struct percpu *cpu = this_cpu();
+	struct recording *rec = this_recording();
 
-	cpu->subject = NULL;
-	close_subject(cpu->trace);
+	rec->subject = NULL;
+	close_subject(rec->trace);
 }
 
 void trace_close(struct trace *trace)
@@ -166,20 +168,20 @@ static void trace_append(struct trace *trace, struct group *group, const struct 
 
 void observe(const char *name, uint32_t value)
 {
-	struct percpu *cpu = this_cpu();
-	struct group *group = cpu->subject ? cpu->subject : trace_open(cpu->trace, NULL, 0);
+	struct recording *rec = this_recording();
+	struct group *group = rec->subject ? rec->subject : trace_open(rec->trace, NULL, 0);
 	struct event event = {.origin = READING, .name = name, .error = value, .rip = group->base};
 
-	trace_append(cpu->trace, group, &event);
-	if (!cpu->subject)
-		trace_close(cpu->trace);
+	trace_append(rec->trace, group, &event);
+	if (!rec->subject)
+		trace_close(rec->trace);
 }
 
-void event_append(struct percpu *cpu, const struct event *event)
+void event_append(struct recording *rec, const struct event *event)
 {
-	trace_append(cpu->trace, cpu->run.group, event);
-	if (cpu->run.group->events >= MAX_EVENTS_PER_RUN)
-		cpu->trace->full = true;
+	trace_append(rec->trace, rec->run.group, event);
+	if (rec->run.group->events >= MAX_EVENTS_PER_RUN)
+		rec->trace->full = true;
 }
 
 /*
@@ -196,9 +198,9 @@ static bool follows_int_n(const struct run *run, uint64_t rip, unsigned vector)
 }
 
 /* True the first time that a vector is seen in service; later looks must not take it for new. */
-static bool came_from_apic(struct percpu *cpu, unsigned vector)
+static bool came_from_apic(struct recording *rec, unsigned vector)
 {
-	uint8_t *known = &cpu->in_service[vector / 8], bit = 1 << vector % 8;
+	uint8_t *known = &rec->in_service[vector / 8], bit = 1 << vector % 8;
 
 	if (vector < 16 && !setup.watch_low_vectors)
 		return false;
@@ -208,11 +210,11 @@ static bool came_from_apic(struct percpu *cpu, unsigned vector)
 	return true;
 }
 
-static enum origin find_origin(struct percpu *cpu, const struct event *event)
+static enum origin find_origin(struct recording *rec, const struct event *event)
 {
-	if (came_from_apic(cpu, event->vector))
+	if (came_from_apic(rec, event->vector))
 		return FROM_APIC;
-	if (follows_int_n(&cpu->run, event->rip, event->vector))
+	if (follows_int_n(&rec->run, event->rip, event->vector))
 		return FROM_INT_N;
 	return event->vector < 32 ? FROM_EXCEPTION : FROM_OUTSIDE;
 }
@@ -240,47 +242,47 @@ static bool is_asynchronous(const struct event *event)
 	       (event->origin == FROM_EXCEPTION && event->vector == VECTOR_NMI);
 }
 
-static void leave_snippet(struct percpu *cpu, struct trap_frame *frame)
+static void leave_snippet(struct recording *rec, struct trap_frame *frame)
 {
-	cpu->run.entry.regs = frame->regs;
-	cpu->run.code = NULL;
+	rec->run.entry.regs = frame->regs;
+	rec->run.code = NULL;
 	frame->iret = (struct iret_frame){
 		.rip = (uint64_t)snippet_leave,
 		.cs = KERNEL_CS,
 		.rflags = X86_EFLAGS_FIXED,
-		.rsp = cpu->run.entry.saved_rsp,
+		.rsp = rec->run.entry.saved_rsp,
 		.ss = KERNEL_DS,
 	};
 }
 
-static void give_eoi(struct percpu *cpu, unsigned vector)
+static void give_eoi(struct recording *rec, unsigned vector)
 {
-	cpu->in_service[vector / 8] &= ~(1 << vector % 8);
+	rec->in_service[vector / 8] &= ~(1 << vector % 8);
 	apic_eoi();
 }
 
-static bool any_in_service(const struct percpu *cpu, unsigned word)
+static bool any_in_service(const struct recording *rec, unsigned word)
 {
-	return cpu->in_service[4 * word] | cpu->in_service[4 * word + 1] |
-	       cpu->in_service[4 * word + 2] | cpu->in_service[4 * word + 3];
+	return rec->in_service[4 * word] | rec->in_service[4 * word + 1] |
+	       rec->in_service[4 * word + 2] | rec->in_service[4 * word + 3];
 }
 
 /* The APIC chooses which vector it was for; what it took out of service is unknown to us again. */
 void event_eoi(void)
 {
-	struct percpu *cpu = this_cpu();
+	struct recording *rec = this_recording();
 
 	apic_eoi();
 	for (unsigned word = 0; word < 8; word++) {
 		uint32_t serviced;
 
 		/* Reading it is an exit where the APIC is emulated, and there is nothing to forget. */
-		if (!any_in_service(cpu, word))
+		if (!any_in_service(rec, word))
 			continue;
 		serviced = apic_read(APIC_ISR + 16 * word);
 
 		for (unsigned byte = 0; byte < 4; byte++)
-			cpu->in_service[4 * word + byte] &= serviced >> 8 * byte;
+			rec->in_service[4 * word + byte] &= serviced >> 8 * byte;
 	}
 }
 
@@ -293,20 +295,6 @@ static uint64_t place_of(const struct run *run, uint64_t rip)
 		return rip;
 	mark = mark_before(run->code, rip - run->base);
 	return mark && mark->is_area ? run->base + mark->address - (uint64_t)run->code->start : rip;
-}
-
-/* L1 goes on with what it was doing, except after a fault of its own. */
-static void record_in_l1(struct percpu *cpu, struct event *event, struct trap_frame *frame)
-{
-	if (layer->take_l1_event && layer->take_l1_event(cpu, event))
-		return;
-	if (!resumes_by_rule(event))
-		panic_event(frame);
-	event->in_l1 = true;
-	event_append(cpu, event);
-	if (event->origin == FROM_APIC)
-		give_eoi(cpu, event->vector);
-	frame->iret.rflags &= ~X86_EFLAGS_TF;
 }
 
 struct event event_of(const struct trap_frame *frame)
@@ -330,21 +318,48 @@ bool event_has_cr2(const struct event *event)
 					      event->error == SVM_EXIT_PAGE_NOT_VALIDATED);
 }
 
+static void __attribute__((noreturn)) unexpected(const struct trap_frame *frame)
+{
+	struct event event = event_of(frame);
+	char buffer[80];
+	struct text what;
+
+	event.cr2 = read_cr2();
+	event.dr6 = read_dr6();
+	text_init(&what, buffer, sizeof(buffer));
+	notation_what(&what, &event, NULL);
+	unexpected_event(frame, buffer);
+}
+
+/* L1 goes on with what it was doing, except after a fault of its own. */
+static void record_in_l1(struct recording *rec, struct event *event, struct trap_frame *frame)
+{
+	if (layer->take_l1_event && layer->take_l1_event(rec, event))
+		return;
+	if (!resumes_by_rule(event))
+		unexpected(frame);
+	event->in_l1 = true;
+	event_append(rec, event);
+	if (event->origin == FROM_APIC)
+		give_eoi(rec, event->vector);
+	frame->iret.rflags &= ~X86_EFLAGS_TF;
+}
+
 static void record(struct trap_frame *frame)
 {
-	struct percpu *cpu = this_cpu();
-	struct run *run = &cpu->run;
+	struct recording *rec = this_recording();
+	struct run *run = &rec->run;
 	struct event event = event_of(frame);
 	enum action action = BY_RULE;
 	unsigned events;
 
-	cpu->trace->delivered++;
-	if (smp_wake_event(cpu, &event))
+	rec->trace->delivered++;
+	if (!run->code && cpu_wake_event(frame))
 		return;
 	if (!run->code)
-		panic_event(frame);
+		unexpected(frame);
 	if (event.vector == END_VECTOR && event.rip == run->end && !event.has_error) {
-		leave_snippet(cpu, frame);
+		leave_snippet(rec, frame);
 		return;
 	}
 	if (event_has_cr2(&event))
@@ -354,17 +369,17 @@ static void record(struct trap_frame *frame)
 		write_dr6(DR6_CLEAR);
 		step_over_code_breakpoint(frame, event.dr6);
 	}
-	event.origin = find_origin(cpu, &event);
+	event.origin = find_origin(rec, &event);
 	if (event.origin == FROM_APIC)
 		event.level = apic_bit(APIC_TMR, event.vector);
-	if (layer_is_l1_event(cpu, frame)) {
-		record_in_l1(cpu, &event, frame);
+	if (layer_is_l1_event(rec, frame)) {
+		record_in_l1(rec, &event, frame);
 		return;
 	}
 	event.rip = place_of(run, event.rip);
-	trace_append(cpu->trace, run->group, &event);
+	trace_append(rec->trace, run->group, &event);
 	if (event.origin == FROM_APIC && !setup.hold_eoi)
-		give_eoi(cpu, event.vector);
+		give_eoi(rec, event.vector);
 	if (setup.hook)
 		action = setup.hook(&event, frame);
 	if (action == BY_RULE)
@@ -374,15 +389,15 @@ static void record(struct trap_frame *frame)
 	if (run->deadline && run->waited_for >= run->enough)
 		frame->regs.rsi = frame->regs.rdi = 0;
 	if (run->group->events >= MAX_EVENTS_PER_RUN)
-		cpu->trace->full = true;
-	if (action == LEAVE || events == setup.leave_after || cpu->trace->full)
-		leave_snippet(cpu, frame);
+		rec->trace->full = true;
+	if (action == LEAVE || events == setup.leave_after || rec->trace->full)
+		leave_snippet(rec, frame);
 }
 
 /* INT 2 is no NMI. */
 static bool is_nmi(const struct trap_frame *frame)
 {
-	const struct run *run = &this_cpu()->run;
+	const struct run *run = &this_recording()->run;
 
 	return frame->vector == VECTOR_NMI &&
 	       !(run->code && follows_int_n(run, frame->iret.rip, VECTOR_NMI));
@@ -406,4 +421,22 @@ void event_record(struct trap_frame *frame)
 	vc_release_stack(held);
 	if (frame->iret.rip == (uint64_t)snippet_leave)
 		vc_abandon();
+}
+
+/* A #VC that was served, where the case wants to see it. */
+static void record_served(const struct trap_frame *frame)
+{
+	struct recording *rec = this_recording();
+	const struct run *run = &rec->run;
+	struct event event = event_of(frame);
+
+	if (setup.show_vc && run->code &&
+	    frame->iret.rip - run->base < (uint64_t)(run->code->end - run->code->start))
+		event_append(rec, &event);
+}
+
+void recorder_begin(void)
+{
+	percpu_at_start(recording_begin);
+	vc_watch(record_served);
 }

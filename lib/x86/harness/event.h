@@ -109,9 +109,12 @@ void observe(const char *name, uint32_t value);
 
 /* EOI by hand, after setup.hold_eoi. */
 void event_eoi(void);
-struct percpu;
+struct recording;
 
 /* Adds an event to this CPU's run by hand: what L1 saw. */
-void event_append(struct percpu *cpu, const struct event *event);
+void event_append(struct recording *rec, const struct event *event);
+
+/* Before percpu_init: each CPU that starts has a trace, and served #VCs are shown to the recorder. */
+void recorder_begin(void);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "notation.h"
 #include "snippet.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 
 #define UD2_BYTES 2

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A layer is what lies between the cases and the snippet. `native` is nothing at all; under `svm` and `vmx` the
+ * A layer is what lies between the cases and the snippet. `native` is nothing at all; under another the
  * stretch from snippet_enter to snippet_leave runs in a guest of our own (L2), and the case framework
  * is its hypervisor (L1). L2 shares L1's address space, descriptor tables and recorder, so a case needs
  * to know nothing of it: every native case runs in every layer unchanged, and must deliver the same.
  *
- * A case in which a layer makes no sense says so with need_native().
+ * Which layers there are is nested/layers.h's. A case in which a layer makes no sense says so with need_native().
  */
 #ifndef LIB_X86_LAYER_H
 #define LIB_X86_LAYER_H
 
+#include "enter.h"
 #include "event.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct percpu;
+struct recording;
 
 struct layer {
 	const char *name; /* what a point's environment begins with, "svm"; NULL for native */
@@ -30,33 +31,16 @@ struct layer {
 	/* The page at this physical address is cold for the next run; NULL: cold.h does it by itself. */
 	void (*make_cold)(uint64_t address);
 	/* An event for L1 itself in the middle of a run: true keeps it out of the trace. */
-	bool (*take_l1_event)(struct percpu *cpu, const struct event *event);
+	bool (*take_l1_event)(struct recording *rec, const struct event *event);
 };
 
 extern const struct layer layer_native;
-extern const struct layer layer_svm, layer_svm_nonpt, layer_svm_reflect;
-extern const struct layer layer_vmx, layer_vmx_noept, layer_vmx_reflect;
 
 /* The layer of the point that runs. */
 extern const struct layer *layer;
 
 /* The layers that a guest's cases run in, ended by NULL; defined by trapline.h. */
 extern const struct layer *const guest_layers[];
-
-/*
- * Lists of layers, in the order of their points. A guest that is about one layer only defines
- * GUEST_LAYERS as its list before it includes trapline.h; all others get all.
- */
-#define SVM_LAYERS(do) \
-	do             \
-	(svm, "svm") do(svm_nonpt, "svm-nonpt")
-#define VMX_LAYERS(do) \
-	do             \
-	(vmx, "vmx") do(vmx_noept, "vmx-noept")
-#define ALL_LAYERS(do)                                                   \
-	do                                                               \
-	(native, "native") SVM_LAYERS(do) do(svm_reflect, "svm-reflect") \
-		VMX_LAYERS(do) do(vmx_reflect, "vmx-reflect")
 
 /* The table, and its names for the runner (docs/contract.md). */
 #define LAYER_ADDRESS(id, name) &layer_##id,
@@ -66,7 +50,7 @@ extern const struct layer *const guest_layers[];
 	asm(".pushsection .trapline.layers, \"\", @progbits\n" list(LAYER_RECORD) ".popsection\n")
 
 /* An event that was delivered to L1 itself in the middle of a run: it happened on L1's stack. */
-bool layer_is_l1_event(const struct percpu *cpu, const struct trap_frame *frame);
+bool layer_is_l1_event(const struct recording *rec, const struct trap_frame *frame);
 
 /* Skips the case in every layer but the native one. */
 #define need_native(reason) need(layer == &layer_native, reason)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where boot/start.S hands over. */
+#include "event.h"
 #include "state.h"
 #include "testcase.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
 #include "x86/devices/console.h"
+#include "x86/devices/smp.h"
+#include "x86/sev/sev.h"
+#include "x86/sev/vc/vc.h"
 
 #include "report.h"
 
@@ -16,6 +19,9 @@ void guest_main(unsigned long start_info) __attribute__((noreturn));
 void guest_main(unsigned long start_info)
 {
 	/* First: under SEV-ES nothing can be printed without it. */
+	sev_begin();
+	vc_begin();
+	recorder_begin();
 	percpu_init(0);
 	console_init();
 	report_open(&machine);

@@ -3,8 +3,8 @@
 
 #include "breadth.h"
 #include "snippet.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 
 #include "string.h"
 

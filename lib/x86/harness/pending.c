@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pending.h"
 
+#include "recording.h"
 #include "snippet.h"
 #include "testcase.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
+#include "x86/cpu/wait.h"
 #include "x86/devices/apic.h"
 
 #include "string.h"
@@ -74,7 +74,7 @@ void watchdog_stop(void)
 
 bool watchdog_was_early(const struct snippet *snippet, const char *mark)
 {
-	const struct trace *trace = this_cpu()->trace;
+	const struct trace *trace = this_recording()->trace;
 	uint64_t sleeps_at = mark_address(snippet, mark);
 
 	for (unsigned i = 0; i < trace->events_used; i++)
@@ -90,7 +90,7 @@ static void end_all_services(void)
 	for (unsigned word = 0; word < 8; word++)
 		for (unsigned bits = apic_read(APIC_ISR + 16 * word); bits; bits &= bits - 1)
 			apic_eoi();
-	memset(this_cpu()->in_service, 0, sizeof(this_cpu()->in_service));
+	memset(this_recording()->in_service, 0, sizeof(this_recording()->in_service));
 }
 
 void interrupts_drain(void)

@@ -3,11 +3,11 @@
 
 #include "cold.h"
 #include "layer.h"
+#include "recording.h"
 #include "x86/cpu/cpu.h"
-#include "panic.h"
-#include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
+#include "x86/cpu/wait.h"
 
+#include "panic.h"
 #include "string.h"
 
 struct setup setup;
@@ -86,13 +86,13 @@ static void place(const struct code *code, uint64_t base)
 		memcpy((void *)base, code->start, code->end - code->start);
 }
 
-static struct iret_frame start_frame(struct percpu *cpu, uint64_t base)
+static struct iret_frame start_frame(struct recording *rec, uint64_t base)
 {
 	struct iret_frame f = {
 		.rip = base,
 		.cs = KERNEL_CS,
 		.rflags = X86_EFLAGS_FIXED | setup.rflags,
-		.rsp = setup.stack_top ? setup.stack_top : stack_top(cpu->index, STACK_SNIPPET),
+		.rsp = setup.stack_top ? setup.stack_top : stack_top(rec->cpu, STACK_SNIPPET),
 		.ss = KERNEL_DS,
 	};
 
@@ -112,30 +112,30 @@ static uint64_t entry_method(void)
 					   : ENTER_SYSRET32;
 }
 
-static struct group *open_group(struct percpu *cpu, const struct code *code, uint64_t base)
+static struct group *open_group(struct recording *rec, const struct code *code, uint64_t base)
 {
-	if (!cpu->subject)
-		return trace_open(cpu->trace, code, base);
-	if (cpu->subject->code && (cpu->subject->code != code || cpu->subject->base != base))
+	if (!rec->subject)
+		return trace_open(rec->trace, code, base);
+	if (rec->subject->code && (rec->subject->code != code || rec->subject->base != base))
 		panic("two snippets between subject_begin and subject_end");
-	for (unsigned i = 0; i < cpu->subject->events; i++)
-		cpu->trace->events[cpu->subject->first + i].rip += base - cpu->subject->base;
-	cpu->subject->code = code;
-	cpu->subject->base = base;
-	return cpu->subject;
+	for (unsigned i = 0; i < rec->subject->events; i++)
+		rec->trace->events[rec->subject->first + i].rip += base - rec->subject->base;
+	rec->subject->code = code;
+	rec->subject->base = base;
+	return rec->subject;
 }
 
 unsigned run_snippet(const struct snippet *snippet)
 {
-	struct percpu *cpu = this_cpu();
-	struct run *run = &cpu->run;
+	struct recording *rec = this_recording();
+	struct run *run = &rec->run;
 	const struct code *code = snippet_code(snippet);
 	uint64_t base = base_address(snippet);
 	unsigned events;
 
 	run->base = base;
 	run->end = mark_address(snippet, "end");
-	run->group = open_group(cpu, code, base);
+	run->group = open_group(rec, code, base);
 	run->events_before = run->group->events;
 	run->entry.regs = setup.regs;
 	if (run->deadline) {
@@ -143,7 +143,7 @@ unsigned run_snippet(const struct snippet *snippet)
 		run->entry.regs.rsi = (uint32_t)run->deadline;
 		run->entry.regs.rdi = run->deadline >> 32;
 	}
-	run->entry.iret = start_frame(cpu, base);
+	run->entry.iret = start_frame(rec, base);
 	run->entry.method = entry_method();
 	place(code, base);
 	if (environment_is_user()) {
@@ -157,14 +157,14 @@ unsigned run_snippet(const struct snippet *snippet)
 	cold_after_run();
 	setup.result = run->entry.regs;
 	events = run->group->events - run->events_before;
-	if (!cpu->subject)
-		trace_close(cpu->trace);
+	if (!rec->subject)
+		trace_close(rec->trace);
 	return events;
 }
 
 unsigned probe_snippet(const struct snippet *snippet, struct regs *regs, struct event *first)
 {
-	struct trace *trace = this_cpu()->trace;
+	struct trace *trace = this_recording()->trace;
 	uint32_t groups = trace->groups_used, used = trace->events_used;
 	bool full = trace->full;
 	struct setup of_case = setup;
@@ -196,7 +196,7 @@ unsigned run_unrecorded(const struct snippet *snippet)
 
 static void run_with_deadline(const struct snippet *snippet, unsigned interrupts, uint64_t ticks)
 {
-	struct run *run = &this_cpu()->run;
+	struct run *run = &this_recording()->run;
 
 	run->waited_for = 0;
 	run->enough = interrupts;
@@ -207,16 +207,16 @@ static void run_with_deadline(const struct snippet *snippet, unsigned interrupts
 
 unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts)
 {
-	struct percpu *cpu = this_cpu();
+	struct recording *rec = this_recording();
 
-	run_with_deadline(snippet, interrupts, cpu->impatient ? IMPATIENT_TICKS : DEADLINE_TICKS);
-	if (cpu->run.waited_for < interrupts)
-		cpu->impatient = true;
-	return cpu->run.waited_for;
+	run_with_deadline(snippet, interrupts, rec->impatient ? IMPATIENT_TICKS : DEADLINE_TICKS);
+	if (rec->run.waited_for < interrupts)
+		rec->impatient = true;
+	return rec->run.waited_for;
 }
 
 unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks)
 {
 	run_with_deadline(snippet, ~0u, ticks);
-	return this_cpu()->run.waited_for;
+	return this_recording()->run.waited_for;
 }

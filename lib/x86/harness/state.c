@@ -5,6 +5,7 @@
 #include "layer.h"
 #include "notation.h"
 #include "pending.h"
+#include "recording.h"
 #include "snippet.h"
 #include "testcase.h"
 #include "x86/boot/args.h"
@@ -12,9 +13,10 @@
 #include "x86/cpu/debugreg.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
+#include "x86/devices/smp.h"
 #include "x86/sev/sev.h"
+#include "x86/sev/vc/vc.h"
 
 #include "report.h"
 #include "string.h"
@@ -44,12 +46,12 @@ void state_reset(void)
 {
 	memset(&setup, 0, sizeof(setup));
 	for (unsigned i = 0; i < MAX_CPUS; i++)
-		if (percpu[i].trace) {
-			trace_reset(percpu[i].trace);
-			percpu[i].subject = NULL;
-			percpu[i].impatient = false;
-			percpu[i].in_vain = NULL;
-			percpu[i].run.deadline = 0;
+		if (recordings[i].trace) {
+			trace_reset(recordings[i].trace);
+			recordings[i].subject = NULL;
+			recordings[i].impatient = false;
+			recordings[i].in_vain = NULL;
+			recordings[i].run.deadline = 0;
 		}
 	notation_forget_names();
 	put_back();
@@ -116,7 +118,7 @@ bool state_restore(void)
 {
 	bool same = true;
 
-	breakpoints_clear();
+	debugreg_clear();
 	same &= restore_cpu();
 	if (!as_before("DR7", read_dr7(), DR7_CLEAR)) {
 		write_dr7(DR7_CLEAR);

@@ -4,12 +4,13 @@
 #include "cold.h"
 #include "layer.h"
 #include "notation.h"
+#include "recording.h"
 #include "snippet.h"
 #include "state.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
-#include "x86/devices/smp.h"
 #include "x86/devices/apic.h"
+#include "x86/devices/smp.h"
 
 #include "report.h"
 #include "string.h"
@@ -191,7 +192,7 @@ static bool every_run_is_allowed(const struct trace *trace)
 static void observed_text(struct text *out)
 {
 	for (unsigned i = 0; i < MAX_CPUS; i++) {
-		const struct trace *trace = percpu[i].trace;
+		const struct trace *trace = recordings[i].trace;
 
 		if (i && (!trace || !trace->groups_used))
 			continue;
@@ -230,7 +231,7 @@ static void judge(void)
 	text_init(&text, observed, sizeof(observed));
 	observed_text(&text);
 	if (now.per_run)
-		good = every_run_is_allowed(percpu[0].trace);
+		good = every_run_is_allowed(recordings[0].trace);
 	else
 		good = !now.allowed_used || run_is_allowed(observed);
 	if (!good)
@@ -311,8 +312,8 @@ static void run_body(const struct test_case *c)
 static void judge_waits(void)
 {
 	for (unsigned i = 0; i < MAX_CPUS; i++)
-		if (percpu[i].in_vain)
-			check(false, "CPU %u waited in vain for %s", i, percpu[i].in_vain);
+		if (recordings[i].in_vain)
+			check(false, "CPU %u waited in vain for %s", i, recordings[i].in_vain);
 }
 
 static void run_point(const struct layer *l, const struct test_case *c, unsigned environment)

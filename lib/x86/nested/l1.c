@@ -57,9 +57,9 @@ struct l1_segment l1_read_es(void)
  */
 static volatile bool gd_was_set;
 
-bool l1_take_event(struct percpu *cpu, const struct event *event)
+bool l1_take_event(struct recording *rec, const struct event *event)
 {
-	(void)cpu;
+	(void)rec;
 	if (event->vector != 1 || !(event->dr6 & DR6_BD))
 		return false;
 	gd_was_set = true;

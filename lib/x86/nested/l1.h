@@ -10,7 +10,7 @@
 #include "x86/cpu/desc.h"
 #include "x86/harness/event.h"
 
-struct percpu;
+struct recording;
 
 struct l1_tables {
 	struct table_pointer idtr, gdtr; /* what the case has loaded, for L2 */
@@ -37,6 +37,6 @@ void l1_registers_read(struct l1_registers *r);
 void l1_registers_write(const struct l1_registers *r);
 
 /* For `take_l1_event` of a layer: what reading the registers provoked. */
-bool l1_take_event(struct percpu *cpu, const struct event *event);
+bool l1_take_event(struct recording *rec, const struct event *event);
 
 #endif

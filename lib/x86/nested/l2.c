@@ -3,7 +3,7 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/harness/event.h"
+#include "x86/harness/recording.h"
 
 struct l2_setup l2_setup;
 
@@ -60,16 +60,16 @@ void l2_show_exit(struct l2 *v)
 
 	vendor->describe(v, &event);
 	if (event.no_place) {
-		event.rip = v->cpu->run.base;
+		event.rip = recording_of(v->cpu)->run.base;
 		event.vectoring = 0;
 	}
-	event_append(v->cpu, &event);
+	event_append(recording_of(v->cpu), &event);
 }
 
 /* The snippet will not hand back the CPU by itself any more. */
 static void abandon(struct l2 *v)
 {
-	v->cpu->run.entry.regs = v->regs;
+	recording_of(v->cpu)->run.entry.regs = v->regs;
 }
 
 /* VMMCALL and VMCALL alike. */
@@ -86,7 +86,8 @@ static void do_call(struct l2 *v)
 /* L1 intercepts #UD, and so the UD2 that closes the snippet. */
 static bool is_end(const struct l2 *v)
 {
-	return vendor->exception(v) == END_VECTOR && l2_get(v, L2_RIP) == v->cpu->run.end;
+	return vendor->exception(v) == END_VECTOR &&
+	       l2_get(v, L2_RIP) == recording_of(v->cpu)->run.end;
 }
 
 /* False ends the run. */
@@ -114,7 +115,7 @@ static bool handle_exit(struct l2 *v, l2_exit_hook *of_layer)
 		action = of_layer(v);
 	if (action == L2_UNEXPECTED && !l2_setup.show_exits)
 		l2_show_exit(v);
-	if (action == L2_RESUME && !v->cpu->trace->full)
+	if (action == L2_RESUME && !recording_of(v->cpu)->trace->full)
 		return true;
 	abandon(v);
 	return false;
@@ -138,10 +139,10 @@ void l2_unblock_nmis(void)
 /* What L2 has left pending comes now, and shows as L1's in the trace. It may have left an NMI's handler. */
 static void settle(struct l2 *v, const struct code *code)
 {
-	v->cpu->run.code = code;
+	recording_of(v->cpu)->run.code = code;
 	l2_unblock_nmis();
 	vendor->settle();
-	v->cpu->run.code = NULL;
+	recording_of(v->cpu)->run.code = NULL;
 }
 
 static void fill_start(struct l2_start *start, struct l2 *v)
@@ -167,7 +168,7 @@ void l2_run(const struct l2_vendor *with, struct l2 *v, struct entry *entry,
 	vendor = with;
 	v->cpu = this_cpu();
 	v->exits = 0;
-	code = v->cpu->run.code;
+	code = recording_of(v->cpu)->run.code;
 	l1_tables_load(&start.tables);
 	fill_start(&start, v);
 	vendor->begin(v, &start);

@@ -2,6 +2,7 @@
 #include "l2_insn.h"
 
 #include "x86/cpu/cpu.h"
+
 #include "panic.h"
 
 static bool is_prefix(uint8_t byte, bool wide)

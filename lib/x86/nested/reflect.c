@@ -3,7 +3,7 @@
 
 #include "l1.h"
 #include "x86/arch/exceptions.h"
-#include "x86/cpu/percpu.h"
+#include "x86/harness/recording.h"
 
 #define CONTRIBUTORY (1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13)
 
@@ -35,12 +35,12 @@ void reflect_begin(const struct l2 *v)
 	taken[v->cpu->index] = -1;
 }
 
-bool reflect_take_l1_event(struct percpu *cpu, const struct event *event)
+bool reflect_take_l1_event(struct recording *rec, const struct event *event)
 {
-	if (event->origin != FROM_APIC || taken[cpu->index] >= 0)
-		return l1_take_event(cpu, event);
-	cpu->in_service[event->vector / 8] &= ~(1 << event->vector % 8);
-	taken[cpu->index] = event->vector;
+	if (event->origin != FROM_APIC || taken[rec->cpu] >= 0)
+		return l1_take_event(rec, event);
+	rec->in_service[event->vector / 8] &= ~(1 << event->vector % 8);
+	taken[rec->cpu] = event->vector;
 	return true;
 }
 

@@ -25,6 +25,6 @@ void reflect_exception(struct l2 *v, uint32_t what, uint32_t error, uint32_t vec
  */
 void reflect_begin(const struct l2 *v);
 void reflect_interrupt(struct l2 *v);
-bool reflect_take_l1_event(struct percpu *cpu, const struct event *event);
+bool reflect_take_l1_event(struct recording *rec, const struct event *event);
 
 #endif

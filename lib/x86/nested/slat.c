@@ -2,8 +2,8 @@
 #include "slat.h"
 
 #include "x86/cpu/paging.h"
-#include "panic.h"
 
+#include "panic.h"
 #include "string.h"
 
 #define POOL_TABLES 40

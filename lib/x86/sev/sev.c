@@ -3,28 +3,25 @@
 
 #include "ghcb_msr.h"
 #include "snp.h"
+#include "snp_ap.h"
+#include "x86/cpu/bus.h"
 #include "x86/cpu/cpu.h"
-#include "x86/cpu/frame.h"
 #include "x86/cpu/paging.h"
-#include "panic.h"
 #include "x86/cpu/percpu.h"
+#include "x86/devices/smp.h"
 
+#include "panic.h"
 #include "string.h"
 
 #define LEAST_VERSION 1
 #define MOST_VERSION 2
-#define LEVELS 4
+#define LEVELS GHCB_LEVELS
 
 /* A GHCB is shared with the hypervisor; what an interrupted owner had in it is not. */
 static struct ghcb_page ghcbs[MAX_CPUS] __attribute__((section(".noinit"), aligned(4096)));
 static struct ghcb_page kept[MAX_CPUS][LEVELS] __attribute__((section(".noinit")));
-static uint8_t vc_stacks[MAX_CPUS][LEVELS][VC_STACK_BYTES]
-	__attribute__((section(".noinit"), aligned(4096)));
 static unsigned open_depth[MAX_CPUS];
 static unsigned version;
-
-_Static_assert(offsetof(struct percpu, descriptors.tss.ist[VC_IST]) == PERCPU_VC_IST,
-	       "entry.S moves the #VC stack");
 
 const char *sev_mode_name(void)
 {
@@ -71,10 +68,9 @@ static void __attribute__((noreturn)) terminate(unsigned reason)
 	}
 }
 
-void sev_end(void)
+static void end(void)
 {
-	if (sev_is_es())
-		terminate(REASON_BAIL_OUT);
+	terminate(REASON_BAIL_OUT);
 }
 
 /* -- The GHCB page. ---------------------------------------------------------------------------- */
@@ -116,12 +112,8 @@ static void share(volatile struct ghcb_page *page)
 		word[i] = 0;
 }
 
-void sev_init_cpu(unsigned index)
+static void begin_cpu(unsigned index)
 {
-	if (!sev_is_es())
-		return;
-	percpu[index].descriptors.tss.ist[VC_IST] = (uint64_t)vc_stacks[index][LEVELS];
-	percpu[index].dr7 = DR7_CLEAR;
 	if (index == 0)
 		negotiate();
 	share(&ghcbs[index]);
@@ -244,23 +236,29 @@ static uint32_t mmio32(uint64_t code, uint64_t gpa, uint32_t value)
 	return value;
 }
 
-uint32_t ghcb_mmio_read32(uint64_t gpa)
+static uint32_t read32(uint64_t gpa)
 {
 	return mmio32(GHCB_EVENT_MMIO_READ, gpa, 0);
 }
 
-void ghcb_mmio_write32(uint64_t gpa, uint32_t value)
+static void write32(uint64_t gpa, uint32_t value)
 {
 	mmio32(GHCB_EVENT_MMIO_WRITE, gpa, value);
 }
 
-void vc_abandon(void)
+void ghcb_abandon(void)
 {
-	struct percpu *cpu = this_cpu();
+	open_depth[this_cpu()->index] = 0;
+}
 
-	if (!cpu->vc_depth)
+static const struct bus ghcb_bus = {read32, write32, end};
+
+void sev_begin(void)
+{
+	if (!sev_is_es())
 		return;
-	cpu->vc_depth = 0;
-	open_depth[cpu->index] = 0;
-	cpu->descriptors.tss.ist[VC_IST] = (uint64_t)vc_stacks[cpu->index][LEVELS];
+	bus = &ghcb_bus;
+	percpu_at_start(begin_cpu);
+	if (sev_is_snp())
+		cpus_start_by(snp_ap_start);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's side of SEV, SEV-ES and SEV-SNP: what it runs under (found out by boot/sev.S), its GHCB
- * pages, its calls to the hypervisor, its #VC handler (vc.c).
+ * pages, its calls to the hypervisor. The #VC handler is in vc/.
  *
  * Sources: GHCB specification rev. 2.04; APM 2, "Secure Encrypted Virtualization" and what follows it.
  */
@@ -43,20 +43,14 @@ static inline bool sev_is_snp(void)
 /* "no SEV", "SEV", "SEV-ES", "SEV-SNP" */
 const char *sev_mode_name(void);
 
-/* For cases about what only SEV-ES has, and about what it has not. */
-#define need_es() need_of_machine(sev_is_es(), "SEV-ES")
-#define need_snp() need_of_machine(sev_is_snp(), "SEV-SNP")
-#define need_iret_unblocks_nmi() \
-	need_of_machine(!sev_is_es(), "IRET that unblocks NMIs (SEV-ES has a call for it)")
-
-/* Gives the running CPU its GHCB; before its first instruction that can raise #VC. */
-void sev_init_cpu(unsigned index);
+/*
+ * Under SEV-ES: from now on each CPU that starts gets its GHCB, and devices, other CPUs and the end of the
+ * machine are reached by it (bus.h, smp.h). Before percpu_init.
+ */
+void sev_begin(void);
 
 /* Protocol version agreed upon, 0 without SEV-ES. */
 unsigned sev_ghcb_version(void);
-
-/* After a bail-out: ends an encrypted machine that has no other way out. */
-void sev_end(void);
 
 /* One request by the MSR protocol; what the MSR holds afterwards. The GHCB's address is put back. */
 uint64_t sev_msr_call(uint64_t request);
@@ -82,6 +76,7 @@ void ghcb_offer(struct ghcb_call *call, unsigned field, uint64_t value);
  * The page is one per CPU, and a #VC may come in the middle of its use (in an NMI handler): whoever
  * opens it keeps what the interrupted owner had in it, and puts it back. Interrupts are off in between.
  */
+#define GHCB_LEVELS 4 /* of such owners, and of #VCs in each other */
 struct ghcb_use {
 	uint64_t msr, rflags;
 	unsigned depth;
@@ -99,13 +94,6 @@ bool ghcb_exit(struct ghcb_call *call);
 /* The same for a call that needs no shared buffer. */
 bool ghcb_call(struct ghcb_call *call);
 
-/*
- * A device register without an instruction that raises #VC: for the library itself, which must work while a case
- * bends the IDT. The guest ends if there is no sensible answer.
- */
-uint32_t ghcb_mmio_read32(uint64_t gpa);
-void ghcb_mmio_write32(uint64_t gpa, uint32_t value);
-
 /* Ends the guest, with what is wrong with the answer. */
 void ghcb_refuse(const struct ghcb_call *call) __attribute__((noreturn));
 
@@ -115,30 +103,7 @@ static inline void vmgexit(void)
 	asm volatile("rep; vmmcall" : : : "memory");
 }
 
-/* -- #VC. -------------------------------------------------------------------------------------- */
-
-struct trap_frame;
-
-/* A gate of vector 29 leads here under SEV-ES (entry.S). */
-extern const uint8_t vc_entry[], vc_entry_held[], vc_exit[], vc_exit_end[];
-
-/*
- * Around every other event: one that came between the CPU's switch to the #VC stack and the moment when
- * that is safe from a second #VC keeps it safe. What vc_hold_stack() returned goes to the other.
- */
-bool vc_hold_stack(const struct trap_frame *frame);
-void vc_release_stack(bool held);
-
-/* An NMI was handled: the hypervisor may deliver the next one. True: it has done so, and it is due now. */
-bool sev_nmi_complete(void);
-
-/*
- * An NMI comes when the hypervisor likes, in the middle of the #VC handler or at the call that completes the one
- * before. True: it is kept for the moment when that is over, since the architecture knows of neither.
- */
-bool vc_defer_nmi(void);
-
-/* The snippet was left from within the #VC handler: nobody returns to it. */
-void vc_abandon(void);
+/* The code that had the page open was left, and nobody returns to it. */
+void ghcb_abandon(void);
 
 #endif

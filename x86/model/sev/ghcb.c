@@ -16,9 +16,10 @@
 #include "smp.h"
 
 #include "x86/cpu/cpu.h"
-#include "panic.h"
 #include "x86/insn/ioio.h"
 #include "x86/sev/ghcb_msr.h"
+
+#include "panic.h"
 
 #define LEAST_VERSION 1
 

@@ -13,8 +13,9 @@
 #include "sev.h"
 #include "time.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
+
 #include "panic.h"
 
 #define MSR_TSC 0x10

@@ -16,9 +16,9 @@
 #include "time.h"
 #include "vc.h"
 
+#include "panic.h"
 #include "string.h"
 #include "x86/arch/exceptions.h"
-#include "panic.h"
 #include "x86/insn/exit_code.h"
 #include "x86/sev/ghcb_msr.h"
 

@@ -12,11 +12,11 @@
 #include "sev.h"
 #include "vc.h"
 
-#include "string.h"
-#include "x86/cpu/cpu.h"
-#include "x86/arch/exceptions.h"
-#include "x86/cpu/paging.h"
 #include "panic.h"
+#include "string.h"
+#include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
 #include "x86/insn/exit_code.h"
 #include "x86/sev/snp.h"
 

@@ -12,11 +12,11 @@
 #include "rom_table.h"
 #include "sev.h"
 
+#include "panic.h"
 #include "string.h"
 #include "x86/boot/layout.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
-#include "panic.h"
 #include "x86/sev/snp.h"
 #include "x86/sev/snp_cpuid.h"
 

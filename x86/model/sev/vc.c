@@ -9,11 +9,12 @@
 #include "exits.h"
 #include "memory.h"
 
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/arch/exceptions.h"
-#include "panic.h"
 #include "x86/insn/exit_code.h"
+
+#include "panic.h"
 
 #define EFLAGS_VM (1u << 17)
 #define GATE_TRAP 1 /* in the type: leaves IF alone */

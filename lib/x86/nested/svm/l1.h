@@ -35,6 +35,6 @@ void svm_nmi_iret(struct l2 *v);
 void svm_nmi_inject(struct l2 *v);
 
 /* For `take_l1_event` of the layer. */
-bool svm_nmi_is_for_l2(const struct percpu *cpu, const struct event *event);
+bool svm_nmi_is_for_l2(const struct recording *rec, const struct event *event);
 
 #endif

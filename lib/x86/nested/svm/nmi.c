@@ -7,10 +7,11 @@
  */
 #include "l1.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 #include "x86/harness/pending.h"
+#include "x86/harness/recording.h"
 
 #include "string.h"
 
@@ -42,12 +43,12 @@ void svm_nmi_begin(struct l2 *v)
 	svm_intercept(v, SVM_INTERCEPT_NMI);
 }
 
-bool svm_nmi_is_for_l2(const struct percpu *cpu, const struct event *event)
+bool svm_nmi_is_for_l2(const struct recording *rec, const struct event *event)
 {
-	if (!cpus[cpu->index].expected || event->vector != VECTOR_NMI ||
+	if (!cpus[rec->cpu].expected || event->vector != VECTOR_NMI ||
 	    event->origin != FROM_EXCEPTION)
 		return false;
-	cpus[cpu->index].taken = true;
+	cpus[rec->cpu].taken = true;
 	return true;
 }
 

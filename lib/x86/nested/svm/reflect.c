@@ -16,8 +16,8 @@
 #include "l1.h"
 #include "svm.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 #include "x86/nested/l2_insn.h"
 #include "x86/nested/reflect.h"
@@ -226,9 +226,9 @@ static enum l2_action reflect(struct l2 *v)
 	return action;
 }
 
-static bool take_l1_event(struct percpu *cpu, const struct event *event)
+static bool take_l1_event(struct recording *rec, const struct event *event)
 {
-	return svm_nmi_is_for_l2(cpu, event) || reflect_take_l1_event(cpu, event);
+	return svm_nmi_is_for_l2(rec, event) || reflect_take_l1_event(rec, event);
 }
 
 static void enter(struct entry *entry)

@@ -5,6 +5,8 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 
+#include <stddef.h>
+
 #define CPUID_1_C_VMX (1u << 5)
 
 #define MSR_FEATURE_CONTROL 0x3a

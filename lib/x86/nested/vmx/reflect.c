@@ -11,9 +11,9 @@
 #include "l1.h"
 #include "vmx.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
-#include "x86/cpu/percpu.h"
+#include "x86/cpu/cpu.h"
+#include "x86/harness/recording.h"
 #include "x86/nested/l2_insn.h"
 #include "x86/nested/reflect.h"
 
@@ -42,11 +42,11 @@ static bool is_nmi(void)
 }
 
 /* An NMI in L1, between two runs of L2, is L2's. */
-static bool take_l1_event(struct percpu *cpu, const struct event *event)
+static bool take_l1_event(struct recording *rec, const struct event *event)
 {
 	if (event->vector != 2 || event->origin != FROM_EXCEPTION)
-		return reflect_take_l1_event(cpu, event);
-	nmi_taken[cpu->index] = true;
+		return reflect_take_l1_event(rec, event);
+	nmi_taken[rec->cpu] = true;
 	return true;
 }
 

@@ -2,9 +2,9 @@
 #include "l1.h"
 
 #include "x86/cpu/cpu.h"
-#include "panic.h"
 #include "x86/cpu/percpu.h"
 
+#include "panic.h"
 #include "string.h"
 
 #define MSR_PAT 0x277

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The #VC handler: what the hypervisor would have intercepted is asked of it by the GHCB, and done here
- * with its answer (vc_insn.c, vc_port.c, vc_mmio.c, vc_execute.c).
+ * with its answer (insn.c, port.c, mmio.c, execute.c).
  *
  * Nothing is believed. The bytes at RIP must fit the exit code, or the event goes to the recorder as
  * the vector 29 that it is. An answer that no hypervisor may give ends the guest, with the reason.
@@ -10,10 +10,20 @@
  * instruction does.
  */
 #include "serve.h"
-#include "x86/cpu/cpu.h"
+#include "vc.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/harness/snippet.h"
+
+struct vc_cpu vc_cpus[MAX_CPUS];
+
+static uint8_t stacks[MAX_CPUS][GHCB_LEVELS][VC_STACK_BYTES]
+	__attribute__((section(".noinit"), aligned(4096)));
+
+_Static_assert(offsetof(struct percpu, descriptors.tss.ist[VC_IST]) == PERCPU_VC_IST,
+	       "entry.S moves the #VC stack");
+
+static void (*watcher)(const struct trap_frame *frame);
 
 static void load_regs(struct vc *vc)
 {
@@ -130,16 +140,16 @@ static enum vc_result serve_insn(struct vc *vc, uint64_t code)
 /* The instruction at RIP fits the code, or it is no #VC of hardware. */
 static enum vc_result serve(struct vc *vc, uint64_t code)
 {
-	struct percpu *cpu = this_cpu();
+	struct vc_cpu *cpu = vc_this_cpu();
 	enum vc_result result;
 
 	switch (vc_classify(code)) {
 	case VC_NEEDS_INSN:
 		if (!vc_decode(vc->frame, &vc->insn) || !vc_fits(code, &vc->insn))
 			return VC_FOREIGN;
-		cpu->vc_depth++;
+		cpu->depth++;
 		result = serve_insn(vc, code);
-		cpu->vc_depth--;
+		cpu->depth--;
 		return result;
 	case VC_NEEDS_NO_INSN:
 		if (code == SVM_EXIT_EXCP_DB)
@@ -184,22 +194,12 @@ bool vc_emulate(struct trap_frame *frame, vc_access *access)
 	return true;
 }
 
-static void show(const struct trap_frame *frame)
-{
-	struct percpu *cpu = this_cpu();
-	struct event event = event_of(frame);
-
-	if (setup.show_vc && cpu->run.code &&
-	    frame->iret.rip - cpu->run.base < (uint64_t)(cpu->run.code->end - cpu->run.code->start))
-		event_append(cpu, &event);
-}
-
 /* What came while the instruction was served comes behind it, as if it had been executed. */
 static void take_deferred_nmi(struct trap_frame *frame)
 {
-	struct percpu *cpu = this_cpu();
+	struct vc_cpu *cpu = vc_this_cpu();
 
-	if (cpu->vc_depth || !cpu->nmi_deferred)
+	if (cpu->depth || !cpu->nmi_deferred)
 		return;
 	cpu->nmi_deferred = false;
 	vc_deliver(frame, &(struct vc_raise){.vector = VECTOR_NMI, .error = VC_NO_ERROR});
@@ -219,12 +219,50 @@ void vc_handle(struct trap_frame *frame)
 		event_record(frame);
 		return;
 	}
-	show(frame);
+	if (watcher)
+		watcher(frame);
 	if (result == VC_RAISED)
 		vc_deliver(frame, &vc.raise);
 	else
 		move_on(&vc, result);
 	take_deferred_nmi(frame);
+}
+
+void vc_watch(void (*watch)(const struct trap_frame *frame))
+{
+	watcher = watch;
+}
+
+/* -- The CPUs. --------------------------------------------------------------------------------- */
+
+static void use_whole_stack(unsigned index)
+{
+	percpu[index].descriptors.tss.ist[VC_IST] = (uint64_t)stacks[index][GHCB_LEVELS];
+}
+
+static void begin_cpu(unsigned index)
+{
+	use_whole_stack(index);
+	vc_cpus[index].dr7 = DR7_CLEAR;
+}
+
+void vc_begin(void)
+{
+	if (!sev_is_es())
+		return;
+	percpu_at_start(begin_cpu);
+	idt_keep(VECTOR_VC, vc_entry);
+}
+
+void vc_abandon(void)
+{
+	struct vc_cpu *cpu = vc_this_cpu();
+
+	if (!cpu->depth)
+		return;
+	cpu->depth = 0;
+	ghcb_abandon();
+	use_whole_stack(this_cpu()->index);
 }
 
 /* -- Around other events. ---------------------------------------------------------------------- */
@@ -249,16 +287,16 @@ void vc_release_stack(bool held)
 
 bool vc_defer_nmi(void)
 {
-	struct percpu *cpu = this_cpu();
+	struct vc_cpu *cpu = vc_this_cpu();
 
-	cpu->nmi_deferred = cpu->vc_depth || cpu->nmi_completing;
+	cpu->nmi_deferred = cpu->depth || cpu->nmi_completing;
 	return cpu->nmi_deferred;
 }
 
 bool sev_nmi_complete(void)
 {
 	struct ghcb_call call = {.request.exit_code = GHCB_EVENT_NMI_COMPLETE};
-	struct percpu *cpu = this_cpu();
+	struct vc_cpu *cpu = vc_this_cpu();
 	bool another;
 
 	cpu->nmi_completing = true;

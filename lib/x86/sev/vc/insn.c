@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Instructions whose operands are registers alone. APM 3; GHCB specification rev. 2.04, section 4.1. */
 #include "serve.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
-#include "panic.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 #include "x86/sev/snp_cpuid.h"
+
+#include "panic.h"
 
 #define CR4_OSXSAVE (1u << 18)
 #define CPUID_XSTATE 0xd
@@ -177,7 +178,7 @@ enum vc_result vc_serve_dr7(struct vc *vc, bool write)
 	enum vc_result result;
 
 	if (!write) {
-		insn_write_gpr(&vc->regs, &vc->insn.dst, this_cpu()->dr7);
+		insn_write_gpr(&vc->regs, &vc->insn.dst, vc_this_cpu()->dr7);
 		return VC_NEXT;
 	}
 	if (value >> 32)
@@ -186,6 +187,6 @@ enum vc_result vc_serve_dr7(struct vc *vc, bool write)
 	ghcb_offer(&call, GHCB_RAX, value);
 	result = vc_ask(vc, &call);
 	if (result == VC_NEXT)
-		this_cpu()->dr7 = value;
+		vc_this_cpu()->dr7 = value;
 	return result;
 }

@@ -5,10 +5,11 @@
  */
 #include "mem.h"
 
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/arch/exceptions.h"
 #include "x86/cpu/paging.h"
+
 #include "panic.h"
 
 #define GATE_PRESENT 0x80

@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside the #VC handler (vc.c): what is known of the event that is served, and what serves it, sorted by
+ * Inside the #VC handler (handler.c): what is known of the event that is served, and what serves it, sorted by
  * instruction.
  */
 #ifndef TRAPLINE_SEV_VC_SERVE_H
 #define TRAPLINE_SEV_VC_SERVE_H
 
 #include "mem.h"
+#include "x86/cpu/frame.h"
+#include "x86/cpu/percpu.h"
 #include "x86/insn/insn_regs.h"
 #include "x86/sev/sev.h"
 
-#include "x86/cpu/frame.h"
+/* What #VC has of each CPU, by its number: DR7 as last written; #VCs being served; NMIs (vc.h). */
+struct vc_cpu {
+	uint64_t dr7;
+	unsigned depth;
+	volatile bool nmi_deferred, nmi_completing;
+};
+
+extern struct vc_cpu vc_cpus[MAX_CPUS];
+
+static inline struct vc_cpu *vc_this_cpu(void)
+{
+	return &vc_cpus[this_cpu()->index];
+}
 
 struct vc {
 	struct trap_frame *frame;
@@ -67,7 +81,7 @@ typedef enum vc_result vc_access(struct vc *vc, const struct insn_operand *o, bo
 
 /*
  * Executes a load, store or read-modify-write, or one element of MOVS, STOS and LODS: registers, memory and
- * RFLAGS in the frame, but not RIP (vc_execute.c).
+ * RFLAGS in the frame, but not RIP (execute.c).
  */
 enum vc_result vc_execute(struct vc *vc, vc_access *access);
 
@@ -87,7 +101,7 @@ enum vc_result vc_serve_plain(struct vc *vc, uint64_t exit_code);
 enum vc_result vc_serve_monitor(struct vc *vc);
 enum vc_result vc_serve_mwait(struct vc *vc);
 enum vc_result vc_serve_dr7(struct vc *vc, bool write);
-enum vc_result vc_serve_ioio(struct vc *vc); /* vc_port.c */
-enum vc_result vc_serve_mmio(struct vc *vc); /* vc_mmio.c */
+enum vc_result vc_serve_ioio(struct vc *vc); /* port.c */
+enum vc_result vc_serve_mmio(struct vc *vc); /* mmio.c */
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "panic.h"
+#include "unexpected.h"
 
-#include "x86/cpu/cpu.h"
-#include "x86/cpu/percpu.h"
-#include "notation.h"
+#include "cpu.h"
+#include "percpu.h"
 
 #include "report.h"
 
@@ -22,7 +21,7 @@ static void dump_regs(const struct trap_frame *f)
 		    read_cr2(), read_cr3(), read_cr4(), read_dr6(), read_dr7());
 }
 
-/* The first CPU to panic tells its story; one that follows would only garble it. */
+/* The first CPU that ends tells its story; one that follows would only garble it. */
 static void be_the_only_one(void)
 {
 	static bool taken;
@@ -31,34 +30,10 @@ static void be_the_only_one(void)
 		asm volatile("cli; hlt");
 }
 
-void panic_event(const struct trap_frame *frame)
+void unexpected_event(const struct trap_frame *frame, const char *what)
 {
-	struct event event = {
-		.rip = frame->iret.rip,
-		.error = frame->error,
-		.vector = frame->vector,
-		.has_error = frame->vector & FRAME_HAS_ERROR,
-		.cr2 = read_cr2(),
-		.dr6 = read_dr6(),
-	};
-	char buffer[80];
-	struct text what;
-
 	be_the_only_one();
-	text_init(&what, buffer, sizeof(buffer));
-	notation_what(&what, &event, NULL);
 	dump_regs(frame);
-	report_bail_out("unexpected %s at %#lx on CPU %u in %s", buffer, event.rip,
+	report_bail_out("unexpected %s at %#lx on CPU %u in %s", what, frame->iret.rip,
 			this_cpu()->index, report_current());
-}
-
-void panic(const char *format, ...)
-{
-	char buffer[200];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(buffer, sizeof(buffer), format, args);
-	va_end(args);
-	report_bail_out("%s", buffer);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the harness has of each CPU: its trace, and the snippet that it is in. */
+#ifndef LIB_X86_RECORDING_H
+#define LIB_X86_RECORDING_H
+
+#include "enter.h"
+#include "event.h"
+#include "x86/cpu/percpu.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The snippet that this CPU is in; code is NULL outside. */
+struct run {
+	const struct code *code;
+	uint64_t base, end; /* addresses of its first byte and of the mark `end` */
+	struct group *group;
+	uint32_t events_before; /* events that the group had when the run began */
+	/* run_until: interrupts seen and enough, and the TSC after which it waits for no more; else 0. */
+	uint32_t waited_for, enough;
+	uint64_t deadline;
+	struct entry entry;
+};
+
+struct recording {
+	unsigned cpu;
+	struct run run;
+	struct trace *trace;	      /* NULL until the CPU has started once */
+	struct group *subject;	      /* between subject_begin and subject_end */
+	bool impatient;		      /* a wait of this case was in vain: later ones are short */
+	const char *volatile in_vain; /* what it waited for in this case until its deadline */
+	uint8_t in_service[32];	      /* vectors whose EOI the recorder owes or holds back */
+};
+
+/* By number of the CPU. */
+extern struct recording recordings[MAX_CPUS];
+
+static inline struct recording *recording_of(const struct percpu *cpu)
+{
+	return &recordings[cpu->index];
+}
+
+static inline struct recording *this_recording(void)
+{
+	return recording_of(this_cpu());
+}
+
+/* For percpu_at_start. */
+void recording_begin(unsigned index);
+
+/* What a wait was in vain for, the first time in this case: a string that stays. */
+void wait_was_in_vain(const char *what);
+
+/*
+ * wait_until for a case: where it was in vain, the case fails with what this CPU waited for, a string
+ * that stays. Later waits of this CPU are short then.
+ */
+#define await(condition, what)                                                                \
+	({                                                                                    \
+		bool came_ = this_recording()->in_vain ? (condition) : wait_until(condition); \
+		if (!came_)                                                                   \
+			wait_was_in_vain(what);                                               \
+		came_;                                                                        \
+	})
+
+#endif
