@@ -22,9 +22,9 @@
  */
 #include "source.h"
 
-#include "x86/harness/probe.h"
 #include "x86/devices/ioapic.h"
 #include "x86/devices/pic.h"
+#include "x86/harness/probe.h"
 
 #define RULE_TIMER "SDM 3A, APIC Timer: the timer's interrupt has the vector of its LVT entry"
 #define RULE_MASKED "SDM 3A, Local Vector Table: a masked entry delivers nothing"

@@ -9,8 +9,8 @@
 #include "sev/sev.h"
 #include "smp.h"
 
-#include "string.h"
 #include "panic.h"
+#include "string.h"
 #include "x86/arch/vmsa.h"
 
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,

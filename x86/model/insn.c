@@ -8,8 +8,8 @@
 #include "ports.h"
 
 #include "string.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/insn/alu.h"
 #include "x86/insn/insn_regs.h"

@@ -12,8 +12,8 @@
 #include "time.h"
 
 #include "string.h"
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 
 #define COM1_DATA 0x3f8
 

@@ -10,9 +10,9 @@
 #include "time.h"
 
 #include "string.h"
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/arch/exceptions.h"
 #include "x86/nested/svm/svm.h"
 
 #define CODE_LONG (1u << 9)

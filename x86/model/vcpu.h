@@ -6,8 +6,8 @@
 #include "ap.h"
 #include "devices/lapic.h"
 
-#include "x86/cpu/frame.h"
 #include "x86/arch/vmcb.h"
+#include "x86/cpu/frame.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,9 +13,9 @@
 #include "sev/sev.h"
 #include "step.h"
 
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/arch/exceptions.h"
 
 #define REPLACED_BYTES 3 /* a length that none of what was there had */
 

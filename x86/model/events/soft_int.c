@@ -10,8 +10,8 @@
 #include "gate.h"
 #include "step.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 
 /* A software interrupt's fault about its gate. */
 static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)

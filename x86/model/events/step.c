@@ -14,8 +14,8 @@
 #include "memory.h"
 #include "sev/sev.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 
 /* What an instruction can raise instead of being carried out. */
 #define FAULTS                                                                \

@@ -2,8 +2,8 @@
 /* What no CPUID bit says of this CPU's SVM: found out by running L2 for an instruction. */
 #include "l1.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 
 asm(".text\n"

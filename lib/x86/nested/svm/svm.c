@@ -3,8 +3,8 @@
 
 #include "l1.h"
 
-#include "x86/cpu/cpu.h"
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 #include "x86/harness/event.h"
 
