@@ -33,19 +33,19 @@ LOSE_EVERY_SECOND = """\
 # What is broken: file, the right text, the wrong one, cases that must notice.
 DEFECTS = {
     "the recorder takes a return address one byte too high": (
-        "lib/x86/harness/event.c",
+        "lib/x86/record/event.c",
         ".rip = frame->iret.rip,",
         ".rip = frame->iret.rip + 1,",
         ["int3_warm:cpl0", "undefined_cold_idt:cpl3", "into_warm:compat"],
     ),
     "the recorder loses every second event": (
-        "lib/x86/harness/event.c",
+        "lib/x86/record/trace.c",
         "	if (trace->events_used == MAX_EVENTS) {",
         LOSE_EVERY_SECOND + "	if (trace->events_used == MAX_EVENTS) {",
         ["int3_page_end:cpl0", "int3_repeated_cold_stack:cpl3"],
     ),
     "the recorder invents an error code": (
-        "lib/x86/harness/event.c",
+        "lib/x86/record/event.c",
         ".has_error = frame->vector & FRAME_HAS_ERROR,",
         ".has_error = true,",
         ["int3_warm:cpl0", "int_3_warm:cpl3"],
@@ -57,7 +57,7 @@ DEFECTS = {
         ["int3_page_end:cpl0", "int3_page_end:compat"],
     ),
     "INT n is not told from an exception": (
-        "lib/x86/harness/event.c",
+        "lib/x86/record/recorder.c",
         "	if (follows_int_n(&rec->run, event->rip, event->vector))\n		return FROM_INT_N;\n",
         "	(void)follows_int_n;\n",
         ["int_3_warm:cpl0", "int_3_cold_gdt:compat"],

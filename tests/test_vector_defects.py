@@ -20,19 +20,19 @@ ARGUMENTS = b"TRAPLINE-ARGS-1\n"  # docs/contract.md
 # What is broken: guest, file, the right text, the wrong one, cases that must notice.
 DEFECTS = {
     "an interrupt on 17 pushes an error code": (
-        "ipi", "lib/x86/harness/event.c",
+        "ipi", "lib/x86/record/event.c",
         ".has_error = frame->vector & FRAME_HAS_ERROR,",
         ".has_error = frame->vector & FRAME_HAS_ERROR || (uint8_t)frame->vector == 17,",
         ["self_by_id:cpl0", "other_by_id:cpl3"],
     ),
     "interrupts of class 1 are not in service": (
-        "ipi", "lib/x86/harness/event.c",
+        "ipi", "lib/x86/record/recorder.c",
         "if (vector < 16 && !setup.watch_low_vectors)",
         "if (vector < 32)",
         ["self_by_shorthand:cpl0", "all_by_id:cpl0"],
     ),
     "an interrupt that INT n of its number leaves pending pushes an error code": (
-        "ipi_exception", "lib/x86/harness/event.c",
+        "ipi_exception", "lib/x86/record/event.c",
         ".has_error = frame->vector & FRAME_HAS_ERROR,",
         ".has_error = frame->vector & FRAME_HAS_ERROR || (uint8_t)frame->vector == 17,",
         ["int_n_while_pending:compat"],
@@ -48,7 +48,7 @@ DEFECTS = {
         ["self_by_id:cpl0", "self_by_logical_id:cpl3"],
     ),
     "EOI does nothing": (
-        "ipi_priority", "lib/x86/harness/event.c",
+        "ipi_priority", "lib/x86/record/recorder.c",
         "	apic_eoi();\n	for (unsigned word", "	for (unsigned word",
         ["held_by_service:cpl0", "held_by_own_class:cpl3"],
     ),
@@ -71,7 +71,7 @@ DEFECTS = {
         ["int_14_leaves_cr2:cpl0"],
     ),
     "INT 21 pushes an error code": (
-        "vectors", "lib/x86/harness/event.c",
+        "vectors", "lib/x86/record/event.c",
         ".has_error = frame->vector & FRAME_HAS_ERROR,",
         ".has_error = frame->vector & FRAME_HAS_ERROR || (uint8_t)frame->vector == 21,",
         ["int_n:cpl0", "int_n_tpr:cpl3", "within_limit:compat"],
@@ -108,7 +108,7 @@ DEFECTS = {
         ["edge:cpl0", "edge:compat", "level:cpl3", "other_by_id:cpl3"],
     ),
     "TMR is never set": (
-        "ioapic", "lib/x86/harness/event.c",
+        "ioapic", "lib/x86/record/recorder.c",
         "event.level = apic_bit(APIC_TMR, event.vector);", "event.level = false;",
         ["level:cpl0", "level_again:cpl3", "level_then_ipi:cpl0", "other_level:cpl0"],
     ),

@@ -4,9 +4,9 @@
  * that its command line names, and tells on the monitor's log how that went. Of the boot protocol it uses the command
  * line alone; it is entered in 64-bit mode on tables that map 4 GiB one to one.
  */
+#include "x86/arch/vmcb.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
-#include "x86/nested/svm/vmcb.h"
 
 #include "string.h"
 

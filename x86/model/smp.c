@@ -15,7 +15,7 @@
 #include "x86/cpu/desc.h"
 #include "x86/devices/apic.h"
 #include "x86/devices/smp.h"
-#include "x86/harness/layer.h"
+#include "x86/record/layer.h"
 
 #include "panic.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cold.h"
 
-#include "layer.h"
-#include "notation.h"
 #include "testcase.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/pci.h"
+#include "x86/record/layer.h"
+#include "x86/record/notation.h"
 
 #include "panic.h"
 #include "string.h"

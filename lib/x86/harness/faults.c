@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "faults.h"
 
-#include "notation.h"
 #include "snippet.h"
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
+#include "x86/record/notation.h"
 
 #define UD2_BYTES 2
 

@@ -3,7 +3,7 @@
 #ifndef LIB_X86_FAULTS_H
 #define LIB_X86_FAULTS_H
 
-#include "event.h"
+#include "x86/record/event.h"
 
 /* Steps over a UD2; other events by rule. */
 enum action skip_ud2(const struct event *event, struct trap_frame *frame);

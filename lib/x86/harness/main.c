@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where boot/start.S hands over. */
-#include "event.h"
+#include "cold.h"
 #include "state.h"
 #include "testcase.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/console.h"
 #include "x86/devices/smp.h"
+#include "x86/record/recorder.h"
 #include "x86/sev/sev.h"
 #include "x86/sev/vc/vc.h"
 
@@ -22,6 +23,7 @@ void guest_main(unsigned long start_info)
 	sev_begin();
 	vc_begin();
 	recorder_begin();
+	snippet_around(cold_before_run, cold_after_run);
 	percpu_init(0);
 	console_init();
 	report_open(&machine);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pending.h"
 
-#include "recording.h"
 #include "snippet.h"
 #include "testcase.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/wait.h"
 #include "x86/devices/apic.h"
+#include "x86/record/recording.h"
 
 #include "string.h"
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "snippet.h"
 
-#include "cold.h"
-#include "layer.h"
-#include "recording.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/wait.h"
+#include "x86/record/layer.h"
+#include "x86/record/recording.h"
+#include "x86/record/trace.h"
 
 #include "panic.h"
 #include "string.h"
-
-struct setup setup;
 
 const struct code *snippet_code(const struct snippet *snippet)
 {
@@ -49,17 +47,6 @@ uint64_t mark_offset(const struct snippet *snippet, const char *name)
 		if (strcmp(m->name, name) == 0)
 			return m->address - (uint64_t)code->start;
 	panic("snippet %s has no mark %s", snippet->name, name);
-}
-
-const struct mark *mark_before(const struct code *code, uint64_t offset)
-{
-	const struct mark *best = NULL;
-	uint64_t linked = offset + (uint64_t)code->start;
-
-	for (const struct mark *m = code->marks; m != code->marks_end; m++)
-		if (m->address <= linked && (!best || m->address > best->address))
-			best = m;
-	return best;
 }
 
 /* The image is writable throughout. */
@@ -125,6 +112,16 @@ static struct group *open_group(struct recording *rec, const struct code *code, 
 	return rec->subject;
 }
 
+static struct {
+	void (*before)(void), (*after)(void);
+} around;
+
+void snippet_around(void (*before)(void), void (*after)(void))
+{
+	around.before = before;
+	around.after = after;
+}
+
 unsigned run_snippet(const struct snippet *snippet)
 {
 	struct recording *rec = this_recording();
@@ -151,10 +148,12 @@ unsigned run_snippet(const struct snippet *snippet)
 		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
 		wrmsr(MSR_STAR, (uint64_t)(USER_CS32 & ~3) << 48 | (uint64_t)KERNEL_CS << 32);
 	}
-	cold_before_run();
+	if (around.before)
+		around.before();
 	run->code = code;
 	layer->enter(&run->entry);
-	cold_after_run();
+	if (around.after)
+		around.after();
 	setup.result = run->entry.regs;
 	events = run->group->events - run->events_before;
 	if (!rec->subject)

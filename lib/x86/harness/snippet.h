@@ -13,21 +13,10 @@
 #ifndef LIB_X86_SNIPPET_H
 #define LIB_X86_SNIPPET_H
 
-#include "event.h"
-#include "x86/cpu/frame.h"
+#include "x86/record/code.h"
+#include "x86/record/setup.h"
 
 #include <stdint.h>
-
-struct mark {
-	uint64_t address;
-	const char *name;
-	uint64_t is_area;
-};
-
-struct code {
-	const uint8_t *start, *end; /* end: behind the closing UD2 */
-	const struct mark *marks, *marks_end;
-};
 
 struct snippet {
 	const char *name;
@@ -83,38 +72,6 @@ asm(".macro area name\n"
 
 #define SNIPPET(name, text) SNIPPET_BOTH(name, text, text)
 
-/* The environments, in the order of their points. */
-enum environment {
-	CPL0 = 1 << 0,
-	CPL3 = 1 << 1,
-	COMPAT = 1 << 2, /* 32-bit code at CPL3 under a 64-bit kernel */
-	LEGACY = 1 << 3,
-};
-
-#define ALL_NATIVE CPL0 | CPL3 | COMPAT
-#define USER CPL3 | COMPAT
-
-/* How the next run goes; reset before each case. */
-struct setup {
-	enum environment environment;
-	uint64_t rflags;	/* on entry, besides the fixed bit */
-	struct regs regs;	/* on entry */
-	struct regs result;	/* on leaving */
-	const void *address;	/* copy the code here and run it there; NULL: where it was linked */
-	uint64_t stack_top;	/* RSP on entry; 0: this CPU's snippet stack */
-	bool enter_without_gdt; /* ENTER_JUMP or SYSRET in place of IRET: reads no descriptor */
-	bool placed;		/* the code is at `address` already */
-	unsigned leave_after;	/* leave after so many events, whatever they were; 0: no limit */
-	event_hook *hook;
-	bool runs_unordered;	/* fold a run into any earlier one that went alike */
-	bool hold_eoi;		/* the case gives EOI itself */
-	bool watch_low_vectors; /* look for ISR bits of vectors 0-15 too */
-	bool show_vc;		/* under SEV-ES: each #VC that was served is part of the trace */
-	uint64_t shown_flags;	/* RFLAGS bits that belong to the trace */
-};
-
-extern struct setup setup;
-
 /*
  * Runs the snippet in the case's environment on this CPU; its events go to this CPU's trace. Returns
  * how many there were.
@@ -152,11 +109,11 @@ unsigned run_for_ticks(const struct snippet *snippet, uint64_t ticks);
 /* Writes an operand of the snippet, `offset` bytes behind a mark: one snippet for every INT n. */
 void snippet_patch(const struct snippet *snippet, const char *mark, unsigned offset, uint8_t byte);
 
+/* What each run does around the snippet, right before it is entered and once it was left. */
+void snippet_around(void (*before)(void), void (*after)(void));
+
 /* The code that this environment uses. */
 const struct code *snippet_code(const struct snippet *snippet);
-
-/* The last mark at or before an offset into the code, or NULL. */
-const struct mark *mark_before(const struct code *code, uint64_t offset);
 
 /* Offset of a mark from the snippet's first byte; panics if there is none. */
 uint64_t mark_offset(const struct snippet *snippet, const char *mark);

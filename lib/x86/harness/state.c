@@ -2,10 +2,7 @@
 #include "state.h"
 
 #include "cold.h"
-#include "layer.h"
-#include "notation.h"
 #include "pending.h"
-#include "recording.h"
 #include "snippet.h"
 #include "testcase.h"
 #include "x86/boot/args.h"
@@ -15,6 +12,10 @@
 #include "x86/cpu/percpu.h"
 #include "x86/devices/apic.h"
 #include "x86/devices/smp.h"
+#include "x86/record/layer.h"
+#include "x86/record/notation.h"
+#include "x86/record/recording.h"
+#include "x86/record/trace.h"
 #include "x86/sev/sev.h"
 #include "x86/sev/vc/vc.h"
 

@@ -2,15 +2,15 @@
 #include "testcase.h"
 
 #include "cold.h"
-#include "layer.h"
-#include "notation.h"
-#include "recording.h"
 #include "snippet.h"
 #include "state.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/apic.h"
 #include "x86/devices/smp.h"
+#include "x86/record/layer.h"
+#include "x86/record/notation.h"
+#include "x86/record/recording.h"
 
 #include "report.h"
 #include "string.h"

@@ -8,7 +8,7 @@
 #define LIB_X86_L1_H
 
 #include "x86/cpu/desc.h"
-#include "x86/harness/event.h"
+#include "x86/record/event.h"
 
 struct recording;
 

@@ -3,7 +3,7 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/harness/recording.h"
+#include "x86/record/recording.h"
 
 struct l2_setup l2_setup;
 

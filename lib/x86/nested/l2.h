@@ -20,7 +20,7 @@
 #include "l1.h"
 #include "slat.h"
 #include "x86/cpu/frame.h"
-#include "x86/harness/layer.h"
+#include "x86/record/layer.h"
 
 #include <stdbool.h>
 #include <stdint.h>

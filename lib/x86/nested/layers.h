@@ -3,7 +3,7 @@
 #ifndef LIB_X86_LAYERS_H
 #define LIB_X86_LAYERS_H
 
-#include "x86/harness/layer.h"
+#include "x86/record/layer.h"
 
 extern const struct layer layer_svm, layer_svm_nonpt, layer_svm_reflect;
 extern const struct layer layer_vmx, layer_vmx_noept, layer_vmx_reflect;

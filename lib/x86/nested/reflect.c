@@ -3,7 +3,7 @@
 
 #include "l1.h"
 #include "x86/arch/exceptions.h"
-#include "x86/harness/recording.h"
+#include "x86/record/recording.h"
 
 #define CONTRIBUTORY (1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13)
 

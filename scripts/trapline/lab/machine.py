@@ -20,7 +20,7 @@ INIT = os.path.join("build", "lab", "init")
 MEMORY = 512            # MiB
 # What the VMM may do to every guest, as part of a machine's name: lab-6.1+state (lab/kvm/churn.c).
 VMM_OPTIONS = ("events", "state", "slots")
-# How much of a range of vectors a case goes through (lib/x86/harness/breadth.h), likewise: lab-6.1+breadth=all.
+# How much of a range of vectors a case goes through (lib/x86/record/breadth.h), likewise: lab-6.1+breadth=all.
 # All of them is minutes of VM exits in an emulator.
 BREADTHS = {"breadth=edges": ("breadth=edges",), "breadth=all": ()}
 _PLACES = ("host_plan", "host_waits_here", "host_is_done_here")

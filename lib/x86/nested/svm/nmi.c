@@ -11,7 +11,7 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
 #include "x86/harness/pending.h"
-#include "x86/harness/recording.h"
+#include "x86/record/recording.h"
 
 #include "string.h"
 

@@ -6,7 +6,7 @@
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/harness/event.h"
+#include "x86/record/event.h"
 
 #include "string.h"
 

@@ -13,9 +13,9 @@
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
-#include "x86/harness/recording.h"
 #include "x86/nested/l2_insn.h"
 #include "x86/nested/reflect.h"
+#include "x86/record/recording.h"
 
 #define PORT_BYTES(qualification) (((qualification)&7) + 1)
 #define PORT_IN (1u << 3)

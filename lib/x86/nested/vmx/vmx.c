@@ -7,9 +7,9 @@
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/percpu.h"
-#include "x86/harness/event.h"
 #include "x86/nested/l2_insn.h"
 #include "x86/nested/reflect.h"
+#include "x86/record/event.h"
 
 /* DR6's bits in the qualification of a #DB. */
 #define QUALIFICATION_DR6 (0xfu | DR6_BD | DR6_BS)

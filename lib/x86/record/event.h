@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The recorder: every vector of every guest leads here. It writes down what was delivered and touches
- * no device but the local APIC (to learn where a vector of 16 or more came from); what it wrote is
- * turned into text later (notation.h).
- */
+/* An event, a run of them, a trace: what the recorder writes down, and notation.h turns into text. */
 #ifndef LIB_X86_EVENT_H
 #define LIB_X86_EVENT_H
 
@@ -90,31 +86,5 @@ struct trace {
 
 /* An exception by which the snippet's last instruction hands back the CPU; it is not recorded. */
 #define END_VECTOR 6
-
-void trace_reset(struct trace *trace);
-
-/* Opens a group for a run; closes it, folding it into the group before where the two are alike. */
-struct group *trace_open(struct trace *trace, const struct code *code, uint64_t base);
-void trace_close(struct trace *trace);
-
-/*
- * A vector under test: all runs (of one snippet) and readings of this CPU until subject_end() are one
- * group of its trace, and groups that differ only by their vector fold into one, however far apart.
- */
-void subject_begin(unsigned vector);
-void subject_end(void);
-
-/* Puts what was read off a register into this CPU's trace, as "name=0x1f". */
-void observe(const char *name, uint32_t value);
-
-/* EOI by hand, after setup.hold_eoi. */
-void event_eoi(void);
-struct recording;
-
-/* Adds an event to this CPU's run by hand: what L1 saw. */
-void event_append(struct recording *rec, const struct event *event);
-
-/* Before percpu_init: each CPU that starts has a trace, and served #VCs are shown to the recorder. */
-void recorder_begin(void);
 
 #endif

@@ -2,7 +2,8 @@
 #include "notation.h"
 
 #include "breadth.h"
-#include "snippet.h"
+#include "code.h"
+#include "setup.h"
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 

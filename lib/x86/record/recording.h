@@ -6,6 +6,7 @@
 #include "enter.h"
 #include "event.h"
 #include "x86/cpu/percpu.h"
+#include "x86/cpu/wait.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +48,19 @@ static inline struct recording *this_recording(void)
 
 /* For percpu_at_start. */
 void recording_begin(unsigned index);
+
+/*
+ * A vector under test: all runs (of one snippet) and readings of this CPU until subject_end() are one
+ * group of its trace, and groups that differ only by their vector fold into one, however far apart.
+ */
+void subject_begin(unsigned vector);
+void subject_end(void);
+
+/* Puts what was read off a register into this CPU's trace, as "name=0x1f". */
+void observe(const char *name, uint32_t value);
+
+/* Adds an event to this CPU's run by hand: what L1 saw. */
+void event_append(struct recording *rec, const struct event *event);
 
 /* What a wait was in vain for, the first time in this case: a string that stays. */
 void wait_was_in_vain(const char *what);
