@@ -353,3 +353,15 @@ def test_runner_writes_it(tmp_path):
     assert text.startswith("<!doctype html>") and "All 1 points as expected" in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert len(data["results"]) == 1
+
+
+def test_bugs_seen_and_what_a_machine_lacks():
+    doc = document([result(verdict="known", bug="tcg-icebp"), result(verdict="known", bug="tcg-icebp", environment="cpl3"),
+                    result("int3/into", verdict="known", bug="tcg-icebp"), result("int3/x", verdict="known", bug="tcg-rf")])
+    doc["machines"]["tcg"] |= {"lacks": {"VMX": 5414, "x2APIC": 7}, "given_up": ["int3: nothing <arrives>"]}
+    text = html.render(doc, BUGS)
+    assert "2 known bugs seen" in text and "has no VMX, x2APIC" in text
+    seen = re.findall(r'<li><a href="#v=known&amp;q=([a-z-]+)">.*?<span>(.*?)</span>', text)
+    assert seen == [("tcg-icebp", "2 cases"), ("tcg-rf", "1 case")]
+    assert "<b>Cut short:</b> int3: nothing &lt;arrives&gt;" in text
+    assert "known bugs seen" not in html.render(document([result()]), BUGS)

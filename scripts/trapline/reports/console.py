@@ -5,6 +5,7 @@ A screenful, on a terminal and in a log alike; with verbosity 1 a line for each 
 only what is bad. Lines begin with a word to grep for. Colours and a progress bar on a terminal only.
 """
 
+import math
 import os
 import sys
 
@@ -20,6 +21,7 @@ _ALIKE = 3              # so many skips of a guest in a row, for one reason, hav
 # Lines: what a machine without new failures may take, and what failures may add to that. At least so many of
 # the known bugs are told in any case.
 _SCREEN, _MORE, _LEAST = 58, 38, 20
+_ID, _TITLE, _NARROW = 27, 36, 100       # columns: of an id, of what a bug is at least, of a narrow terminal
 _SHORT = 6              # failures told in one line each when the room is used up, reasons, entries
 
 
@@ -173,12 +175,19 @@ class Console(Report):
         self._print(*self._bug_lines(bugs[:shown]), *(self._line(KNOWN, text) for text in rest), *lines)
 
     def _bug_lines(self, bugs):
-        ids = max((len(bug.id) for bug in bugs), default=0)
+        ids = min(max((len(bug.id) for bug in bugs), default=0), _ID)
         numbers = max((len(str(len(bug.cases))) for bug in bugs), default=0)
         for bug in bugs:
-            count, noun = f"{len(bug.cases):>{numbers}}", "case " if len(bug.cases) == 1 else "cases"
-            text = f"{bug.id:<{ids}}  {count} {noun}  {bug.title}" + (f" ({bug.versions})" if bug.versions else "")
-            yield self._line(KNOWN, self._fit(text, 7))
+            if self._width < _NARROW:
+                head = f"{bug.id} ({len(bug.cases)}): "
+            else:
+                noun = "case " if len(bug.cases) == 1 else "cases"
+                head = f"{bug.id:<{ids}}  {len(bug.cases):>{numbers}} {noun}  "
+            versions = f" ({bug.versions})" if bug.versions else ""
+            title = self._fit(bug.title, 7 + len(head) + len(versions))
+            if len(title) < min(len(bug.title), _TITLE):
+                title, versions = self._fit(bug.title, 7 + len(head)), ""       # what it is says more
+            yield self._line(KNOWN, head + title + versions)
 
     def _blocked(self, results):
         """Lines for what says nothing of this machine, because what it stands on has the bug."""
@@ -245,9 +254,15 @@ class Console(Report):
         """Whether progress is told in lines."""
         return True
 
-    def _fit(self, text, _indent):
-        """`text` as much of it as a line takes: a log takes all."""
-        return text
+    @property
+    def _width(self):
+        """Columns of a line."""
+        return math.inf             # of a log
+
+    def _fit(self, text, used):
+        """`text`, or as much of it as a line takes of which `used` columns are."""
+        width = max(self._width - used, 20)
+        return text if len(text) <= width else text[:width - 1] + "…"
 
     def _line(self, verdict, text):
         return f"{verdict:<5}  {text}"
@@ -304,9 +319,9 @@ class RichConsole(Console):
     def _logs(self):
         return False
 
-    def _fit(self, text, indent):
-        width = max(self._console.width - indent, 40)
-        return text if len(text) <= width else text[:width - 1] + "…"
+    @property
+    def _width(self):
+        return self._console.width
 
     def _line(self, verdict, text):
         from rich.text import Text

@@ -48,7 +48,7 @@ def render(doc, bugs):
     counts = Counter(r["verdict"] for r in results)
     return page.environment().get_template("page.html").render(
         doc=doc, style=page.asset("style.css"), script=page.asset("report.js"),
-        data=page.embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results),
+        data=page.embedded(_data(doc, results, bugs)), machines=_machines(doc, machines, results, bugs),
         columns=columns, names=names, width=width, guests=_guests(results, columns), counts=_ordered(counts),
         glyphs=GLYPHS, bad=sum(counts[v] for v in BAD), total=len(results),
         slowest=_slowest(results))
@@ -73,14 +73,24 @@ def _split(environment):
     return environment.rpartition("-")[::2]
 
 
-def _machines(doc, machines, results):
+def _bugs(results, machine, bugs):
+    """(id, what it is, how many cases show it) of the known bugs seen on `machine`, the most frequent first."""
+    cases = {}
+    for result in results:
+        if result["machine"] == machine and result["verdict"] == "known" and result["bug"]:
+            cases.setdefault(result["bug"], set()).add(result["case"])
+    return [(id_, bugs[id_].title if id_ in bugs else "", len(found))
+            for id_, found in sorted(cases.items(), key=lambda pair: (-len(pair[1]), pair[0]))]
+
+
+def _machines(doc, machines, results, bugs):
     counts = {m: Counter() for m in machines}
     for result in results:
         counts[result["machine"]][result["verdict"]] += 1
     return [{"name": m, "counts": _ordered(counts[m]), "total": sum(counts[m].values()),
              "version": doc["machines"].get(m, {}).get("version", ""),
              "seconds": doc["machines"].get(m, {}).get("seconds"),
-             "lacks": doc["machines"].get(m, {}).get("lacks", {}),
+             "lacks": doc["machines"].get(m, {}).get("lacks", {}), "bugs": _bugs(results, m, bugs),
              "given_up": doc["machines"].get(m, {}).get("given_up", [])} for m in machines]
 
 
