@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from trapline.lab.hosted import HostedMachine
 from trapline.lab import bisect, cli, debian, image, store, table
 from trapline.lab import boot as lab_boot
 from trapline.lab.host import START, TROUBLE, Host, Launch, serial_socket
@@ -207,6 +208,8 @@ class Machine:
     """What LabBoot asks of its machine."""
 
     slowness = 0.1
+    host_name, refused = HostedMachine.host_name, HostedMachine.refused
+    trouble, trouble_end = HostedMachine.trouble, HostedMachine.trouble_end
 
     def __init__(self):
         self.released = []

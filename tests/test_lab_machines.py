@@ -18,7 +18,7 @@ from trapline import expectations, ktap
 from trapline import verdicts as verdicts_
 from trapline.errors import UsageError
 from trapline.lab import image, iso, store, table
-from trapline.lab.machine import VMM_OPTIONS, LabMachine
+from trapline.lab.machine import LabMachine
 from trapline.machines import known
 from trapline.machines.base import Machine, Order, Tools
 from trapline.scheduler import Scheduler
@@ -84,7 +84,7 @@ def test_words_of_a_machine():
 
 
 def test_where_the_debugger_finds_things():
-    from trapline.lab.machine import _step
+    from trapline.lab.hosted import _step
 
     words = _step(Order(b"", image=str(TOP / "build" / "hoststep.rom"))).removeprefix("step=").split(":")
     said = subprocess.run(["nm", TOP / "build" / "hoststep.elf"], capture_output=True, text=True,
@@ -121,7 +121,8 @@ def target(case, underneath):
     machine = Machine(None)
     machine.name, machine.underneath, machine.number = "lab-x", underneath, lambda: "6.1"
     section = SimpleNamespace(name="g", unfit=lambda machine: None)
-    point = SimpleNamespace(name=f"{case}:cpl0", layer="native", index=0)
+    point = SimpleNamespace(name=f"{case}:cpl0", layer="native", index=0,
+                            case=SimpleNamespace(catches=("tcg-part",) if case == "c" else ()))
     return Target(section, SimpleNamespace(name="g"), point, machine)
 
 
@@ -140,6 +141,34 @@ def test_what_the_emulator_always_fails_is_not_asked_again(sometimes):
         assert [(r.verdict, r.reason) for r in said] == [("blocked", "tcg itself fails it, as here says")]
     run._emit(target("b", tcg), failed, 0.0)
     assert len(run._doubts) == 1 + sometimes
+
+
+@pytest.mark.parametrize("case", ["a", "c"])
+@pytest.mark.parametrize("sometimes", [False, True])
+def test_the_emulators_part_excuses_nothing_where_the_hypervisor_has_its_own(case, sometimes):
+    tcg = Machine(None)
+    tcg.name, tcg.underneath, tcg.number = "tcg", None, lambda: "7.2"
+    entry = expectations.Known("here", ("g/a:*",), ("tcg",), None, ("#UD@insn",), "why", "tcg-part", "", sometimes)
+    failed = ktap.Said(ok=False, observed=["#GP(0x0)@insn"], expected=["#BP@after"])
+    for brings, verdict in ((("apic",), "fail"), ((), "blocked")):
+        on = target(case, tcg)
+        on.machine.brings, on.machine.foreign_bugs = brings, ("tcg-",)
+        said = []
+        run = Scheduler([], 1, said.append, [entry], parts={"tcg-part": "apic"})
+        run._emit(on, failed, 0.0)
+        if brings:
+            assert [r.verdict for r in said] == ["fail"] and "its apic is not in use" in said[0].notes[0]
+        elif case == "a" and not sometimes:
+            assert [r.verdict for r in said] == [verdict]
+        else:
+            assert not said and len(run._doubts) == 1       # it is asked
+
+
+def test_entries_of_kernels_are_not_about_xen():
+    kvm, xen = (expectations.Known("here", ("g/a:*",), (glob,), None, ("#UD@insn",), "why", "b", "")
+                for glob in ("lab-*", "lab-xen-*"))
+    for entry, machines in ((kvm, [True, False]), (xen, [False, True])):
+        assert [entry.applies(name, "1") for name in ("lab-6.1", "lab-xen-4.17")] == machines
 
 
 def test_what_the_emulator_does_not_survive_is_not_run():
@@ -163,7 +192,7 @@ def ktap_of(machine, *words):
     return done.stdout
 
 
-@pytest.mark.parametrize("option", full_but(VMM_OPTIONS, ("state",)))
+@pytest.mark.parametrize("option", full_but(LabMachine.vmm_options, ("state",)))
 def test_guest_does_not_notice(option):
     said = ktap_of(f"{newest().name}+{option}", "dummy", "int3/int3_cold_stack_ist", "nmi/cold_idt")
     assert "not ok" not in said and "ok 1" in said

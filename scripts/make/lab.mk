@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The program that is all of a lab kernel's userland (docs/lab.md). Not built by `all`: it needs a static
-# libc, and is needed only where scripts/lab has a kernel; the lab's machines ask for it.
+# What the lab's hosts run (docs/lab.md). Not built by `all`: needed only where scripts/lab has a host; the lab's
+# machines ask for it.
+
+# All of a lab kernel's userland. It needs a static libc.
 
 $(BUILD)/lab/init: $(wildcard lab/common/*.[ch] lab/kvm/*.[ch])
 	@mkdir -p $(@D)
@@ -27,3 +29,11 @@ $(BUILD)/lab/host.elf: $(HOST_O) $(BUILD)/lib.a lab/host/host.ld
 	$(Q)$(LD) $(LDFLAGS) -T lab/host/host.ld $(filter %.o %.a,$^) -o $@
 
 -include $(HOST_O:.o=.d)
+
+# All of a Xen's dom0: freestanding, on the guests' own printf and string functions.
+DOM0_C := $(wildcard lab/common/*.c lab/xen/*.c) lib/printf.c lib/string.c
+$(BUILD)/lab/dom0: $(DOM0_C) lab/xen/entry.S lab/xen/dom0.ld $(wildcard lab/common/*.h lab/xen/*.h lib/*.h)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(CFLAGS)) -U_FORTIFY_SOURCE -nostdlib -r \
+		$(DOM0_C) lab/xen/entry.S -o $@.o && \
+	$(LD) $(LDFLAGS) -T lab/xen/dom0.ld $@.o -o $@

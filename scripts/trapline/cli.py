@@ -7,7 +7,7 @@ Whatever is the user's to mend ends in one sentence on stderr, before anything h
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import bugs as bugs_
 from . import config, expectations, guests, select, show
@@ -34,6 +34,7 @@ class Plan:
     baseline: object = None     # baseline.Baseline
     repeat: int = 1
     everything: bool = False    # nothing is cut short, whatever hangs
+    parts: dict = field(default_factory=dict)   # of scheduler.Scheduler
     unnamed: bool = False       # each machine ran what it runs if none is named
     namer: object = None        # naming.namer.Namer
 
@@ -126,6 +127,7 @@ def _main(argv):
     targets, absent = _split(targets, before)
     plan = Plan(root, config_path, targets, absent, machines, slots, options.timeout,
                 [] if options.strict else entries, before, options.repeat, options.all,
+                {bug.id: bug.part for bug in bugs.values() if bug.part},
                 not options.guests and options.expression is None,
                 Namer(root, all_sections, list(entries), bugs))
     plan.expectations += before.entries() if before else []

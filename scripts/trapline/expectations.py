@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """expectations/*.toml: the cases known to fail, machine by machine.
 
-    machines = ["tcg"]                  # globs
+    machines = ["tcg"]                  # globs; "lab-*" is KVM's machines, "lab-xen-*" Xen's
 
     [[known]]
     case = "int3/*_gate:cpl0"           # glob over the point's id, or a list of such
@@ -37,6 +37,7 @@ HOST = "the host's kernel: "            # lab/boot.py says it
 _REQUIRED = {"case": (str, list), "observed": (str, list), "reason": str}
 _OPTIONAL = {"version": str, "machine": (str, list), "link": str, "bug": str, "sometimes": bool}
 _ANYTHING = "..."
+_XEN = "lab-xen-"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Known:
 
     def names(self, machine):
         """Whether it speaks of this machine, of whatever version."""
-        return any(fnmatchcase(machine, m) for m in self.machines)
+        return any(_is_meant(machine, m) for m in self.machines)
 
     def covers(self, point_id):
         """Whether it speaks of this point, wherever that runs."""
@@ -81,6 +82,11 @@ class Known:
         """What its cases have in front of the "/"; None if one is a glob there."""
         found = {case.partition("/")[0] for case in self.cases}
         return None if any(set(guest) & set("*?[") for guest in found) else found
+
+
+def _is_meant(machine, glob):
+    """Whether `glob` fits, and is about the same hypervisor: a kernel's name and a Xen's follow the same "lab-"."""
+    return machine.startswith(_XEN) == glob.startswith(_XEN) and fnmatchcase(machine, glob)
 
 
 class Index:

@@ -40,7 +40,7 @@ class Loop:
             on_result = repeat.Gather(targets, plan.repeat, self._judged).take
             targets = repeat.copies(targets, plan.repeat)
         self._scheduler = Scheduler(targets, plan.slots, on_result, plan.expectations,
-                                    plan.timeout, self._tick, plan.everything)
+                                    plan.timeout, self._tick, plan.everything, plan.parts)
         self._start = time.monotonic()
         self._reporting = False
 

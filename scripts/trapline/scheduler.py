@@ -74,6 +74,10 @@ def _not_run(target, reason):
     return Result(target, BLOCKED, f"not run: {reason.reason}", known=reason)
 
 
+def _prefixed(words, beginnings):
+    return (word for word in words if word.startswith(beginnings or ("?",)))
+
+
 def _looked_up(target, indexes, expectations):
     """Entries of `expectations` that speak of `target`; `indexes` keeps an Index for each machine."""
     machine = target.machine
@@ -87,12 +91,13 @@ class Scheduler:
 
     `on_result(Result)` is called as each becomes known, `on_tick()` a few times a second.
     `timeout` overrides every other, in seconds; with it or `everything`, nothing is cut short (patience.py).
+    `parts` has, for each bug of a part that hypervisors bring themselves, which (bugs.PARTS).
     `machine_seconds` has, for each machine's name, the time from its first start to its last end, and
     `given_up` sentences on what was not tried there.
     """
 
     def __init__(self, targets, slots, on_result, expectations=(), timeout=None, on_tick=None,
-                 everything=False):
+                 everything=False, parts=None):
         self._slots = slots
         self._on_result = on_result
         self._on_tick = on_tick or (lambda: None)
@@ -100,6 +105,7 @@ class Scheduler:
         self._known = {}                # machine: Index
         self._dreaded = {}              # machine: Index of what is better not run
         self._patience = Patience(slots, everything, timeout)
+        self._parts = parts or {}
         self._queue = deque()
         self._running = {}              # Boot: _Running
         self._roms = {}
@@ -385,7 +391,13 @@ class Scheduler:
         if below and result.verdict in BAD and not said.trouble:
             reason = target.section.unfit(below)
             native = Target(target.section, target.image, target.point, below)
-            entry = next((e for e in self._entries(native) if not e.sometimes), None)
+            entries = self._entries(native)
+            entry = next((e for e in entries if not e.sometimes and not self._brings(target, [e.bug])), None)
+            if not entry and (own := self._brings(target, [e.bug for e in entries] + list(_prefixed(
+                    target.point.case.catches, target.machine.foreign_bugs)))):
+                result.notes.append(f"what {below.name} itself does here excuses nothing: its {own} is not in use")
+                self._on_result(result)
+                return result
             if not reason and not entry:
                 self._doubts[native] = result
                 return result
@@ -396,6 +408,10 @@ class Scheduler:
                 result.notes.append(f"not tried on {below.name} itself: {reason}")
         self._on_result(result)
         return result
+
+    def _brings(self, target, bugs):
+        """The part that `target`'s machine has itself and one of `bugs` is in, or None."""
+        return next((self._parts[bug] for bug in bugs if self._parts.get(bug) in target.machine.brings), None)
 
     def _entries(self, target):
         """The expectations that speak of this target."""

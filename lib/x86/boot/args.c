@@ -9,7 +9,7 @@
 #define PVH_MAGIC 0x336ec578
 #define EFI_MAGIC 0x20494645 /* "EFI " (boot/efi.S) */
 
-struct args args = {.seed = 1, .deadline = 6ul << 30};
+struct args args = {.seed = 1, .apic_step = 1, .deadline = 6ul << 30};
 
 /* The runner writes behind the magic, in a copy of the image. docs/contract.md has the size. */
 #define MAGIC "TRAPLINE-ARGS-1\n"
@@ -57,6 +57,8 @@ static void parse_word(const char *word)
 		args.layers = word + 7;
 	else if (starts_with(word, "cpus="))
 		args.cpus = number_of(word, word + 5);
+	else if (starts_with(word, "apicstep="))
+		args.apic_step = number_of(word, word + 9);
 	else if (starts_with(word, "seed="))
 		args.seed = number_of(word, word + 5);
 	else if (starts_with(word, "deadline="))

@@ -8,6 +8,7 @@
 struct args {
 	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
 	unsigned cpus;					   /* 0: not given */
+	unsigned apic_step;				   /* between two CPUs' APIC ids */
 	bool console_takes_lines;			   /* console.h */
 	bool edges_only;				   /* of a range: breadth.h */
 	bool waits_yield;				   /* wait.h */

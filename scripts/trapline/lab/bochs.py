@@ -41,6 +41,30 @@ log: {log}
 _BIOSES = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/local/share/bochs/BIOS-bochs-latest")
 
 
+def lacks_bios():
+    """Why Bochs cannot boot from a CD, or None."""
+    return None if _bios() else "no BIOS for Bochs (package bochsbios)"
+
+
+def _bios():
+    return next(filter(os.path.exists, _BIOSES), None)
+
+
+def config(cpu, memory, cd, console, log):
+    """Bochs's configuration, for `memory` MiB."""
+    return _CONFIG.format(bios=_bios(), memory=memory, cpu=cpu, cd=cd, console=console, log=log)
+
+
+def launch(machine, disc, memory, ours, theirs, console):
+    """host.Launch of `machine`, an emulator of Bochs's, from a CD's bytes; the rest is serial_terminal()'s."""
+    cd = memory_file("trapline-lab", disc)
+    text = memory_file("trapline-bochsrc", config(
+        machine.emulator.cpu, memory, f"/proc/self/fd/{cd}", console, "/proc/self/fd/2").encode())
+    go = memory_file("trapline-rc", b"c\n")
+    argv = [machine.underneath.program(), "-q", "-f", f"/proc/self/fd/{text}", "-rc", f"/proc/self/fd/{go}"]
+    return Launch(argv, ours, [cd, text, go, theirs], private_network=True)
+
+
 class LabBochs(LabMachine):
     """A kernel on one of Bochs's CPUs."""
 
@@ -50,36 +74,18 @@ class LabBochs(LabMachine):
     what_in = "Bochs's emulation"
 
     def probe(self):
-        if not iso.loader():
-            return "no isolinux, which Bochs needs to boot a kernel (packages isolinux and syslinux-common)"
-        if not self._bios():
-            return "no BIOS for Bochs (package bochsbios)"
-        return super().probe()
-
-    @staticmethod
-    def _bios():
-        return next(filter(os.path.exists, _BIOSES), None)
-
-    def _config(self, cd, console, log):
-        return _CONFIG.format(bios=self._bios(), memory=MEMORY, cpu=self.emulator.cpu, cd=cd,
-                              console=console, log=log)
+        return iso.lacking() or lacks_bios() or super().probe()
 
     def _launch(self, initramfs):
         ours, theirs, name = serial_terminal()
         with open(self.kernel.vmlinuz, "rb") as file:
             disc = iso.bootable(file.read(), initramfs, f"{image.COMMAND_LINE} {_MORE} "
                                 f"clearcpuid={self.without}")
-        cd = memory_file("trapline-lab", disc)
-        config = memory_file("trapline-bochsrc", self._config(
-            f"/proc/self/fd/{cd}", name, "/proc/self/fd/2").encode())
-        go = memory_file("trapline-rc", b"c\n")
-        argv = [self.underneath.program(), "-q", "-f", f"/proc/self/fd/{config}",
-                "-rc", f"/proc/self/fd/{go}"]
-        return Launch(argv, ours, [cd, config, go, theirs], private_network=True)
+        return launch(self, disc, MEMORY, ours, theirs, name)
 
     def shown(self, rom, cpus, qemu_params=()):
-        config = self._config("LAB.ISO", "/dev/tty", "/dev/null")
-        return f"printf %s {shlex.quote(config)} >bochsrc; bochs-bin -q -f bochsrc"
+        text = config(self.emulator.cpu, MEMORY, "LAB.ISO", "/dev/tty", "/dev/null")
+        return f"printf %s {shlex.quote(text)} >bochsrc; bochs-bin -q -f bochsrc"
 
 
 class LabBochsIntel(LabBochs):

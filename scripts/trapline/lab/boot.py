@@ -10,12 +10,10 @@ import time
 from .. import ktap
 from ..boot import GRACE
 from ..expectations import HOST
-from .host import TROUBLE
 
 BOOT_TIMEOUT = 30.0     # seconds from start to ready, times the machine's slowness
 CANCEL_TIMEOUT = 3.0    # seconds for a cancelled guest to be gone, likewise
 _KEPT_TROUBLE = 24      # lines of the log told with a complaint
-_INNER_END = "---[ end trace"
 
 
 class LabBoot:
@@ -64,11 +62,11 @@ class LabBoot:
 
     def expired(self):
         if self._host.facts is None:
-            self._cut = f"the lab's kernel did not come up: {self._host.last_words()}"
+            self._cut = f"{self.machine.host_name} did not come up: {self._host.last_words()}"
             self.deadline = float("inf")
             self._host.kill()
         elif self._cancelled:
-            self._cut = (self._cut or "the guest did not end") + ", and the lab's kernel with it"
+            self._cut = (self._cut or "the guest did not end") + f", and {self.machine.host_name} with it"
             self.deadline = float("inf")        # its output's end comes next
             self._host.kill()
         else:
@@ -105,7 +103,7 @@ class LabBoot:
         if kind == "H":
             facts = self._host.facts
             if facts["error"]:
-                self._refuse(f"KVM does not load: {facts['error']}")
+                self._refuse(f"{self.machine.host_name} is not ready: {facts['error']}")
             elif reason := self.machine.refused(facts):
                 facts["error"] = reason
                 self._refuse(reason)
@@ -147,12 +145,12 @@ class LabBoot:
         point = self.stream.pending
         if len(self.stream.results) == len(self.stream.names):
             point = self.stream.results[-1]
-        if TROUBLE.search(line) and not self._trouble:
+        if self.machine.trouble.search(line) and not self._trouble:
             self._trouble, self._troubled = _KEPT_TROUBLE, True
             point.trouble = point.trouble or f"{HOST}{line}"
         if self._trouble and "[ cut here ]" not in line:
             point.notes.append(f"host: {line}")
-            self._trouble = 0 if _INNER_END in line else self._trouble - 1
+            self._trouble = 0 if self.machine.trouble_end in line else self._trouble - 1
 
     def _finish(self):
         """The guest is gone, the host is there."""
@@ -162,7 +160,7 @@ class LabBoot:
         self.reason = self.stream.why(self._cut, self._said or "it said no reason")
         if self._tainted != self._host.facts["tainted"] and not self._troubled:
             point = self.stream.results[-1] if self.stream.results else self.stream.pending
-            point.trouble = f"the host's kernel is tainted: {self._tainted}"
+            point.trouble = f"{HOST}it is tainted: {self._tainted}"
             self._troubled = True
         self._tell_beneath()
         self.alive = False
@@ -177,12 +175,12 @@ class LabBoot:
     def _died(self):
         self.stream.end()
         host = self._host
-        what = "the lab's kernel died"
+        what = f"{self.machine.host_name} died"
         if not self._panic() and host.returncode:
-            what = f"the emulator under the lab's kernel died ({host.dead})"
+            what = f"the emulator under {self.machine.host_name} died ({host.dead})"
             self.blocked = not self._cut
         if host.facts is None and not self._cut:
-            what = f"the lab's emulator ended before the kernel was up ({host.dead})"
+            what = f"the lab's emulator ended before {self.machine.host_name} was up ({host.dead})"
         self.reason = self._cut or f"{what}: {self._panic() or host.last_words()}"
         self._tell_beneath()
         self.alive = False
@@ -190,4 +188,4 @@ class LabBoot:
 
     def _panic(self):
         log = self._host.log if self._host.facts is None else self._host.since_ready
-        return next((line for line in log if TROUBLE.search(line)), None)
+        return next((line for line in log if self.machine.trouble.search(line)), None)

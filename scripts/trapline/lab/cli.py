@@ -8,13 +8,14 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import bisect, deb, debian, emulator, kmod, sevhost, store, table, vmlinux
+from . import bisect, deb, debian, emulator, kmod, sevhost, store, table, vmlinux, xens
 
 _EPILOG = """\
 examples:
   scripts/lab add 6.1 --debian bookworm         machine lab-6.1
   scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, lab-6.12-sev-es and lab-6.12-amd as well
   scripts/lab add unstable --debian sid --version newest --sev
+  scripts/lab add xen-4.17 --debian bookworm --xen
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
   ./run_tests.sh --machine lab-6.1
   scripts/lab bisect int3/int3_overlap --from 6.12.40 --to 6.12 --debian bookworm-backports,trixie
@@ -37,12 +38,12 @@ class _Parser(argparse.ArgumentParser):
 
 def parser():
     p = _Parser(prog="scripts/lab", epilog=_EPILOG, allow_abbrev=False,
-                description="Kernels to judge the KVM of, without virtualization hardware.",
+                description="Kernels to judge the KVM of, and Xens, without virtualization hardware.",
                 formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND",
                                 parser_class=_Parser)
 
-    add = commands.add_parser("add", help="make a kernel's machines known to run_tests.sh")
+    add = commands.add_parser("add", help="make the machines of a kernel, or of a Xen, known to run_tests.sh")
     add.add_argument("name", metavar="NAME", help="a version such as 6.1, or any name")
     add.add_argument("--debian", metavar="SUITE",
                      help="the newest kernel of version NAME in this suite of Debian")
@@ -57,6 +58,8 @@ def parser():
     add.add_argument("--kernel", metavar="FILE", help="bzImage or vmlinuz, with --modules")
     add.add_argument("--modules", metavar="DIR",
                      help="folder below which its modules lie: a build tree or /lib/modules/…")
+    add.add_argument("--xen", nargs="?", const=True, metavar="FILE",
+                     help="a Xen: that of --debian or --deb, or FILE (xen.gz); NAME begins with xen-")
     add.add_argument("-n", "--dry-run", action="store_true",
                      help="say what would be fetched, and stop")
 
@@ -143,6 +146,10 @@ def _add(options):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options.name) or \
             options.name.endswith(tuple(f"-{kind}" for kind in KINDS)):
         raise UsageError(f"'{options.name}' cannot be the name of a kernel")
+    if options.xen:
+        return _add_xen(options)
+    if options.name.startswith(xens.PREFIX):
+        raise UsageError(f"'{options.name}' is the name of a Xen: say --xen")
     sources = [bool(options.debian), bool(options.deb), bool(options.kernel or options.modules)]
     if sum(sources) != 1:
         raise UsageError("add needs one of --debian SUITE, --deb FILE…, or --kernel FILE "
@@ -164,6 +171,28 @@ def _add(options):
             raise UsageError(reason)
         print(f"lab-{kernel.name}: Linux {kernel.version} ({kernel.release}), "
               f"{', '.join(m for m in store.MODULES if m in kernel.modules)}")
+    return 0
+
+
+def _add_xen(options):
+    if not options.name.startswith(xens.PREFIX):
+        raise UsageError(f"the name of a Xen begins with '{xens.PREFIX}', as in xen-4.17")
+    if options.kernel or options.modules:
+        raise UsageError("--kernel and --modules are not for a Xen, whose dom0 is Trapline's own")
+    if sum((bool(options.debian), bool(options.deb), options.xen is not True)) != 1:
+        raise UsageError("add --xen needs one of --debian SUITE, --deb FILE, or a FILE of its own")
+    with store.locked():
+        if options.debian:
+            xen = xens.add_debian(options.name, options.debian, options.version, options.mirror, options.keyring,
+                                  options.dry_run, lambda line: print(line, flush=True))
+        elif options.deb:
+            if len(options.deb) != 1:
+                raise UsageError("add --xen --deb takes one package")
+            xen = xens.add_package(options.name, options.deb[0], os.path.basename(options.deb[0]))
+        else:
+            xen = xens.add_file(options.name, options.xen, options.version)
+    if xen:
+        print(f"lab-{xen.name}: Xen {xen.version} ({xen.release})")
     return 0
 
 
@@ -284,7 +313,7 @@ def _qemu(options):
 
 
 def _list(_options):
-    rows = [("kernel", "version", "machine", "kept", "from")]
+    rows = [("kernel, Xen", "version", "machine", "kept", "from")]
     for name in store.names():
         kernel = store.load(name)
         kept = sum(os.path.getsize(os.path.join(kernel.folder, f))
@@ -294,6 +323,9 @@ def _list(_options):
             [f"lab-{name}-{kind}" for kind in ("bochs", "amd")] * ("kvm-amd" in kernel.modules) + \
             [f"lab-{name}-{kind}" for kind in _SEV_KINDS if not sevhost.missing(kernel, kind)]
         rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
+    for name in xens.names():
+        xen = xens.load(name)
+        rows.append((name, xen.version, f"lab-{name} lab-{name}-intel", size(os.path.getsize(xen.path)), xen.source))
     if len(rows) == 1:
         print("no kernels yet: scripts/lab add 6.1 --debian bookworm")
         return
@@ -313,15 +345,19 @@ def _remove(options):
         shutil.rmtree(store.root(), ignore_errors=True)
         return
     with store.locked():
-        for name in options.names:
-            store.load(name)
-        for name in options.names:
-            store.remove(name)
+        kind = {name: xens if name.startswith(xens.PREFIX) else store for name in options.names}
+        for name in kind:
+            kind[name].load(name)
+        for name in kind:
+            kind[name].remove(name)
 
 
 def _update(options):
     with store.locked():
-        for name in options.names or store.names():
+        for name in options.names or store.names() + xens.names():
+            if name.startswith(xens.PREFIX):
+                _update_xen(name, bool(options.names))
+                continue
             kernel = store.load(name)
             if not kernel.debian:
                 if options.names:
@@ -332,6 +368,16 @@ def _update(options):
                 debian=facts["suite"], flavour=facts["flavour"], sev=False, version=facts["version"],
                 mirror=facts["mirror"], keyring=facts["keyring"], dry_run=False))
             print(f"lab-{name}: Linux {store.load(name).version}")
+
+
+def _update_xen(name, named):
+    facts = xens.load(name).debian
+    if facts:
+        xen = xens.add_debian(name, facts["suite"], facts["version"], facts["mirror"], facts["keyring"],
+                              say=lambda line: print(line, flush=True))
+        print(f"lab-{name}: Xen {xen.version}")
+    elif named:
+        raise UsageError(f"{name} does not come from Debian's archive")
 
 
 def _bisect(options):

@@ -129,10 +129,15 @@ def packages(names):
     return found
 
 
+def named(expression):
+    """Names of the packages that the regular expression fits."""
+    done = _apt("apt-cache", "search", "--names-only", expression)
+    return [line.split()[0] for line in done.stdout.splitlines()]
+
+
 def kernel_packages(flavour):
     """Stanzas of all kernel image packages of `flavour` ("cloud-amd64", "amd64")."""
-    done = _apt("apt-cache", "search", "--names-only", r"^linux-image-[0-9]")
-    names = [line.split()[0] for line in done.stdout.splitlines()]
+    names = named(r"^linux-image-[0-9]")
     names = [n for n in names if re.fullmatch(
         r"linux-image-\d[^-]*(-\d+|-rt\d+)?(\.\w+)*(\+\w[\w.]*)?-" + re.escape(flavour), n)
         or re.fullmatch(r"linux-image-\d\S*?" + re.escape("-" + flavour), n)

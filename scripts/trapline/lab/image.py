@@ -69,6 +69,11 @@ def initramfs(kernel, vendor, params, init, images):
     return cpio(files)
 
 
+def images(paths):
+    """An archive of nothing but the guests' images: what a dom0 of ours gets."""
+    return cpio({f"images/{os.path.basename(path)}": _read(path) for path in paths})
+
+
 def unsigned(module):
     """A module without the signature behind it: checking that takes seconds in an emulator. The kernel
     then calls itself tainted, no more."""

@@ -14,6 +14,7 @@ _LOADERS = (
     ("/usr/share/syslinux/isolinux.bin", "/usr/share/syslinux/ldlinux.c32"),            # Fedora
     ("/usr/lib/syslinux/bios/isolinux.bin", "/usr/lib/syslinux/bios/ldlinux.c32"),      # Arch
 )
+_MODULES = ("/usr/lib/syslinux/modules/bios", "/usr/share/syslinux", "/usr/lib/syslinux/bios")
 _VOLUME, _BOOT_RECORD, _END, _PATHS_LE, _PATHS_BE, _ROOT, _CATALOG, _FIRST_FILE = 16, 17, 18, 19, 20, 21, 22, 23
 
 
@@ -29,6 +30,29 @@ def bootable(kernel, initrd, command_line):
               f" INITRD /initrd\n APPEND {command_line}\n").encode()
     return image({"isolinux.bin": program, "isolinux.cfg": config, "ldlinux.c32": module,
                   "vmlinuz": kernel, "initrd": initrd}, "isolinux.bin")
+
+
+def lacking(*modules):
+    """Why the loader cannot be used with these modules of its own, or None."""
+    if not loader():
+        return "no isolinux, which Bochs needs to boot a kernel (packages isolinux and syslinux-common)"
+    gone = [name for name in modules if not _module(name)]
+    return f"no {gone[0]} of isolinux (package syslinux-common)" if gone else None
+
+
+def bootable_modules(command_line, modules):
+    """The image that boots a multiboot kernel: the first of `modules` (name: bytes), with the others behind it."""
+    program, linker = (_read(path) for path in loader())
+    first, *others = modules
+    append = " --- ".join([f"/{first} {command_line}", *(f"/{name}" for name in others)])
+    config = f"DEFAULT host\nPROMPT 0\nTIMEOUT 0\nLABEL host\n KERNEL mboot.c32\n APPEND {append}\n".encode()
+    return image({"isolinux.bin": program, "isolinux.cfg": config, "ldlinux.c32": linker,
+                  "mboot.c32": _read(_module("mboot.c32")), "libcom32.c32": _read(_module("libcom32.c32")),
+                  **modules}, "isolinux.bin")
+
+
+def _module(name):
+    return next(filter(os.path.exists, (os.path.join(folder, name) for folder in _MODULES)), None)
 
 
 def image(files, boot):

@@ -69,10 +69,10 @@ def order(name):
             for n in [n or 0]]
 
 
-def names():
-    """Names of the kernels, oldest version first."""
+def names(folder=None):
+    """Names of the kernels, or of what else lies in `folder`, oldest version first."""
     try:
-        found = os.listdir(kernels())
+        found = os.listdir(folder or kernels())
     except OSError:
         return []
     return sorted((n for n in found if not n.startswith(".")), key=order)
@@ -100,20 +100,23 @@ def locked():
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError("another scripts/lab is at work") from None
-        for left in os.listdir(kernels()):
-            if left.startswith("."):
-                shutil.rmtree(os.path.join(kernels(), left))    # of one that was interrupted
+        for folder in (kernels(), os.path.join(root(), "xens")):
+            for left in os.listdir(folder) if os.path.isdir(folder) else ():
+                if left.startswith("."):
+                    shutil.rmtree(os.path.join(folder, left))   # of one that was interrupted
         yield
 
 
 @contextmanager
-def new(name):
-    """A folder to fill; it becomes kernel `name` if the block ends well."""
-    temporary = os.path.join(kernels(), f".{name}")
+def new(name, folder=None):
+    """A folder to fill; it becomes `name` in `folder` (the kernels') if the block ends well."""
+    folder = folder or kernels()
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{name}")
     os.mkdir(temporary)
     try:
         yield temporary
-        final, old = os.path.join(kernels(), name), os.path.join(kernels(), f".{name}.old")
+        final, old = os.path.join(folder, name), os.path.join(folder, f".{name}.old")
         if os.path.exists(final):
             os.rename(final, old)
         os.rename(temporary, final)

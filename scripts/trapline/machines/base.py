@@ -70,6 +70,7 @@ class Machine:
     max_cpus = None         # where there is a limit
     fallback = False        # `auto` takes it only where it finds no other
     foreign_bugs = ()       # beginnings of the ids of bugs that are not its own: such a failure is blocked
+    brings = ()             # parts of a machine (bugs.PARTS) that are not the emulator's that it runs in
     underneath = None       # machine that this one runs on: what fails there is not this one's fault
     guest_words = ()        # arguments that every guest gets here (docs/contract.md)
     usual = ()              # GUEST and GUEST/CASE that it runs if none is named; (): all

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The lab's machines: `lab-6.1`, `lab-6.1-intel` and so on, for each kernel that scripts/lab knows."""
+"""The lab's machines: `lab-6.1`, `lab-6.1-intel` and so on, for each kernel and each Xen that scripts/lab knows."""
 
 from ..errors import UsageError
-from ..lab import store
+from ..lab import store, xens
 from ..lab.bochs import LabBochsAmd, LabBochsIntel
 from ..lab.sevhost import LabAmd, LabSev, LabSevEs
 from ..lab.tcg import LabTcg
+from ..lab.xen import XenBochsIntel, XenTcg
 
 
 def _machines():
@@ -22,6 +23,15 @@ def _machines():
                     "name": f"lab-{name}{kind.suffix}", "kernel_name": name,
                     "what": f"{kind.vendor.replace('-', '_')} of Linux {kernel.version} in "
                             f"{kind.what_in}"}))
+    for name in xens.names():
+        try:
+            xen = xens.load(name)
+        except UsageError:
+            continue
+        for kind in (XenTcg, XenBochsIntel):
+            made.append(type(kind.__name__, (kind,), {
+                "name": f"lab-{name}{kind.suffix}", "xen_name": name,
+                "what": f"Xen {xen.version} in {kind.what_in}"}))
     return tuple(made)
 
 
