@@ -299,3 +299,61 @@ def test_git_bisect_finds_the_model_bug(tmp_path):
     git(tree, "bisect", "run", "sh", "-c",
         f"exec {ROOT}/run_tests.sh -q --machine model $(cat options) --bisect shadow/sti_plain:cpl0")
     assert git(tree, "rev-parse", "refs/bisect/bad").strip() == culprit
+
+
+# -- Xen's tree, likewise ------------------------------------------------------------------------------
+
+@pytest.fixture
+def xen(tmp_path):
+    """A tree that "builds", and a Trapline whose lab and runner write down what they are asked."""
+    top, tree = tmp_path / "trapline", tmp_path / "xen"
+    (top / "scripts").mkdir(parents=True)
+    (tree / "xen").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/bisect-xen", top / "scripts")
+    for file, text in {
+            top / "scripts/lab": f'echo lab "$@" >>{tmp_path}/log\nexit ${{LAB-0}}\n',
+            top / "run_tests.sh": f'echo run "$@" >>{tmp_path}/log\nexit ${{RUN-0}}\n'}.items():
+        file.write_text("#!/bin/sh\n" + text)
+        file.chmod(0o755)
+    (tree / "xen/Kconfig").touch()
+    (tree / "xen/Makefile").write_text(
+        "defconfig:\n\ttouch .config\nolddefconfig:\n\ttest -f .config\n"
+        "build:\n\t@test -z '$(BROKEN)'\n\t@test -z '$(ONCE)' -o -f cleaned\n\ttouch xen.gz\nclean:\n\ttouch cleaned\n")
+
+    def step(*words, **variables):
+        import os
+
+        (tmp_path / "log").write_text("")
+        done = subprocess.run([top / "scripts/bisect-xen", "-j", "1", *words], cwd=tree,
+                              env={**os.environ, **variables}, capture_output=True, text=True,
+                              timeout=60, check=False)
+        return done.returncode, (tmp_path / "log").read_text().splitlines(), done.stderr
+
+    step.tree = tree
+    return step
+
+
+def test_xen_step(xen):
+    status, log, errors = xen("int3_warm,sti", "-k", "cpl0")
+    assert status == 0, errors
+    assert log == [f"lab add xen-bisect --xen {xen.tree}/xen/xen.gz",
+                   "run --machine lab-xen-bisect -k cpl0 --bisect int3_warm,sti"]
+    for code in (1, 125):
+        assert xen("int3_warm", RUN=str(code))[0] == code
+    assert "run --machine lab-xen-bisect-intel+nested" in xen("-v", "intel", "-p", "nested", "x")[1][-1]
+
+
+def test_xen_is_built_again_from_a_clean_tree(xen):
+    status, log, errors = xen("x", MAKEFLAGS="ONCE=1")
+    assert status == 0 and "again from a clean tree" in errors and len(log) == 2
+
+
+def test_xen_that_cannot_be_judged(xen):
+    status, log, errors = xen("x", MAKEFLAGS="BROKEN=1")
+    assert status == 125 and "does not build" in errors and not log
+    assert xen("x", LAB="2")[0] == 125
+    assert xen()[0] == 125
+    assert xen("-v", "via", "x")[0] == 125
+    assert xen("-C", "/nowhere", "x")[0] == 125
+    (xen.tree / "xen/Kconfig").unlink()
+    assert xen("x")[0] == 125
