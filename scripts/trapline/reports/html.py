@@ -78,7 +78,8 @@ def _bugs(results, machine, bugs):
     cases = {}
     for result in results:
         if result["machine"] == machine and result["verdict"] == "known" and result["bug"]:
-            cases.setdefault(result["bug"], set()).add(result["case"])
+            # A guest may have several sections of unittests.cfg; its cases are counted once.
+            cases.setdefault(result["bug"], set()).add((result["where"], result["case"].partition("/")[2]))
     return [(id_, bugs[id_].title if id_ in bugs else "", len(found))
             for id_, found in sorted(cases.items(), key=lambda pair: (-len(pair[1]), pair[0]))]
 
