@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import TOP
 
-from trapline import bugs, config, expectations, guests as guests_, scheduler
+from trapline import args, bugs, config, expectations, guests as guests_
 from trapline.errors import UsageError, nearest
 from trapline.machines import known
 from trapline.machines.base import Tools
@@ -262,21 +262,21 @@ def test_malformed_elf_files(guests, tmp_path):
 # Arguments
 
 def test_arguments():
-    rom = b"a" * 100 + scheduler.ARGS_MAGIC.ljust(4096, b"\0") + b"b" * 100
-    patched = scheduler.patched(rom, ["points=0-3,7", "cpus=2"], "x.rom")
+    rom = b"a" * 100 + args.ARGS_MAGIC.ljust(4096, b"\0") + b"b" * 100
+    patched = args.patched(rom, ["points=0-3,7", "cpus=2"], "x.rom")
     assert len(patched) == len(rom)
     assert patched[100:].startswith(b"TRAPLINE-ARGS-1\npoints=0-3,7 cpus=2\0")
     assert patched[-100:] == b"b" * 100
-    assert "exactly one argument block" in refuse(scheduler.patched, rom + rom, [], "x.rom")
-    assert "exactly one argument block" in refuse(scheduler.patched, b"", [], "x.rom")
+    assert "exactly one argument block" in refuse(args.patched, rom + rom, [], "x.rom")
+    assert "exactly one argument block" in refuse(args.patched, b"", [], "x.rom")
     with pytest.raises(ValueError):
-        scheduler.patched(rom, ["x" * 4080], "x.rom")
+        args.patched(rom, ["x" * 4080], "x.rom")
 
 
 def test_ranges():
-    assert scheduler.ranges([0, 1, 2, 3, 7]) == "0-3,7"
-    assert scheduler.ranges([5]) == "5"
-    assert scheduler.ranges([0, 2, 4]) == "0,2,4"
+    assert args.ranges([0, 1, 2, 3, 7]) == "0-3,7"
+    assert args.ranges([5]) == "5"
+    assert args.ranges([0, 2, 4]) == "0,2,4"
 
 
 # Machines

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from .args import patched, ranges
 from .errors import UsageError
 from .expectations import DEATH, HANG, Index
 from .ktap import Said
@@ -20,8 +21,6 @@ from .patience import Patience, usual
 from .select import Target
 from .verdicts import BAD, BLOCKED, PASS, SKIP, Result, confirm, judge
 
-ARGS_MAGIC = b"TRAPLINE-ARGS-1\n"
-ARGS_SIZE = 4096
 SILENT = 1 / 4          # of its time: a boot that has said nothing for so long needs no slot
 MAX_BOOTS_A_LOOP = 4    # started before results are read again
 BREATH = 0.0005         # seconds; QEMU writes byte by byte, and waking up for each is a waste
@@ -43,28 +42,6 @@ class _Running:
     last: float = 0.0           # time of the last one
     times: list = field(default_factory=list)   # seconds of each
     planned: bool = False       # `last` has been set to the time of the plan
-
-
-def patched(rom, words, where):
-    """`rom` (bytes) with the argument block filled with `words`. UsageError if it has none."""
-    at = rom.find(ARGS_MAGIC)
-    if at < 0 or rom.find(ARGS_MAGIC, at + 1) >= 0 or at + ARGS_SIZE > len(rom):
-        raise UsageError(f"{where}: does not have exactly one argument block")
-    block = ARGS_MAGIC + " ".join(words).encode()
-    if len(block) >= ARGS_SIZE:
-        raise ValueError("too many words")
-    return rom[:at] + block.ljust(ARGS_SIZE, b"\0") + rom[at + ARGS_SIZE:]
-
-
-def ranges(numbers):
-    """"0-3,7" for ascending numbers."""
-    parts = []
-    for number in numbers:
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
 def _not_run(target, reason):

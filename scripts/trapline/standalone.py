@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from . import select
-from .scheduler import ARGS_MAGIC, ARGS_SIZE, ranges
+from .args import ARGS_MAGIC, ARGS_SIZE, ranges
 
 _HEAD = r"""#!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause

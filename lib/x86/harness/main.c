@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where boot/start.S hands over. */
 #include "cold.h"
+#include "points.h"
 #include "state.h"
-#include "testcase.h"
 #include "x86/boot/args.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/console.h"
@@ -33,5 +33,5 @@ void guest_main(unsigned long start_info)
 	if (args.cpus)
 		cpus_set(args.cpus);
 	state_learn();
-	testcases_run();
+	points_run();
 }

@@ -79,7 +79,4 @@ void note(const char *format, ...) PRINTF_LIKE(1, 2);
 /* A measurement: "# value NAME NUMBER UNIT". */
 void value(const char *name, unsigned long number, const char *unit);
 
-/* Runs all selected points of this guest and ends the machine. */
-void testcases_run(void) __attribute__((noreturn));
-
 #endif

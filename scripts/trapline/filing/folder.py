@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import config, guests, select, standalone
+from ..args import patched
 from ..boot import contain
 from ..errors import UsageError
 from ..expectations import CRASH
@@ -18,9 +19,8 @@ from ..machines.bochs import BochsSvm, BochsVmx
 from ..machines.qemu import Kvm, Tcg
 from ..naming.signatures import seen
 from ..reports import files
-from ..scheduler import patched
+from .names import ELF, OUTPUT, ROM, TEXT
 
-ROM, ELF, TEXT, OUTPUT = "guest.rom", "guest.elf", "report.md", "output.txt"
 TIMEOUT = 60            # seconds for the one run, times the machine's slowness
 _MEMORY = 64            # MiB
 

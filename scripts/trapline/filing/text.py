@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..expectations import CRASH
 from ..text import clean
-from .folder import ELF, OUTPUT, ROM
 from .legend import legend
+from .names import ELF, OUTPUT, ROM
 
 _MANUALS = (
     (r"^SDM (\d[A-D]?)", r"Intel SDM, volume \1"),

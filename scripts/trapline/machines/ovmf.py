@@ -48,7 +48,7 @@ class Ovmf(Tcg):
         return argv
 
     def command(self, order):
-        from ..scheduler import patched
+        from ..args import patched
 
         path = os.path.splitext(order.image)[0] + ".efi"
         with open(path, "rb") as file:
