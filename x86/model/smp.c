@@ -15,7 +15,6 @@
 #include "x86/cpu/desc.h"
 #include "x86/devices/apic.h"
 #include "x86/devices/smp.h"
-#include "x86/record/layer.h"
 
 #include "panic.h"
 
