@@ -107,11 +107,12 @@ static void count_guests(void)
 			firmware.state = PLATFORM_WORKING;
 }
 
-/* SEV-ES needs the trusted memory region, 1 MiB that is aligned to it. */
+/*
+ * SEV-ES needs the trusted memory region, 1 MiB that is aligned to it. The driver asks for it whether the CPU has SEV-ES or
+ * not.
+ */
 static enum sev_error initialize(bool es, uint64_t tmr, uint32_t tmr_bytes)
 {
-	if (es && !features.es)
-		return SEV_UNSUPPORTED;
 	tmr &= ~C_BIT;
 	if (es && (tmr_bytes < TMR_BYTES || tmr & (TMR_BYTES - 1)))
 		return tmr_bytes < TMR_BYTES ? SEV_INVALID_LENGTH : SEV_INVALID_ADDRESS;

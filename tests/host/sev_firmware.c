@@ -177,6 +177,10 @@ static void initialization(void)
 	DEMAND(initialize(true) == 0x01 && give(0x003) == 0x01);
 	DEMAND(give(0x002) == 0);
 	expect_status(0, false, 0);
+	/* The driver asks for ES whether the CPU has it or not. */
+	features.es = false;
+	DEMAND(initialize(true) == 0 && give(0x002) == 0);
+	features.es = true;
 	/* INIT_EX: its length, flags, region. */
 	memset(buffer, 0, 64);
 	DEMAND(give(0x00d) == 0x04);
