@@ -27,7 +27,7 @@ SAME, OTHERWISE, PASSES = 1.0, 0.25, -1.0
 DEATH_ALIKE = 0.5       # both died: that says less than a trace
 BELIEVED = 0.5          # of the cases that a bug speaks of, so many must fail as it says
 FEW = 3                 # fewer cases than that name a bug only where no more fail besides
-NAMED_MOST = 8          # bugs named in one run
+NAMED_MOST = 50         # bugs named in one run
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Match:
     otherwise: int = 0      # fail, but not so
     passed: int = 0         # should fail and pass
     others: int = 0         # fail, and the bug says nothing of them, or that they pass
+    others_told: int = 0    # of the others, those that did not just die: a death is often but a consequence
     claims: int = 0         # failing cases whose CATCHES names it
     lead: int = 0           # the same, less those that pass
     explained: set = field(default_factory=set)     # Outcomes
@@ -68,7 +69,7 @@ class Match:
     @property
     def believable(self):
         return self.score > 0 and self.same >= BELIEVED * self.cases and self.same > 0 and (
-            self.same >= FEW or self.same >= self.others)
+            self.same >= FEW or self.same >= self.others_told)
 
 
 @dataclass
@@ -150,7 +151,9 @@ def _weigh(candidate, left):
             match.otherwise += 1
         else:
             match.passed += 1
-    match.others = len({o.case for o in left - match.explained})
+    others = left - match.explained
+    match.others = len({o.case for o in others})
+    match.others_told = len({o.case for o in others if o.trace != CRASH})
     match.content = tuple(sorted(content, key=str))
     return match
 
