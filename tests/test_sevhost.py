@@ -14,7 +14,7 @@ import pytest
 
 from trapline import expectations, ktap, verdicts
 from trapline.errors import UsageError
-from trapline.lab import cli, debian, sevhost, store, vmlinux
+from trapline.lab import cli, debian, sevhost, store, tally, vmlinux
 from trapline.machines import known
 from trapline.machines.base import Tools
 
@@ -164,7 +164,7 @@ def test_words_of_guest_and_monitor():
     assert "l0.without=sev" in plain.shown("x", 1) and "l0." not in es.shown("x", 1)
     newer = store.Kernel(**{**vars(GOOD), "version": "6.12.3"})
     assert "l0.with=lbrv" in machine(sevhost.LabSevEs, newer).shown("x", 1)
-    assert "l0.without=es" in sev.shown("x", 1)
+    assert "l0." not in sev.shown("x", 1) and sev.params == {("kvm-amd", "sev_es"): "0"} and not es.params
 
 
 @pytest.mark.parametrize("value, refused", [("Y", False), ("N", True), (None, True)])
@@ -237,3 +237,29 @@ def test_guests_of_both_kinds(lab, tmp_path):
         found.setdefault(result["machine"], set()).add(result["observed"])
     # #VC is what tells the two apart.
     assert "#VC" not in str(found[f"{lab}-sev"]) and "#VC(0x72)@insn" in found[f"{lab}-sev-es"]
+
+
+# -- The table of docs/sev-host.md. ---------------------------------------------------------------------------------
+
+def test_tally(tmp_path):
+    machines = ["lab-6.1-sev", "lab-6.1-sev-es", "lab-6.1-amd+vgif=0"]
+    report = {"machines": {m: {"version": "KVM of Linux 6.1.192 (6.1.0-56), in QEMU 10.0.13"} for m in machines},
+              "results": [{"case": c, "verdict": v} for c, v in (
+                  ("int3/a", "pass"), ("int3/b", "pass"), ("int3/c", "known"), ("int3/d", "skip"), ("vc/a", "skip"))]}
+    for name in machines:
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{tally.BEGIN}\nold\n{tally.END}\nafter\n")
+    words = ["tally", "int3", "--groups", "sev", "--machines", ",".join(machines), "--keep", str(tmp_path)]
+    assert cli.main([*words, "--write", str(page)]) == 0
+    text = page.read_text()
+    assert "| guests | 6.1.192 SEV | 6.1.192 SEV-ES | 6.1.192 AMD, NRIPS vgif=0 |" in text and "old" not in text
+    assert "| `int3` | 2 pass, 1 known | 2 pass, 1 known |" in text and "| `-g sev` | skipped |" in text
+    assert text.startswith("before\n") and text.endswith("after\n")
+
+
+@pytest.mark.parametrize("words, complaint", [
+    (["--groups", "sve"], "unknown group 'sve'"), (["itn3"], "unknown guest 'itn3'"), ([], "needs guests")])
+def test_tally_of_what_is_not_there(capsys, words, complaint):
+    assert cli.main(["tally", "--machines", "lab-6.1", *words]) == 2
+    assert complaint in capsys.readouterr().err

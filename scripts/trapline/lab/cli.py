@@ -8,7 +8,7 @@ import signal
 import sys
 
 from ..errors import UsageError
-from . import bisect, deb, debian, emulator, kmod, sevhost, store, table, vmlinux, xens
+from . import bisect, deb, debian, emulator, kmod, modules, sevhost, source, store, table, tally, vmlinux, xens
 
 _EPILOG = """\
 examples:
@@ -54,6 +54,8 @@ def parser():
                          help=f"flavour {debian.GENERIC}: larger, but its KVM has SEV")
     add.add_argument("--mirror", metavar="URL", help="archive to use instead of this machine's")
     add.add_argument("--keyring", metavar="F", help="keys that sign it")
+    add.add_argument("--any-date", action="store_true",
+                     help="whatever date the mirror's lists say that they are good until")
     add.add_argument("--deb", nargs="+", metavar="FILE", help="kernel packages already here")
     add.add_argument("--kernel", metavar="FILE", help="bzImage or vmlinuz, with --modules")
     add.add_argument("--modules", metavar="DIR",
@@ -105,6 +107,27 @@ def parser():
     tables.add_argument("--brief", action="store_true", help="bugs only, not each case")
     tables.add_argument("--write", metavar="F", help="put it into this file, between its marks")
 
+    tallied = commands.add_parser("tally", help="run guests on machines of the lab, and print what became of "
+                                  "their points, as Markdown")
+    tallied.add_argument("guests", nargs="*", metavar="GUEST")
+    tallied.add_argument("--groups", metavar="GROUP,…", help="a row for each of these groups as well")
+    tallied.add_argument("--machines", metavar="NAME,…", required=True)
+    tallied.add_argument("--keep", metavar="DIR", help="keep each machine's report there, and take what is "
+                         "there already")
+    tallied.add_argument("--write", metavar="F", help="put it into this file, between its marks")
+
+    sources = commands.add_parser("source", help="fetch KVM's source of a kernel of Debian's, and what its "
+                                  "modules are built against")
+    sources.add_argument("name", metavar="NAME", help="a kernel of scripts/lab list")
+
+    build = commands.add_parser("modules", help="build KVM's modules alone, for a kernel of Debian's: a new "
+                                "kernel of the lab")
+    build.add_argument("name", metavar="NAME", help="a kernel of scripts/lab list")
+    build.add_argument("--as", dest="new", metavar="NAME", required=True, help="what the new one is called")
+    build.add_argument("--tree", metavar="DIR", help="source tree of Linux (default: that of scripts/lab source)")
+    build.add_argument("--vendor", choices=("amd", "intel"), default="amd")
+    build.add_argument("-j", "--jobs", type=int, metavar="N", default=os.cpu_count())
+
     attempt = commands.add_parser("try", help="run one case on a kernel just built: exit status 0 "
                                   "good, 1 bad, 125 cannot tell, for git bisect run")
     attempt.add_argument("case", metavar="CASE")
@@ -142,10 +165,14 @@ def size(count):
     return f"{int(count) / 1e6:.1f} MB"
 
 
+def _check_name(name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or \
+            name.endswith(tuple(f"-{kind}" for kind in KINDS)):
+        raise UsageError(f"'{name}' cannot be the name of a kernel")
+
+
 def _add(options):
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options.name) or \
-            options.name.endswith(tuple(f"-{kind}" for kind in KINDS)):
-        raise UsageError(f"'{options.name}' cannot be the name of a kernel")
+    _check_name(options.name)
     if options.xen:
         return _add_xen(options)
     if options.name.startswith(xens.PREFIX):
@@ -199,7 +226,7 @@ def _add_xen(options):
 def _add_debian(name, options, quiet=False):
     """Kernel `name` from Debian. `quiet`: the package lists are new, and what is fetched need not be
     told."""
-    debian.configure(options.debian, options.mirror, keyring=options.keyring)
+    debian.configure(options.debian, options.mirror, keyring=options.keyring, any_date=options.any_date)
     flavour = options.flavour or (debian.GENERIC if options.sev else debian.SMALL)
     if options.sev and not quiet:
         print(f"flavour {flavour}: KVM of {debian.SMALL} has no SEV", flush=True)
@@ -224,7 +251,7 @@ def _add_debian(name, options, quiet=False):
     kernel = _unpack(name, paths, f"Debian {options.debian}", {
         "suite": options.debian, "flavour": flavour, "packages": versions,
         "version": options.version or name, "mirror": options.mirror,
-        "keyring": options.keyring})
+        "keyring": options.keyring, "any_date": options.any_date})
     for path in paths:
         os.unlink(path)
     return kernel
@@ -366,7 +393,8 @@ def _update(options):
             facts = kernel.debian
             _add_debian(name, argparse.Namespace(
                 debian=facts["suite"], flavour=facts["flavour"], sev=False, version=facts["version"],
-                mirror=facts["mirror"], keyring=facts["keyring"], dry_run=False))
+                mirror=facts["mirror"], keyring=facts["keyring"],
+                any_date=facts.get("any_date", False), dry_run=False))
             print(f"lab-{name}: Linux {store.load(name).version}")
 
 
@@ -387,7 +415,7 @@ def _bisect(options):
         with store.locked():
             _add_debian(name, argparse.Namespace(
                 debian=suite, flavour=options.flavour, sev=False, version=version, mirror=None, keyring=None,
-                dry_run=False), quiet=True)
+                any_date=False, dry_run=False), quiet=True)
     return bisect.command(options, add)
 
 
@@ -396,6 +424,26 @@ def _try(options):
         with store.locked():
             _add_built(name, options)
     return bisect.attempt(options, add_built)
+
+
+def _tally(options):
+    return tally.command(options)
+
+
+def _source(options):
+    with store.locked():
+        folder = source.fetch(store.load(options.name), lambda line: print(line, flush=True))
+    print(os.path.join(folder, "tree"))
+
+
+def _modules(options):
+    _check_name(options.new)
+    with store.locked():
+        base = store.load(options.name)
+        folder = source.fetch(base, lambda line: print(line, flush=True))
+        tree = options.tree or os.path.join(folder, "tree")
+        kernel = modules.add(options.new, base, modules.build(base, tree, options.vendor, options.jobs), tree)
+    print(f"lab-{kernel.name}: Linux {kernel.version} ({kernel.release}), {', '.join(kernel.modules)}")
 
 
 def _table(options):

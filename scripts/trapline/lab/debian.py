@@ -49,8 +49,9 @@ def mirrors():
     return base, security
 
 
-def configure(suite, mirror=None, security=None, keyring=None):
-    """Write apt's configuration for `suite`."""
+def configure(suite, mirror=None, security=None, keyring=None, any_date=False):
+    """Write apt's configuration for `suite`. `any_date`: the mirror stands still, and its lists are older than
+    they say that they may be."""
     base, own_security = mirrors()
     base, security = mirror or base, security or (None if mirror else own_security)
     if not base:
@@ -98,6 +99,8 @@ Acquire::Languages "none";
 Acquire::GzipIndexes "true";
 Acquire::Retries "3";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::Check-Valid-Until "{str(not any_date).lower()}";
+Acquire::Check-Date "{str(not any_date).lower()}";
 """)
 
 
@@ -185,7 +188,7 @@ def download(stanzas, quiet=False):
         raise UsageError("apt-get download failed; run the same command again to go on")
     paths = []
     for stanza in stanzas:
-        name = f"{stanza['Package']}_{stanza['Version'].replace(':', '%3a')}_amd64.deb"
+        name = f"{stanza['Package']}_{stanza['Version'].replace(':', '%3a')}_{stanza['Architecture']}.deb"
         paths.append(os.path.join(folder, name))
         _verify(paths[-1], stanza)
     return paths

@@ -106,14 +106,16 @@ class LabSev(LabAmd):
     what_in = "QEMU's emulation, with SEV: encrypted memory"
     kind = "sev"                # the VMM's option
     nested = ()                 # KVM cannot read an encrypted VMCB
-    # Where SEV-ES is offered, newer KVM warns of a CPU without LBR virtualization.
-    monitor_words = ("l0.without=es",)
+    monitor_words = ()
     # KVM cannot emulate OUTS where it cannot read the guest's memory.
     whole_lines = False
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
         self._options.append(self.kind)
+        # Or newer KVM warns of a CPU without LBR virtualization, which is a condition of SEV-ES.
+        if self.kind == "sev" and _PARAMETERS["sev-es"] in self.kernel.params["kvm-amd"]:
+            self.params.setdefault(("kvm-amd", _PARAMETERS["sev-es"]), "0")
 
     def probe(self):
         return missing(self.kernel, self.kind) or super().probe()

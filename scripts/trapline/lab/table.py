@@ -12,9 +12,10 @@ from .. import bugs as bugs_
 from ..errors import UsageError, unknown
 from . import store
 
-_ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 KVM_BUGS = re.compile(r"(kvm|nsvm|svm|vmrun)-(?!sev|avic)")
 # Between these lines, --write replaces what a file holds.
+_KINDS = {"-intel": "Intel", "-bochs": "AMD, Bochs", "-amd": "AMD, NRIPS", "-sev": "SEV", "-sev-es": "SEV-ES"}
 BEGIN, END = "<!-- scripts/lab table begins -->", "<!-- scripts/lab table ends -->"
 
 
@@ -25,7 +26,7 @@ def run(machine, words, keep):
         if not os.path.exists(path):
             new = os.path.join(folder, "results.json")
             done = subprocess.run(
-                [os.path.join(_ROOT, "run_tests.sh"), "--machine", machine, "-q", "-j1", "--json", new,
+                [os.path.join(ROOT, "run_tests.sh"), "--machine", machine, "-q", "-j1", "--json", new,
                  *words],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             if done.returncode not in (0, 1):
@@ -40,8 +41,8 @@ def caught():
     """{bug: {case: point}}, one environment of each case, the first; from the images."""
     from .. import config, guests, select
 
-    build = os.path.join(_ROOT, "build")
-    sections = config.load(os.path.join(_ROOT, "unittests.cfg"))
+    build = os.path.join(ROOT, "build")
+    sections = config.load(os.path.join(ROOT, "unittests.cfg"))
     found = {}
     for section in sections.values():
         image = guests.load(build, section.file, os.path.join(build, "cache"))
@@ -119,15 +120,14 @@ def head(machine, report):
     facts = report["machines"][machine]
     version = re.search(r"Linux ([\d.]+)", facts["version"])[1]
     name, *params = machine.split("+")
-    kind = re.search(r"-(intel|bochs)$", name)
-    return " ".join([version, {"intel": "Intel", "bochs": "AMD, Bochs"}.get(kind and kind[1], "AMD"),
-                     *params])
+    kind = next((k for k in _KINDS if name.endswith(k)), "")
+    return " ".join([version, _KINDS.get(kind, "AMD"), *params])
 
 
 def command(options):
     """scripts/lab table."""
     machines = columns(options)
-    catalogue = bugs_.load(os.path.join(_ROOT, "bugs.toml"))
+    catalogue = bugs_.load(os.path.join(ROOT, "bugs.toml"))
     found = caught()
     for bug in options.bugs:
         if bug not in catalogue:
@@ -156,20 +156,21 @@ def command(options):
     if len(rows) > 1 and not options.brief:
         text += "\nThe cases of these that fail, or differ between machines:\n\n" + markdown(rows)
     if options.write:
-        _write(options.write, text)
+        write(options.write, text, BEGIN, END)
     else:
         print(text, end="")
     return 0
 
 
-def _write(path, text):
+def write(path, text, begins, ends):
+    """Put `text` between the lines `begins` and `ends` of a file."""
     try:
         with open(path, encoding="utf-8") as file:
-            before, begin, rest = file.read().partition(BEGIN)
+            before, begin, rest = file.read().partition(begins)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    _, end, after = rest.partition(END)
+    _, end, after = rest.partition(ends)
     if not begin or not end:
-        raise UsageError(f"{path}: has no lines '{BEGIN}' and '{END}'")
+        raise UsageError(f"{path}: has no lines '{begins}' and '{ends}'")
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"{before}{begin}\n\n{text}\n{end}{after}")
