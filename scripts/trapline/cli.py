@@ -17,6 +17,7 @@ from .machines.base import Tools
 from .machines.choice import choose
 from .naming.namer import Namer
 from .options import parse
+from .reports import formats
 
 
 @dataclass
@@ -123,7 +124,7 @@ def _main(argv):
         show.points(targets, options.verbose)
         return 0
     _check_plain(options)
-    _check_writable(options.json, options.html, options.junitxml, options.save_baseline)
+    _check_writable(options.junitxml, options.save_baseline, *(getattr(options, f.option) for f in formats.FORMATS))
     targets, absent = _split(targets, before)
     plan = Plan(root, config_path, targets, absent, machines, slots, options.timeout,
                 [] if options.strict else entries, before, options.repeat, options.all,
@@ -169,13 +170,11 @@ def _run(plan, options, bugs):
         class_ = RichConsole if wants_rich(sys.stdout) else Console
         reports.append(class_(plan.machines, options.verbose - options.quiet,
                               entries=plan.expectations, catalogue=bugs, naming=plan.namer.lines))
-    for path in (options.json, options.save_baseline):
-        if path:
-            from .reports.json import Json
-            reports.append(Json(path, plan.machines, plan.namer))
-    if options.html:
-        from .reports.html import Html
-        reports.append(Html(options.html, plan.machines, bugs))
+    told = formats.Told(plan.machines, bugs, plan.namer)
+    reports += formats.wanted(options, told)
+    if options.save_baseline:
+        from .reports.json import Json
+        reports.append(Json(options.save_baseline, told))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _terminated)
@@ -258,8 +257,9 @@ def _config_mak(path):
 def _check_plain(options):
     if not os.environ.get("TRAPLINE_PLAIN"):
         return
-    for option, path, package in (("--junitxml", options.junitxml, "pytest"),
-                                  ("--html", options.html, "jinja2")):
+    needs = [("--junitxml", options.junitxml, "pytest")]
+    needs += [(f"--{f.option}", getattr(options, f.option), f.package) for f in formats.FORMATS if f.package]
+    for option, path, package in needs:
         if path:
             raise UsageError(f"{option} needs Python's {package}, which the bundle does "
                              "without; make it from the JSON, elsewhere")

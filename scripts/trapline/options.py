@@ -4,6 +4,7 @@
 import argparse
 
 from .errors import UsageError, nearest
+from .reports.formats import FORMATS
 
 _EPILOG = """\
 GUEST is a section of unittests.cfg, or one of its cases: int3, int3/cold_stack,
@@ -70,8 +71,8 @@ def parser():
         help="how much more than in the baseline a measured median may be (default 25)")
     add("--ktap", action="store_true", help="print KTAP and nothing else")
     add("--junitxml", metavar="F", help="write a JUnit report")
-    add("--json", metavar="F", help="write everything as JSON")
-    add("--html", metavar="F", help="write a page to look at: cases and machines, traces drawn")
+    for format_ in FORMATS:
+        add(f"--{format_.option}", metavar="F", help=format_.help)
     add("--qemu", metavar="PATH", help="QEMU to use")
     add("--bochs", metavar="PATH", help="Bochs to use")
     add("--bug", action="append", default=[], metavar="ID",

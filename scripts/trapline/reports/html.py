@@ -24,13 +24,12 @@ _FIELDS = ("environment", "machine", "verdict", "expected", "observed", "reason"
 class Html(files.FileReport):
     """The page of a run."""
 
-    def __init__(self, path, machines, bugs):
+    def __init__(self, path, told):
         super().__init__(path)
-        self._machines = machines
-        self._bugs = bugs
+        self._told = told
 
     def text(self, summary):
-        return render(document(summary, self._machines), self._bugs)
+        return render(document(summary, self._told.machines), self._told.bugs)
 
 
 def render(doc, bugs):

@@ -66,9 +66,9 @@ def _result(result):
 class Json(files.FileReport):
     """The document of a run."""
 
-    def __init__(self, path, machines, namer=None):
+    def __init__(self, path, told):
         super().__init__(path)
-        self._machines, self._namer = machines, namer
+        self._told = told
 
     def text(self, summary):
-        return json.dumps(document(summary, self._machines, self._namer), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(document(summary, self._told.machines, self._told.namer), indent=1, ensure_ascii=False) + "\n"
