@@ -2,11 +2,11 @@
 /*
  * Delivery that faults, by SVM and VMX alike (svm_vectoring.c, vmx_vectoring.c): the rows, the columns and
  * L1. Each row is an event, executed by L2, pending for it, or injected by L1; each column one thing that
- * L1 takes away at the snippet's call (missing.h): in the nested tables or, in the layer without them, in L2's own,
+ * L1 takes away at the snippet's call (missing_page.h): in the nested tables or, in the layer without them, in L2's own,
  * and then the exit is a #PF. The same rows with pages that are cold below L1: there L0 has to sort it out, and
  * L1 sees nothing.
  *
- * The file that includes this has defined what missing.h needs, and
+ * The file that includes this has defined what missing_page.h needs, and
  *	CALL			the instruction that calls L1
  *	SOFT, PRIV		what stands before INT3 and INTO, and before INT1, in what was being vectored
  *	RULE_VECTORING, RULE_BELOW, BUGS, BUGS_BELOW
@@ -19,7 +19,7 @@
 #ifndef X86_VECTORING_H
 #define X86_VECTORING_H
 
-#include "missing.h"
+#include "missing_page.h"
 
 /* -- What is being delivered. ------------------------------------------------------------------ */
 

@@ -13,7 +13,7 @@
  * TF nor the shadow at VMRUN, and left L1's breakpoints armed. Bochs carries L2's single step over
  * #VMEXIT into L1.
  *
- * What VMX carries as well is in carried.h. A buggy hypervisor shows an `L1 #DB` too many or too few, or an
+ * What VMX carries as well is in carried_state.h. A buggy hypervisor shows an `L1 #DB` too many or too few, or an
  * interrupt one instruction early or late.
  */
 #define GUEST_LAYERS SVM_LAYERS
@@ -47,7 +47,7 @@ static void name_places(void)
 	notation_name("snippet_enter", (uint64_t)snippet_enter, 64);
 }
 
-#include "../nested/carried.h"
+#include "../nested/carried_state.h"
 
 #define PENDING_VECTOR 0x31
 

@@ -37,7 +37,7 @@ static void field_change(struct l2 *v, size_t field, uint64_t set, uint64_t clea
 	memcpy(at, &value, sizeof(value));
 }
 
-#include "../nested/invalid.h"
+#include "../nested/invalid_state.h"
 
 #define ILLEGAL(name, field, set, clear)                                                        \
 	WRONG(name, RULE_INVALID, "INVALID", CATCHES("tcg-vmexit-invalid nsvm-exit-code-high"), \

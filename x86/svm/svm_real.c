@@ -9,7 +9,7 @@
  * The bugs that taught it. KVM from 5.13 to 6.2 cleared the error code of an exception for a guest in real mode, and
  * not the bit that has it pushed (6c41468c7c12).
  *
- * The cases are in real.h, for VMX as well. A buggy hypervisor shows a frame of another size, or another return
+ * The cases are in real_mode.h, for VMX as well. A buggy hypervisor shows a frame of another size, or another return
  * address.
  */
 #define GUEST_LAYERS SVM_LAYERS
@@ -37,7 +37,7 @@ static uint32_t real_fault_of_exit(const struct l2 *v)
 	return L2_EXCEPTION | l2_exception(v);
 }
 
-#include "../nested/real.h"
+#include "../nested/real_mode.h"
 
 #define ATTRIBUTES_REAL 0x93
 

@@ -14,7 +14,7 @@
  * interrupts, so that an L1 that trusts it injects something else. KVM before 6.1 combined L2's
  * exceptions to #DF before it looked whether L1 intercepts the second.
  *
- * The cases are in vectoring.h and second.h, for VMX as well. `exit NPF(…)` shows the fault's code (bit 32:
+ * The cases are in vectoring.h and second_exception.h, for VMX as well. `exit NPF(…)` shows the fault's code (bit 32:
  * the access itself, bit 33: a walk of L2's page tables), the page, and what was being vectored.
  *
  * A buggy hypervisor shows the wrong type or none in the exit, an event twice or not at all, or one
@@ -83,7 +83,7 @@ static bool missed(const struct l2 *v, uint64_t *page)
 	return v->vmcb->exit_code == SVM_EXIT_NPF && !(*page >> 32);
 }
 
-#include "../nested/second.h"
+#include "../nested/second_exception.h"
 #include "../nested/vectoring.h"
 
 /* INT1 may stand before itself or behind (expect_int1); it has no nRIP that L1 could use. */

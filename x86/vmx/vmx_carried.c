@@ -11,7 +11,7 @@
  * The bugs that taught it. Bochs leaves a single step of L2's pending at an exit. Xen let an L1 enter in the
  * shadow of MOV SS.
  *
- * What SVM carries as well is in carried.h, TF in a shadow in vmx_pending_debug.c. A buggy hypervisor shows an
+ * What SVM carries as well is in carried_state.h, TF in a shadow in vmx_pending_debug.c. A buggy hypervisor shows an
  * exit INVALID_... too many or too few, or a #DB or an interrupt one instruction early, late or never.
  */
 #define GUEST_LAYERS VMX_LAYERS
@@ -43,7 +43,7 @@ static void name_places(void)
 	notation_name("snippet_enter", (uint64_t)snippet_enter, 64);
 }
 
-#include "../nested/carried.h"
+#include "../nested/carried_state.h"
 #include "vmx_state.h"
 
 SNIPPET(call_twice, "mark call; vmcall; mark target; nop; mark after; nop; mark again; vmcall; "

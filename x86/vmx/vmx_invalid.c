@@ -33,7 +33,7 @@ static void field_change(struct l2 *v, enum vmcs_field field, uint64_t set, uint
 	vmclear_bits(field, clear);
 }
 
-#include "../nested/invalid.h"
+#include "../nested/invalid_state.h"
 
 WRONG(wrong_guest, RULE_NONSENSE, "INVALID_GUEST", "", {VMCS_GUEST_RFLAGS, 0, X86_EFLAGS_FIXED},
       {VMCS_GUEST_RFLAGS, 1ul << 63, 0}, {VMCS_GUEST_RFLAGS, 1ul << 17, 0},

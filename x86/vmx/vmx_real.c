@@ -11,7 +11,7 @@
  * KVM from 5.13 to 6.2 set it in an exit of its own making (80962ec912db), and in what it injected itself, so
  * that its entry failed (6c41468c7c12).
  *
- * What SVM does alike is in real.h. A buggy hypervisor shows `exit #GP(0x0)`, an exit INVALID_CONTROLS, or a
+ * What SVM does alike is in real_mode.h. A buggy hypervisor shows `exit #GP(0x0)`, an exit INVALID_CONTROLS, or a
  * frame of another size.
  */
 #define GUEST_LAYERS VMX_LAYERS
@@ -44,7 +44,7 @@ static uint32_t real_fault_of_exit(const struct l2 *v)
 	return vmread(VMCS_EXIT_EVENT) & (L2_EVENT_HAS_ERROR | L2_EVENT_TYPE | L2_EVENT_VECTOR);
 }
 
-#include "../nested/real.h"
+#include "../nested/real_mode.h"
 
 #define SEGMENTS 4 /* ES, CS, SS, DS */
 #define ACCESS_REAL 0x93

@@ -16,7 +16,7 @@
  * hypervisor that takes the length from the instruction which happens to stand at RIP returns to the wrong
  * place what L1 injected without one.
  *
- * The cases are in vectoring.h and second.h, for SVM as well. `exit EPT_VIOLATION(…)` shows bits 8:0 of
+ * The cases are in vectoring.h and second_exception.h, for SVM as well. `exit EPT_VIOLATION(…)` shows bits 8:0 of
  * the qualification (0: read, 1: write, 2: fetch; 7: for a linear address; 8: the access itself, not one to
  * L2's page tables), the page, and what was being vectored.
  *
@@ -78,7 +78,7 @@ static bool missed(const struct l2 *v, uint64_t *page)
 	return true;
 }
 
-#include "../nested/second.h"
+#include "../nested/second_exception.h"
 #include "../nested/vectoring.h"
 
 /* Without this a wrong length would show only where L1's injection uses it. */

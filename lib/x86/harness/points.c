@@ -17,17 +17,6 @@
 
 extern const struct test_case test_cases_begin[], test_cases_end[];
 
-static const struct {
-	const char *name;
-	enum environment bit;
-} environments[] = {
-	{"cpl0", CPL0},
-	{"cpl3", CPL3},
-	{"compat", COMPAT},
-	{"legacy", LEGACY},
-};
-#define ENVIRONMENTS (sizeof(environments) / sizeof(environments[0]))
-
 static bool needs_are_met(const char *needs)
 {
 	unsigned long number;
@@ -142,7 +131,7 @@ static unsigned for_each_point_of(const struct layer *l, unsigned *point, do_poi
 	unsigned selected = 0;
 
 	for (const struct test_case *c = test_cases_begin; c != test_cases_end; c++) {
-		for (unsigned e = 0; e < ENVIRONMENTS; e++) {
+		for (unsigned e = 0; environments[e].name; e++) {
 			if (!(c->environments & environments[e].bit))
 				continue;
 			if (!point_selected(l, c, e, (*point)++))

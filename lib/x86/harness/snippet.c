@@ -10,15 +10,19 @@
 #include "panic.h"
 #include "string.h"
 
+static const struct environment_row *environment(void)
+{
+	return environment_row(setup.environment);
+}
+
 const struct code *snippet_code(const struct snippet *snippet)
 {
-	return setup.environment == COMPAT || setup.environment == LEGACY ? &snippet->code32
-									  : &snippet->code64;
+	return environment()->is_32 ? &snippet->code32 : &snippet->code64;
 }
 
 bool environment_is_user(void)
 {
-	return setup.environment == CPL3 || setup.environment == COMPAT;
+	return environment()->is_user;
 }
 
 void grant_iopl(void)
@@ -29,7 +33,7 @@ void grant_iopl(void)
 
 uint16_t stack_selector(void)
 {
-	return environment_is_user() ? USER_DS : KERNEL_DS;
+	return environment()->ss;
 }
 
 void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask)
@@ -75,28 +79,18 @@ static void place(const struct code *code, uint64_t base)
 
 static struct iret_frame start_frame(struct recording *rec, uint64_t base)
 {
-	struct iret_frame f = {
+	return (struct iret_frame){
 		.rip = base,
-		.cs = KERNEL_CS,
+		.cs = environment()->cs,
 		.rflags = X86_EFLAGS_FIXED | setup.rflags,
 		.rsp = setup.stack_top ? setup.stack_top : stack_top(rec->cpu, STACK_SNIPPET),
-		.ss = KERNEL_DS,
+		.ss = environment()->ss,
 	};
-
-	if (environment_is_user()) {
-		f.cs = setup.environment == COMPAT ? USER_CS32 : USER_CS;
-		f.ss = USER_DS;
-	}
-	return f;
 }
 
 static uint64_t entry_method(void)
 {
-	if (!setup.enter_without_gdt)
-		return ENTER_IRET;
-	return setup.environment == CPL0   ? ENTER_JUMP
-	       : setup.environment == CPL3 ? ENTER_SYSRET64
-					   : ENTER_SYSRET32;
+	return setup.enter_without_gdt ? environment()->without_gdt : ENTER_IRET;
 }
 
 static struct group *open_group(struct recording *rec, const struct code *code, uint64_t base)

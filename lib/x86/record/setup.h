@@ -3,22 +3,12 @@
 #ifndef LIB_X86_SETUP_H
 #define LIB_X86_SETUP_H
 
+#include "environment.h"
 #include "event.h"
 #include "x86/cpu/frame.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* The environments, in the order of their points. */
-enum environment {
-	CPL0 = 1 << 0,
-	CPL3 = 1 << 1,
-	COMPAT = 1 << 2, /* 32-bit code at CPL3 under a 64-bit kernel */
-	LEGACY = 1 << 3,
-};
-
-#define ALL_NATIVE CPL0 | CPL3 | COMPAT
-#define USER CPL3 | COMPAT
 
 /* How the next run goes; reset before each case. */
 struct setup {

@@ -9,8 +9,8 @@
  *	expect_ext()		expects an error code, with EXT as the vendor has it
  *	RULE_BEFORE_COMBINED, RULE_SHUTDOWN, RULE_DF, BUGS_DF
  */
-#ifndef X86_SECOND_H
-#define X86_SECOND_H
+#ifndef X86_SECOND_EXCEPTION_H
+#define X86_SECOND_EXCEPTION_H
 
 #include "vectoring.h"
 

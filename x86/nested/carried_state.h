@@ -9,8 +9,8 @@
  *	DR7_AT_EXIT		the bits of L1's DR7 that an exit makes those of DR7_CLEAR
  *	RULE_..., BUGS_...	as they are used below
  */
-#ifndef X86_CARRIED_H
-#define X86_CARRIED_H
+#ifndef X86_CARRIED_STATE_H
+#define X86_CARRIED_STATE_H
 
 SNIPPET(call, "mark call; " CALL "; mark target; nop; mark after; nop; mark third; nop");
 SNIPPET(sti_call, "sti; mark call; " CALL "; mark target; nop; mark after; cli");

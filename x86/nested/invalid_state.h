@@ -7,8 +7,8 @@
  *	FIELD		what names a field of the VMCB or VMCS
  *	field_change()	sets and clears bits of a field of L2's
  */
-#ifndef X86_INVALID_H
-#define X86_INVALID_H
+#ifndef X86_INVALID_STATE_H
+#define X86_INVALID_STATE_H
 
 SNIPPET(call, "mark call; " CALL "; mark target; nop");
 

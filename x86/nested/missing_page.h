@@ -9,8 +9,8 @@
  *	MISS_READ, MISS_WRITE, MISS_FETCH, MISS_WALK
  *				what that exit says of an access, and of a walk of L2's page tables
  */
-#ifndef X86_MISSING_H
-#define X86_MISSING_H
+#ifndef X86_MISSING_PAGE_H
+#define X86_MISSING_PAGE_H
 
 enum thing { IDT, GDT, TSS, STACK, HANDLER, PAGE_TABLE };
 

@@ -15,8 +15,8 @@
  *	real_mode_leave()	puts back what was kept
  *	real_mode_sp()		L2's SP
  */
-#ifndef X86_REAL_H
-#define X86_REAL_H
+#ifndef X86_REAL_MODE_H
+#define X86_REAL_MODE_H
 
 /* 64 KiB of low memory that nobody uses. In real mode an event loads CS, so the address fits a selector. */
 #define REAL_SELECTOR 0x2000

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "environment.h"
+
+#include "enter.h"
+
+#include <stddef.h>
+
+const struct environment_row environments[] = {
+	{CPL0, "cpl0", false, false, KERNEL_CS, KERNEL_DS, ENTER_JUMP},
+	{CPL3, "cpl3", true, false, USER_CS, USER_DS, ENTER_SYSRET64},
+	{COMPAT, "compat", true, true, USER_CS32, USER_DS, ENTER_SYSRET32},
+	{LEGACY, "legacy", false, true, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32},
+	{0, NULL, false, false, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32},
+};
+
+const struct environment_row *environment_row(enum environment bit)
+{
+	const struct environment_row *row = environments;
+
+	while (row->name && row->bit != bit)
+		row++;
+	return row;
+}
