@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The virtual machine control block. APM 2, "Layout of VMCB". */
-#ifndef LIB_X86_SVM_VMCB_H
-#define LIB_X86_SVM_VMCB_H
+#ifndef LIB_X86_VMCB_H
+#define LIB_X86_VMCB_H
 
 #include "exceptions.h"
 

@@ -3,8 +3,8 @@
  * The page that holds a sealed CPU's registers: a VMSA. APM 2, appendix B, "VMCB Layout, State Save Area for
  * SEV-ES". Up to and with PAT it is laid out as the save area of a VMCB.
  */
-#ifndef TRAPLINE_SEV_VMSA_H
-#define TRAPLINE_SEV_VMSA_H
+#ifndef LIB_X86_VMSA_H
+#define LIB_X86_VMSA_H
 
 #include "vmcb.h"
 

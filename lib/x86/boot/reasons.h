@@ -3,8 +3,8 @@
  * Why a guest of ours terminates itself: reason codes of its own reason set, in the request to terminate
  * (GHCB specification, "Termination Request"). Shared with assembly.
  */
-#ifndef TRAPLINE_SEV_REASONS_H
-#define TRAPLINE_SEV_REASONS_H
+#ifndef LIB_X86_REASONS_H
+#define LIB_X86_REASONS_H
 
 #define REASON_SET_GHCB 0
 #define REASON_SET_TRAPLINE 0xa

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the arithmetic instructions of the decoder compute, with their flags: by the CPU itself. */
-#ifndef TRAPLINE_SEV_ALU_H
-#define TRAPLINE_SEV_ALU_H
+#ifndef LIB_X86_ALU_H
+#define LIB_X86_ALU_H
 
 #include "decode.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Instruction decoder of the #VC handler.
+ * Instruction decoder: of the #VC handler, and of the model hypervisor and the monitor in lab/host, which emulate.
  *
  * A #VC handler is told the SVM exit code and nothing else: the length of the
  * instruction and all of its operands have to be found in the bytes at RIP.
@@ -16,8 +16,8 @@
  * addressing) and the pages of the instructions, VMGEXIT among them; SDM vol. 2,
  * "Instruction Format", "Opcode Map".
  */
-#ifndef TRAPLINE_SEV_DECODE_H
-#define TRAPLINE_SEV_DECODE_H
+#ifndef LIB_X86_DECODE_H
+#define LIB_X86_DECODE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,8 +11,8 @@
  * Sources: APM vol. 2, "SVM Intercept Exit Codes"; GHCB specification rev. 2.04, Table 6
  * (automatic exits) and Table 7 (the others).
  */
-#ifndef TRAPLINE_SEV_EXIT_CODE_H
-#define TRAPLINE_SEV_EXIT_CODE_H
+#ifndef LIB_X86_EXIT_CODE_H
+#define LIB_X86_EXIT_CODE_H
 
 #include "decode.h"
 

@@ -8,8 +8,8 @@
  * "Memory Addressing", "Segmentation Data Structures and 64-Bit Mode";
  * APM vol. 3, "Address-Size Override Prefix".
  */
-#ifndef TRAPLINE_SEV_INSN_REGS_H
-#define TRAPLINE_SEV_INSN_REGS_H
+#ifndef LIB_X86_INSN_REGS_H
+#define LIB_X86_INSN_REGS_H
 
 #include "decode.h"
 

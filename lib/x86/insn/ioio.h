@@ -5,8 +5,8 @@
  *
  * Sources: APM vol. 2, "IN and OUT Behavior"; GHCB specification rev. 2.04, Table 7.
  */
-#ifndef TRAPLINE_SEV_IOIO_H
-#define TRAPLINE_SEV_IOIO_H
+#ifndef LIB_X86_IOIO_H
+#define LIB_X86_IOIO_H
 
 #include "decode.h"
 

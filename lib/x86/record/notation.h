@@ -2,7 +2,7 @@
 /*
  * Events and traces as text: the notation of docs/notation.md.
  *
- * Vectors under test (event.h, subject_begin) stand in brackets before what happened to them, and the
+ * Vectors under test (recording.h, subject_begin) stand in brackets before what happened to them, and the
  * vectors that fared alike share one run, whatever lay between them:
  *
  *	[0x10-0xff] intr v@wait
@@ -12,7 +12,7 @@
  * `v` is the vector under test, so `intr v` and `int v` are that vector, `intr v+0x10` one sixteen
  * higher; `v*8+2` in an error code is its gate (with IDT and EXT as the low bits); any other number is
  * the same for all of them. A run holds all that happened to a vector, in order, and what the case
- * read off registers on the way (event.h, observe): `irr=0x1`, `esr=0x60`. Exceptions keep their names.
+ * read off registers on the way (recording.h, observe): `irr=0x1`, `esr=0x60`. Exceptions keep their names.
  * Runs stand in the order of their first vectors' turns. `intr 0x31[level]`: the vector's bit in the
  * trigger mode register was set (level-triggered).
  */

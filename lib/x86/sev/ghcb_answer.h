@@ -9,8 +9,8 @@
  * Sources: GHCB specification rev. 2.04, section 4.1 with Table 8; APM vol. 2, "Event
  * Injection" (format of the word).
  */
-#ifndef TRAPLINE_SEV_GHCB_ANSWER_H
-#define TRAPLINE_SEV_GHCB_ANSWER_H
+#ifndef LIB_X86_GHCB_ANSWER_H
+#define LIB_X86_GHCB_ANSWER_H
 
 #include "ghcb_event.h"
 

@@ -6,8 +6,8 @@
  * Source: GHCB specification rev. 2.04, section 4.1 with Table 7; exit_code.h has the
  * codes of hardware events.
  */
-#ifndef TRAPLINE_SEV_GHCB_EVENT_H
-#define TRAPLINE_SEV_GHCB_EVENT_H
+#ifndef LIB_X86_GHCB_EVENT_H
+#define LIB_X86_GHCB_EVENT_H
 
 #include "ghcb_page.h"
 #include "x86/insn/exit_code.h"

@@ -6,8 +6,8 @@
  *
  * Source: GHCB specification rev. 2.04, section 2.3.1.
  */
-#ifndef TRAPLINE_SEV_GHCB_MSR_H
-#define TRAPLINE_SEV_GHCB_MSR_H
+#ifndef LIB_X86_GHCB_MSR_H
+#define LIB_X86_GHCB_MSR_H
 
 #include <stdbool.h>
 #include <stdint.h>

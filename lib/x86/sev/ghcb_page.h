@@ -8,8 +8,8 @@
  *
  * Source: GHCB specification rev. 2.04, section 2.6 with Table 3, and section 4.1.
  */
-#ifndef TRAPLINE_SEV_GHCB_PAGE_H
-#define TRAPLINE_SEV_GHCB_PAGE_H
+#ifndef LIB_X86_GHCB_PAGE_H
+#define LIB_X86_GHCB_PAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  *
  * Source: GHCB specification rev. 2.04, section 4.1.6.
  */
-#ifndef TRAPLINE_SEV_PSC_H
-#define TRAPLINE_SEV_PSC_H
+#ifndef LIB_X86_PSC_H
+#define LIB_X86_PSC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  *
  * Sources: GHCB specification rev. 2.04; APM 2, "Secure Encrypted Virtualization" and what follows it.
  */
-#ifndef TRAPLINE_SEV_SEV_H
-#define TRAPLINE_SEV_SEV_H
+#ifndef LIB_X86_SEV_H
+#define LIB_X86_SEV_H
 
 #include "ghcb_answer.h"
 #include "x86/boot/reasons.h"

@@ -6,8 +6,8 @@
  * Sources: APM 3, PVALIDATE and RMPADJUST; APM 2, "Page Validation"; GHCB specification rev. 2.04,
  * "GHCB MSR Protocol", "SNP Page State Change".
  */
-#ifndef TRAPLINE_SEV_SNP_H
-#define TRAPLINE_SEV_SNP_H
+#ifndef LIB_X86_SNP_H
+#define LIB_X86_SNP_H
 
 #include "ghcb_msr.h"
 

@@ -6,8 +6,8 @@
  * Sources: GHCB specification rev. 2.04, "SNP AP Creation"; APM 3, RMPADJUST; Linux 6.12,
  * arch/x86/coco/sev/core.c.
  */
-#ifndef TRAPLINE_SEV_SNP_AP_H
-#define TRAPLINE_SEV_SNP_AP_H
+#ifndef LIB_X86_SNP_AP_H
+#define LIB_X86_SNP_AP_H
 
 #include "sev.h"
 #include "x86/arch/vmsa.h"

@@ -6,8 +6,8 @@
  * Sources: SEV-SNP firmware ABI, "CPUID Page"; APM 3, CPUID; Linux 6.12, arch/x86/coco/sev/shared.c, for
  * which parts of a leaf are not constant.
  */
-#ifndef TRAPLINE_SEV_SNP_CPUID_H
-#define TRAPLINE_SEV_SNP_CPUID_H
+#ifndef LIB_X86_SNP_CPUID_H
+#define LIB_X86_SNP_CPUID_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the parts of this directory have of each other. */
+/* What the layers by VMX have in common. */
 #ifndef LIB_X86_VMX_L1_H
 #define LIB_X86_VMX_L1_H
 

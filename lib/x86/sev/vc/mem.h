@@ -3,8 +3,8 @@
  * What the #VC handler does in the place of the CPU: look at the guest's own page tables and
  * descriptors, fetch its code, deliver an exception through its IDT.
  */
-#ifndef TRAPLINE_SEV_VC_MEM_H
-#define TRAPLINE_SEV_VC_MEM_H
+#ifndef LIB_X86_VC_MEM_H
+#define LIB_X86_VC_MEM_H
 
 #include "x86/insn/decode.h"
 

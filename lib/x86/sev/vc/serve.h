@@ -3,8 +3,8 @@
  * Inside the #VC handler (handler.c): what is known of the event that is served, and what serves it, sorted by
  * instruction.
  */
-#ifndef TRAPLINE_SEV_VC_SERVE_H
-#define TRAPLINE_SEV_VC_SERVE_H
+#ifndef LIB_X86_VC_SERVE_H
+#define LIB_X86_VC_SERVE_H
 
 #include "mem.h"
 #include "x86/cpu/frame.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The #VC handler, for those around it (handler.c says what it does, serve.h how it is divided). */
-#ifndef TRAPLINE_SEV_VC_VC_H
-#define TRAPLINE_SEV_VC_VC_H
+#ifndef LIB_X86_VC_VC_H
+#define LIB_X86_VC_VC_H
 
 #include "x86/cpu/frame.h"
 
