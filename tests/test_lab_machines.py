@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The lab's machines: what Bochs boots from, what the VMM is told, and that nothing is left behind."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,9 @@ from conftest import full_but
 from trapline import expectations, ktap
 from trapline import verdicts as verdicts_
 from trapline.errors import UsageError
-from trapline.lab import image, iso, store, table
+from trapline.lab import image, iso, store, table, xens
 from trapline.lab.machine import LabMachine
+from trapline.lab.xen import XenTcg
 from trapline.machines import known
 from trapline.machines.base import Machine, Order, Tools
 from trapline.scheduler import Scheduler
@@ -239,3 +241,42 @@ def test_interrupted_run_leaves_nothing(how, delay):
         time.sleep(0.1)
     assert not processes(token)
     assert surroundings() == before
+
+
+# -- Xen. -------------------------------------------------------------------------------------------------
+
+def test_a_guest_on_xen(tmp_path):
+    names = xens.names()
+    if not names:
+        pytest.skip("the lab has no Xen: scripts/lab add xen-4.17 --debian bookworm --xen")
+    machine, report = f"lab-{names[-1]}", tmp_path / "results.json"
+    done = subprocess.run([TOP / "run_tests.sh", "--machine", machine, "--json", report, "dummy"], text=True,
+                          capture_output=True, timeout=200, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    host = json.loads(report.read_text())["machines"][machine]["host"]
+    assert host["kernel"].startswith("Xen 4.") and "hvm-3.0-x86_64" in host["capabilities"]
+    assert "dom0_mem=" in host["command_line"] and host["cpu"]
+
+
+@pytest.mark.parametrize("line, bad", [
+    ("(XEN) Xen BUG at arch/x86/hvm/hvm.c:100", True), ("(XEN) Xen WARN at common/x.c:3", True),
+    ("(XEN) Assertion 'x' failed at common/x.c:3", True), ("(XEN) Panic on CPU 0:", True),
+    ("(XEN) domain_crash called from vmcb.c:10", True), ("(XEN) Domain 3 (vcpu#0) crashed on cpu#0:", True),
+    ("(XEN) d1v0 Triple fault - invoking HVM shutdown action 1", False),
+    ("(XEN) Brought up 1 CPUs", False)])
+def test_what_xen_complains_of(line, bad):
+    assert bool(XenTcg.trouble.search(line)) is bad
+
+
+def test_versions_of_xen(tmp_path):
+    """A release is read out of the file, or out of the tree beside it, or asked for."""
+    image = tmp_path / "xen"
+    image.write_bytes(b"\x7fELF Xen\0" + b"4.17.7+13-g24-0+deb12u1\0")
+    assert xens._release_of(image.read_bytes(), str(image)) == "4.17.7+13-g24-0+deb12u1"
+    with pytest.raises(UsageError, match="does not say its version"):
+        xens._release_of(b"\x7fELF Xen", str(image))
+    (tmp_path / "Makefile").write_text("export XEN_VERSION = 4\nexport XEN_SUBVERSION = 21\n"
+                                       "export XEN_EXTRAVERSION ?= .0-rc$(X)\n")
+    assert xens._release_of(b"\x7fELF Xen", str(image)) == "4.21.0"
+    with pytest.raises(UsageError, match="is no Xen"):
+        xens._unpacked(b"\x7fELF Linux", "f")
