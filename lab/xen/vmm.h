@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A guest and its machine. `options` are words with commas between: hap=0, nested, warm, slots. */
+/* A guest and its machine. `options` are words with commas between: hap=0, nested. */
 struct guest {
 	const uint8_t *image;
 	size_t image_bytes;

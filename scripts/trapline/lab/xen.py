@@ -37,7 +37,7 @@ class XenMachine(HostedMachine):
 
     accel = "xen"
     programs = (DOM0,)
-    vmm_options = ("hap=0", "nested", "slots")
+    vmm_options = ("hap=0", "nested")
     of_guests = ""          # what a guest may find there for its own guests, if it is asked for
     host_name = "Xen"
     trouble, trouble_end = TROUBLE, TROUBLE_END
