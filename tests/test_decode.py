@@ -83,7 +83,7 @@ def test_compiles_for_the_guest(tmp_path, cc):
         pytest.skip(f"{cc} is not installed")
     make(tmp_path, "host-freestanding", f"CC={cc}")
     for mode in "32", "64":
-        objects = sorted((tmp_path / f"host/freestanding-{mode}").glob("*.o"))
+        objects = sorted((tmp_path / f"host/freestanding-{mode}").rglob("*.o"))
         assert len(objects) == len(STANDALONE)
         listing = run("nm", "-P", *objects)
         kinds = re.findall(r"^(\w+) (\w)", listing, re.M)
