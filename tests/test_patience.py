@@ -32,7 +32,7 @@ def tried(of, targets, fate):
         instead = of.instead(t)
         word = instead.reason if instead else fate(t) if callable(fate) else fate
         if word == "lives":
-            of.lived(t, 0.001, True)
+            of.lived(t, 0.001, "pass")
         elif not instead:
             of.died(t, Result(t, CRASHED), word == "hangs", True)
         found.append(word)
@@ -65,11 +65,20 @@ def test_after_a_hang_there_is_less_patience_on_that_machine():
 def test_slow_points_of_a_loaded_host_have_their_time():
     of = Patience(2)
     tried(of, [target("g", "a")], "hangs")
-    of.lived(target("g", "b"), 0.5, True)
+    of.lived(target("g", "b"), 0.5, "pass")
     assert of.seconds(target("g", "c"), True) == patience.SLOWER * 0.5
-    of.lived(target("g", "b"), 100.0, True)
+    of.lived(target("g", "b"), 100.0, "pass")
     assert of.seconds(target("g", "c"), True) == TIMEOUT, "but never more than the usual"
-    of.lived(target("h", "b"), 9.0, False)          # a wait in vain tells nothing of the host
+    of.lived(target("h", "b"), 9.0, "fail")          # a wait in vain tells nothing of the host
+
+
+def test_guests_that_wait_in_vain_are_told_to_wait_less():
+    of = Patience(2)
+    for i in range(4):
+        assert of.words(target("h", "a")) == []
+        of.lived(target("g", f"c{i}"), 2.5, "fail")
+    assert of.words(target("h", "a")) == ["patience=short"]
+    assert Patience(2, everything=True).words(target("h", "a")) == ["patience=all"]
 
 
 def test_a_guest_in_which_everything_dies_is_given_up():

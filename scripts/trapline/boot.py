@@ -30,15 +30,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def starved(process):
-    """Seconds that a thread of process `process` has waited for a CPU: of the thread that waited longest."""
-    longest = 0
+    """Seconds that process `process` has waited for a CPU: its first thread, and of the others the one that
+    waited longest. An emulator's main loop and its CPUs wait for each other as well."""
+    first, longest = 0, 0
     try:
         for thread in os.listdir(f"/proc/{process}/task"):
             with open(f"/proc/{process}/task/{thread}/schedstat", encoding="ascii") as file:
-                longest = max(longest, int(file.read().split()[1]))
+                waited = int(file.read().split()[1])
+            if thread == str(process):
+                first = waited
+            else:
+                longest = max(longest, waited)
     except (OSError, ValueError, IndexError):
         pass                            # it has ended, or this kernel does not count
-    return longest / 1e9
+    return (first + longest) / 1e9
 
 
 def contain(parent, private_network):

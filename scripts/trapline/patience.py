@@ -7,7 +7,7 @@ hundreds of points hang would take an hour to say so. Therefore:
 
 * After a machine's first hang a guest there has a sixteenth of the usual time from its plan on (an eighth
   until its plan), but no less than some times what the slowest sound point has taken in this run. Time in
-  which the host had other work for its CPUs does not count, up to the usual time (boot.py).
+  which the host had other work for its CPUs does not count, up to as much again as is usual (boot.py).
 * What points waste by dying is added up, by fixed prices and not by the clock, so that the load of the host
   does not decide. Step by step (THRIFT) less is tried then: no point of a case that has died elsewhere; nothing
   more of a guest in which a point has died; nothing more at all. A guest of which nothing survives is
@@ -17,19 +17,23 @@ hundreds of points hang would take an hour to say so. Therefore:
   not hang is judged as anything else is, so a machine that is mended is seen to be. Where a point hangs only
   sometimes, it says nothing of the others; it is just believed sooner.
 
+* A guest gives up waiting by itself, after some seconds; where several points of a machine have failed so, it is told to
+  wait a sixteenth of that (`patience=short`, docs/contract.md).
+
 With --all, or a --timeout of the user's own, everything is tried, for the whole time each.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from .verdicts import BAD, KNOWN, UNTRIED, Result, of_known
+from .verdicts import BAD, KNOWN, PASS, UNTRIED, Result, of_known
 
 TIMEOUT = 10.0          # seconds without a result
 # Part of that after which a hang is believed where others have been seen, or this one is known. In the lab
 # that leaves 2.5 s for a point that takes some hundredths of one where it does not hang.
 BELIEVED_AFTER = 1 / 16
 PLAN_AFTER = 1 / 8      # the same for a guest that has not come up yet
+SLOW, SLOW_FAILURES = 1.0, 4    # seconds; so many points that fail so slowly have waited in vain
 SLOWER = 4              # times the slowest sound point: so much time everything has
 CRASH_PRICE = 0.1       # seconds that a boot after a crash is counted as
 # Seconds of a run's time that a machine may waste until the next step of thrift.
@@ -63,6 +67,7 @@ class _Account:
 
     wasted: float = 0.0
     hung: bool = False
+    slow: int = 0               # points that failed after SLOW seconds
     slowest: float = 0.0        # seconds of the slowest point that passed
     guests: dict = field(default_factory=lambda: defaultdict(_Guest))      # by section
     cases: dict = field(default_factory=dict)       # (image, case): (Target that died first, how)
@@ -88,6 +93,11 @@ class Patience:
         """Seconds for a result where nothing speaks against it."""
         return self._timeout or usual(target.section, target.machine)
 
+    def spare(self, target):
+        """Seconds that may be added to what seconds() says before the plan, as far as the host was busy otherwise."""
+        whole = self.whole(target)
+        return whole - self.seconds(target, False) + (whole if self._timeout is None else 0.0)
+
     def seconds(self, target, planned):
         """What the guest of `target` has for a result, before its plan or after it."""
         whole = self.whole(target)
@@ -102,14 +112,22 @@ class Patience:
         """The same for a guest that has its plan, where the target is known to hang."""
         return usual(target.section, target.machine) * BELIEVED_AFTER
 
+    def words(self, target):
+        """Arguments for the guest of `target`, on how long it is to wait for anything."""
+        if self._tries_all:
+            return ["patience=all"]
+        return ["patience=short"] if self._account(target).slow >= SLOW_FAILURES else []
+
     # What happened
 
-    def lived(self, target, seconds, passed):
+    def lived(self, target, seconds, verdict):
         """`target` came to a result of its own, after `seconds`."""
         account = self._account(target)
         account.guests[target.section.name].survivors += 1
-        if passed:
+        if verdict == PASS:
             account.slowest = max(account.slowest, seconds)
+        elif verdict in BAD and seconds > SLOW * target.machine.slowness:
+            account.slow += 1
 
     def died(self, target, result, hung, planned):
         """The guest ended at `target`; True if that is the machine's first hang."""

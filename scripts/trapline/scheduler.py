@@ -19,7 +19,7 @@ from .ktap import Said
 from .machines.base import Order
 from .patience import Patience, usual
 from .select import Target
-from .verdicts import BAD, BLOCKED, PASS, SKIP, Result, confirm, judge
+from .verdicts import BAD, BLOCKED, SKIP, Result, confirm, judge
 
 SILENT = 1 / 4          # of its time: a boot that has said nothing for so long needs no slot
 MAX_BOOTS_A_LOOP = 4    # started before results are read again
@@ -199,7 +199,7 @@ class Scheduler:
         section, image, machine = first.section, first.image, first.machine
         cpus = min(section.smp, machine.max_cpus or section.smp)
         words = ["points=" + ranges(t.point.index for t in job.targets), f"cpus={cpus}",
-                 *machine.guest_words]
+                 *machine.guest_words, *self._patience.words(first)]
         try:
             rom = patched(self._rom(image), words, image.rom)
         except ValueError:
@@ -208,14 +208,14 @@ class Scheduler:
             self._queue.appendleft((_Job(job.targets[half:], job.hang), None))
             self._queue.appendleft((_Job(job.targets[:half], job.hang), None))
             return
-        whole, timeout = self._patience.whole(first), self._patience.seconds(first, planned=False)
+        timeout = self._patience.seconds(first, planned=False)
         now = time.monotonic()
         self._spans.setdefault(machine.name, [now, now])
         self.boots += 1
         boot = machine.start(
             Order(rom, cpus, section.qemu_params, image.rom, tuple(words), gdb=section.gdb),
             [t.said_name for t in job.targets], timeout)
-        boot.spare = whole - timeout
+        boot.spare = self._patience.spare(first)
         self._running[boot] = _Running(boot, job, last=boot.started)
         for fd in boot.fds:
             self._selector.register(fd, selectors.EVENT_READ, boot)
@@ -293,7 +293,7 @@ class Scheduler:
         running.passed_on += 1
         target, seconds = running.job.targets[i], running.times[i]
         result = self._emit(target, running.boot.stream.results[i], seconds)
-        self._patience.lived(target, seconds, result.verdict == PASS)
+        self._patience.lived(target, seconds, result.verdict)
 
     def _finished(self, running):
         boot, job = running.boot, running.job

@@ -12,7 +12,7 @@
 
 #include "self.h"
 
-#define GRACE_TICKS (DEADLINE_TICKS / 384)
+#define GRACE_TICKS (args.deadline / 384)
 
 /* Sends `command`, its low byte the vector, to `destination`: both in the form that the means takes. */
 typedef void send_vector(uint32_t destination, uint32_t command);

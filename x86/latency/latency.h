@@ -13,7 +13,7 @@
 #define SAMPLES_DUE (WARM_UP + repetitions_due(SAMPLES))
 
 /* Where CPUs share a core, an IPI may take milliseconds: then fewer samples must do. */
-#define BUDGET_TICKS (DEADLINE_TICKS / 12)
+#define BUDGET_TICKS (args.deadline / 12)
 #define FEWEST 20
 
 static uint32_t samples[WARM_UP + SAMPLES];

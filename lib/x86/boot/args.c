@@ -61,6 +61,10 @@ static void parse_word(const char *word)
 		args.apic_step = number_of(word, word + 9);
 	else if (starts_with(word, "seed="))
 		args.seed = number_of(word, word + 5);
+	else if (word_is(word, "patience=short"))
+		args.patience = PATIENCE_SHORT;
+	else if (word_is(word, "patience=all"))
+		args.patience = PATIENCE_ALL;
 	else if (starts_with(word, "deadline="))
 		args.deadline = number_of(word, word + 9);
 	else if (word_is(word, "console=lines"))

@@ -15,6 +15,7 @@ struct args {
 	bool cold_page_by_page;				   /* cold.h */
 	unsigned long seed;
 	unsigned long deadline; /* TSC ticks after which a wait is given up */
+	enum { PATIENCE_SHRINKS, PATIENCE_SHORT, PATIENCE_ALL } patience; /* wait.h */
 };
 
 extern struct args args;

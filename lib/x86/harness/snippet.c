@@ -203,8 +203,10 @@ unsigned run_until_interrupts(const struct snippet *snippet, unsigned interrupts
 	struct recording *rec = this_recording();
 
 	run_with_deadline(snippet, interrupts, rec->impatient ? IMPATIENT_TICKS : DEADLINE_TICKS);
-	if (rec->run.waited_for < interrupts)
+	if (rec->run.waited_for < interrupts) {
+		waits_in_vain += !rec->impatient;
 		rec->impatient = true;
+	}
 	return rec->run.waited_for;
 }
 

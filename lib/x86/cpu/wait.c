@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "wait.h"
+
+unsigned waits_in_vain;
