@@ -11,10 +11,15 @@ $(BUILD)/floor.rom: x86/floor.S
 	$(CC) -c -o $(@:.rom=.o) $<
 	$(OBJCOPY) -O binary -j .text $(@:.rom=.o) $@
 
+# The guests that say what events cost, of those that this make builds.
+LATENCY := $(filter latency%,$(GUESTS))
+
 .PHONY: bench
-bench: $(BUILD)/floor.rom $(BUILD)/dummy.rom ## time boot to verdict against the floor; BENCH="--pairs 50 int3"
+bench: $(BUILD)/floor.rom $(BUILD)/dummy.rom $(LATENCY:%=$(BUILD)/%.rom) ## time boot to verdict against the floor; BENCH="--pairs 50 int3"
 	$(PYTHON) scripts/bench --build $(BUILD) $(BENCH)
-	@echo; echo "What events cost (x86/latency*.c), here, under SEV-ES in the model, and with VMX if there is Bochs:"
+ifneq ($(LATENCY),)
+	@echo; echo "What events cost (x86/latency/), here, under SEV-ES in the model, and with VMX if there is Bochs:"
 	@./run_tests.sh --build $(BUILD) -q -g latency --machine auto,model-sev-es$(if $(BOCHS),$(comma)bochs-vmx) --json $(BUILD)/latency.json >$(BUILD)/latency.log || \
 		cat $(BUILD)/latency.log
 	@./trapline values $(BUILD)/latency.json
+endif
