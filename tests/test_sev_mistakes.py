@@ -41,7 +41,7 @@ MISTAKES = {
 def verdicts(tree, machines):
     """{machine: verdict} of the guest `dummy` in that tree."""
     environment = os.environ | {"PYTHONPATH": str(tree / "scripts")}
-    done = subprocess.run([sys.executable, "-m", "trapline", "--machine", ",".join(machines),
+    done = subprocess.run([sys.executable, "-m", "trapline", "-v", "--machine", ",".join(machines),
                            "--timeout", "5", "dummy"], cwd=tree, env=environment,
                           capture_output=True, text=True, timeout=120, check=False)
     found = {machine: verdict for verdict, machine in
