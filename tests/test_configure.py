@@ -15,6 +15,11 @@ SHELL_TOOLS = ["sh", "awk", "cat", "cmp", "cp", "dirname", "grep", "head", "id",
 BUILD_TOOLS = ["gcc", "as", "ld", "objcopy", "ar", "make"]
 
 
+def tool(name):
+    """Where the program `name` lies; the compiler itself, since ccache would look for another of that name in PATH."""
+    return shutil.which(name, path=os.pathsep.join(folder for folder in os.get_exec_path() if "ccache" not in folder))
+
+
 def write_script(path, text):
     path.write_text("#!/bin/sh\n" + text)
     path.chmod(0o755)
@@ -34,7 +39,7 @@ class Tree:
 
     def give(self, *names):
         for name in names:
-            found = shutil.which(name)
+            found = tool(name)
             if not found:
                 pytest.skip(f"{name} is not installed here")
             (self.bin / name).symlink_to(found)
@@ -146,7 +151,7 @@ def test_missing_compiler_asks_for_one_command(tree):
 
 def test_old_compiler_is_refused(tree):
     tree.give(*BUILD_TOOLS[1:])
-    gcc = shutil.which("gcc")
+    gcc = tool("gcc")
     write_script(tree.bin / "gcc", f'exec {gcc} -U__GNUC__ -D__GNUC__=11 "$@"\n')
     done = tree.run("./configure")
     assert done.returncode == 2
