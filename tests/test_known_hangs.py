@@ -130,7 +130,7 @@ def test_other_sections_know_it_too(trapline):
 @needs_qemu
 def test_reports_say_it(trapline):
     expect_hang(trapline, "hang/bad:*")
-    done = trapline("--machine", "tcg", "hang/bad", "--junitxml", "hang.xml", "--html", "hang.html")
+    done = trapline("--machine", "tcg", "-v", "hang/bad", "--junitxml", "hang.xml", "--html", "hang.html")
     assert "not run: like hang/bad:cpl0, which hung) [some-bug]" in done.stdout and done.returncode == 0
     skipped = [e.get("message") for e in ElementTree.parse(trapline.build / "hang.xml").iter("skipped")]
     assert like("hang/bad:cpl0")[1] in skipped and len(skipped) == 2

@@ -38,6 +38,7 @@ class Before:
     flaky: bool = False
     sometimes: bool = False
     from_a_run = True
+    of_host = False             # expectations.Known.of_host: it is a trace of the guest
 
     def shows(self, seen):
         return seen in self.observed
