@@ -43,8 +43,8 @@ all: $(foreach g,$(GUESTS),$(BUILD)/$(g).elf $(BUILD)/$(g).rom)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-# Other tools or other flags: everything is built anew.
-TOOLS := $(CC) $(CFLAGS) | $(CC) $(ASFLAGS) | $(AR) | $(LD) $(LDFLAGS) | $(OBJCOPY)
+# Other tools or other flags: everything is built anew. -Werror makes no other object.
+TOOLS := $(CC) $(filter-out -Werror,$(CFLAGS)) | $(CC) $(ASFLAGS) | $(AR) | $(LD) $(LDFLAGS) | $(OBJCOPY)
 .PHONY: always
 $(BUILD)/tools: always
 	@mkdir -p $(@D)

@@ -66,6 +66,9 @@ class LabMachine(HostedMachine):
     def number(self):
         return self.kernel.version
 
+    def has_gdbstub(self):
+        return True             # the VMM obeys the same plan
+
     def cannot_step(self):
         return None                 # our VMM does what gdb does elsewhere
 
