@@ -49,7 +49,7 @@ bool order_is_whole(char *line)
 	digits = mark + 1;
 	if (number(&digits) != (unsigned long)(mark - line) || *digits)
 		return false;
-	*mark = '\0';
+	memset(mark, 0, strlen(mark));
 	return true;
 }
 
