@@ -124,13 +124,18 @@ def guests(tmp_path_factory):
     return directory
 
 
-@pytest.fixture
-def trapline(guests):
-    """Command on the test guests, without expectations."""
+def without_expectations(guests):
+    """Command on the test guests, whatever a test before has written there."""
     command = Command(guests)
     shutil.rmtree(command.expectations)
     command.expectations.mkdir()
     return command
+
+
+@pytest.fixture
+def trapline(guests):
+    """Command on the test guests, without expectations."""
+    return without_expectations(guests)
 
 
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
