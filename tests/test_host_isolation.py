@@ -21,7 +21,7 @@ PAGE = 4096
 
 
 def bundle(kernel, initrd=b"none"):
-    """As lab/host/bundle.h has it."""
+    """As lab/host/base/bundle.h has it."""
     at = PAGE
     initrd_at = at + len(kernel) + -len(kernel) % PAGE
     head = struct.pack("<8sQQQQ", b"L0BUNDLE", at, len(kernel), initrd_at, len(initrd))

@@ -11,12 +11,12 @@
  *
  * docs/sev-host.md says what is there and what is not.
  */
-#include "boot.h"
-#include "l1.h"
-#include "log.h"
-#include "options.h"
-#include "shadow.h"
-#include "views.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "l1/l1.h"
+#include "memory/boot.h"
+#include "memory/shadow.h"
+#include "memory/views.h"
 
 #include "x86/cpu/desc.h"
 

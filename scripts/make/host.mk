@@ -75,7 +75,7 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
 		-print_final_stats=1 corpus-$*
 
 # The monitor of the SEV host (lab/host): what of it is no matter of a CPU.
-MONITOR_H := $(wildcard lab/host/*.h lab/host/*.def)
+MONITOR_H := $(wildcard lab/host/*/*.h lab/host/*/*.def)
 MONITOR_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -O1 -Ilab/host -Ilib -Itests/host
 MONITOR_TESTS := sev_firmware host_memory
 
@@ -83,9 +83,9 @@ MONITOR_TESTS := sev_firmware host_memory
 host-monitor: $(MONITOR_TESTS:%=$(HOST)/%)
 host-opcode: $(HOST)/opcode_zydis
 
-$(HOST)/sev_firmware: lab/host/firmware.c
-$(HOST)/host_memory: $(addprefix lab/host/,views.c shadow.c memory.c)
-$(HOST)/opcode_zydis: lab/host/opcode.c
+$(HOST)/sev_firmware: lab/host/psp/firmware.c
+$(HOST)/host_memory: $(addprefix lab/host/memory/,views.c shadow.c memory.c)
+$(HOST)/opcode_zydis: lab/host/base/opcode.c
 
 $(MONITOR_TESTS:%=$(HOST)/%): $(HOST)/%: tests/host/%.c $(MONITOR_H) tests/host/demand.h
 	@mkdir -p $(@D)

@@ -11,7 +11,7 @@ $(BUILD)/lab/init: $(wildcard lab/common/*.[ch] lab/kvm/*.[ch])
 
 # The monitor that makes a SEV host of the emulator (docs/sev-host.md). Freestanding, as the guests are, and with a
 # part of their library; so `all` builds it, which keeps the two together.
-HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lab/host/*.c lab/host/*.S)))
+HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lab/host/*.c lab/host/*.S lab/host/*/*.c)))
 
 all: $(BUILD)/lab/host.elf
 

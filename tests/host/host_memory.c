@@ -4,15 +4,15 @@
  * that an L2 really runs on, and that nothing leads to the monitor's memory. 64 MiB of "physical" memory lie at a
  * fixed address of this process, as the code under test takes an address for a pointer.
  */
-#include "boot.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
 #include "demand.h"
-#include "identity.h"
-#include "log.h"
-#include "memory.h"
-#include "options.h"
-#include "sev_cpuid.h"
-#include "shadow.h"
-#include "views.h"
+#include "memory/boot.h"
+#include "memory/identity.h"
+#include "memory/memory.h"
+#include "memory/shadow.h"
+#include "memory/views.h"
 
 #include "string.h"
 

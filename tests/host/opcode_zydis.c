@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The lengths that the monitor of the SEV host takes instructions to have (lab/host/opcode.c) against Zydis, an
+ * The lengths that the monitor of the SEV host takes instructions to have (lab/host/base/opcode.c) against Zydis, an
  * independent disassembler: each opcode of four maps under combined prefixes, ModRM and SIB bytes in three modes.
  * Where Zydis knows an instruction in the legacy encoding, both must agree; what it does not know raises #UD, before
  * any intercept.
  */
-#include "opcode.h"
+#include "base/opcode.h"
 
 #include <Zydis/Zydis.h>
 #include <stdio.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The Secure Processor's firmware (lab/host/firmware.c) against the SEV API: numbers, orders and errors are written
+ * The Secure Processor's firmware (lab/host/psp/firmware.c) against the SEV API: numbers, orders and errors are written
  * down here from AMD's text a second time. Memory is this program's own, an address is a pointer.
  */
-#include "firmware.h"
+#include "psp/firmware.h"
 
+#include "base/log.h"
+#include "base/options.h"
 #include "demand.h"
-#include "log.h"
-#include "options.h"
-#include "views.h"
+#include "memory/views.h"
 
 #include "string.h"
 

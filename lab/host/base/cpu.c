@@ -42,6 +42,17 @@ void move_rip(struct vmcb *b, uint64_t rip)
 	b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 }
 
+void l1_skip(struct cpu *c, unsigned bytes)
+{
+	move_rip(&c->l1, c->l1.rip + bytes);
+}
+
+void l1_gp(struct cpu *c)
+{
+	c->l1.inject = (struct svm_event){
+		SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | VECTOR_GP, 0};
+}
+
 void cpu_run(struct cpu *c, struct vmcb *b, bool host_if)
 {
 	svm_vmrun(&c->regs, (uint64_t)b, X86_EFLAGS_FIXED | (host_if ? X86_EFLAGS_IF : 0), false);

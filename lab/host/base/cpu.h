@@ -76,6 +76,10 @@ enum insn_mode code_mode(const struct vmcb *b);
 /* Moves RIP, within the code's size, and ends what holds for one instruction: shadow, RF. */
 void move_rip(struct vmcb *b, uint64_t rip);
 
+/* L1's instruction is done; #GP(0) at it. */
+void l1_skip(struct cpu *c, unsigned bytes);
+void l1_gp(struct cpu *c);
+
 /*
  * One VMRUN: from GIF 0 to GIF 0. `host_if`: the IF that counts for interrupts of the machine while V_INTR_MASKING
  * is set, which is L1's.

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "l1.h"
 
-#include "boot.h"
-#include "identity.h"
-#include "l2.h"
-#include "log.h"
-#include "options.h"
-#include "psp.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "l2/l2.h"
+#include "memory/boot.h"
+#include "memory/identity.h"
+#include "psp/psp.h"
 
 #define PORTS 65536
 #define VIRTUAL_VMLOAD \
@@ -84,17 +84,6 @@ void l1_init(struct cpu *c)
 	b->dr7 = DR7_CLEAR;
 	b->rflags = X86_EFLAGS_FIXED;
 	b->pat = PAT_RESET;
-}
-
-void l1_skip(struct cpu *c, unsigned bytes)
-{
-	move_rip(&c->l1, c->l1.rip + bytes);
-}
-
-void l1_gp(struct cpu *c)
-{
-	c->l1.inject = (struct svm_event){
-		SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | VECTOR_GP, 0};
 }
 
 void l1_exit(struct cpu *c)

@@ -6,17 +6,13 @@
 #ifndef HOST_L1_H
 #define HOST_L1_H
 
-#include "cpu.h"
+#include "base/cpu.h"
 
 /* The state in which a kernel is entered, but for RIP, CR3, GDTR and RSI (boot_linux()). */
 void l1_init(struct cpu *c);
 
 /* L1 has come out of its VMCB. */
 void l1_exit(struct cpu *c);
-
-/* Its instruction is done; #GP(0) at it; #UD. */
-void l1_skip(struct cpu *c, unsigned bytes);
-void l1_gp(struct cpu *c);
 
 void l1_cpuid(struct cpu *c); /* l1_cpuid.c */
 void l1_msr(struct cpu *c);   /* l1_msr.c */

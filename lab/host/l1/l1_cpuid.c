@@ -2,9 +2,9 @@
 /* The CPU that L1 sees: the emulator's, and what the monitor adds. APM 3, appendix E. */
 #include "l1.h"
 
-#include "log.h"
-#include "options.h"
-#include "sev_cpuid.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
 
 #define CR4_OSXSAVE 18
 #define CR4_PKE 22

@@ -2,13 +2,13 @@
 /* Ports and addresses of L1 that the monitor answers for: the Secure Processor, and what L1 must not reach. */
 #include "l1.h"
 
-#include "boot.h"
-#include "firmware.h"
-#include "identity.h"
-#include "log.h"
-#include "memory.h"
-#include "psp.h"
-#include "views.h"
+#include "base/log.h"
+#include "memory/boot.h"
+#include "memory/identity.h"
+#include "memory/memory.h"
+#include "memory/views.h"
+#include "psp/firmware.h"
+#include "psp/psp.h"
 
 #include "x86/insn/decode.h"
 #include "x86/insn/insn_regs.h"

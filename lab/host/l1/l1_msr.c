@@ -2,7 +2,7 @@
 /* The MSRs that L1 does not have to itself. APM 2, appendix A; PPR of family 19h for SYSCFG and HWCR. */
 #include "l1.h"
 
-#include "options.h"
+#include "base/options.h"
 
 #define HWCR_SMM_LOCK 1ul
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "assist.h"
 
-#include "log.h"
-#include "opcode.h"
-#include "options.h"
+#include "base/log.h"
+#include "base/opcode.h"
+#include "base/options.h"
 
 #include "x86/insn/decode.h"
 #include "x86/insn/insn_regs.h"

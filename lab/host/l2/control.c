@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "control.h"
 
-#include "log.h"
-#include "opcode.h"
-#include "options.h"
+#include "base/log.h"
+#include "base/opcode.h"
+#include "base/options.h"
 
 #define MSR_TSC_AUX 0xc0000103
 #define PRIORITY(int_control) ((int_control) >> 16 & 0xf)

@@ -7,8 +7,8 @@
 #ifndef HOST_DELIVER_H
 #define HOST_DELIVER_H
 
-#include "cpu.h"
-#include "memory.h"
+#include "base/cpu.h"
+#include "memory/memory.h"
 
 struct delivery {
 	enum {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "es.h"
 
+#include "base/log.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
 #include "es_fpu.h"
-#include "log.h"
-#include "options.h"
-#include "sev_cpuid.h"
+#include "memory/views.h"
 #include "vectoring.h"
-#include "views.h"
 
 #include "x86/arch/vmsa.h"
 

@@ -6,8 +6,8 @@
  */
 #include "es.h"
 
-#include "log.h"
-#include "opcode.h"
+#include "base/log.h"
+#include "base/opcode.h"
 
 /* In the intercepts, counted as SVM_INTERCEPT_…: exit codes 0x8f and 0x90 + n. */
 #define TRAP_EFER (SVM_EXIT_EFER_TRAP - 0x60)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "es.h"
 
+#include "base/opcode.h"
+#include "base/sev_cpuid.h"
 #include "control.h"
 #include "deliver.h"
-#include "opcode.h"
-#include "sev_cpuid.h"
 #include "soft.h"
 
 #define NPF_RESERVED (1ul << 3)

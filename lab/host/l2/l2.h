@@ -6,8 +6,8 @@
 #ifndef HOST_L2_H
 #define HOST_L2_H
 
-#include "cpu.h"
-#include "memory.h"
+#include "base/cpu.h"
+#include "memory/memory.h"
 
 /* The beginning of a VMCB: which exits L1 wants. More may be set while L2 runs. */
 struct wishes {

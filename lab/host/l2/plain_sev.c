@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "plain_sev.h"
 
-#include "opcode.h"
+#include "base/opcode.h"
 
 #define STATUS_SEV 1
 

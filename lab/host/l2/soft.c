@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "soft.h"
 
-#include "opcode.h"
-#include "options.h"
+#include "base/opcode.h"
+#include "base/options.h"
 
 /* What a delivery can end in. */
 #define DELIVERY_FAULTS                                                       \

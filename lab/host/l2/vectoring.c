@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vectoring.h"
 
-#include "opcode.h"
-#include "options.h"
+#include "base/opcode.h"
+#include "base/options.h"
 
 #define FIRST_EXTERNAL 32
 

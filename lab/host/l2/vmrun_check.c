@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vmrun_check.h"
 
-#include "memory.h"
-#include "options.h"
-#include "sev_cpuid.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
+#include "memory/memory.h"
 
 #define IO_MAP_BYTES (3 * PAGE)
 #define MSR_MAP_BYTES (2 * PAGE)

@@ -3,7 +3,7 @@
 #ifndef HOST_VMRUN_CHECK_H
 #define HOST_VMRUN_CHECK_H
 
-#include "cpu.h"
+#include "base/cpu.h"
 
 /* Whether #VMEXIT(INVALID) is due; besides for what the CPU itself finds. */
 bool vmrun_is_invalid(const struct vmcb *b);

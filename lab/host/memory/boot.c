@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "boot.h"
 
-#include "bundle.h"
-#include "log.h"
-#include "options.h"
+#include "base/bundle.h"
+#include "base/log.h"
+#include "base/options.h"
 #include "views.h"
 
 #include "string.h"
@@ -145,13 +145,13 @@ void boot_read(const struct start_info *info)
 	if (complaint)
 		stop("%s", complaint);
 	if (!info->modules)
-		stop("no bundle was given: -initrd (lab/host/bundle.h)");
+		stop("no bundle was given: -initrd (lab/host/base/bundle.h)");
 	bundle = (const struct bundle *)module->at;
 	if (module->bytes < sizeof(*bundle) ||
 	    memcmp(bundle->magic, BUNDLE_MAGIC, sizeof(bundle->magic)) ||
 	    bundle->kernel_at + bundle->kernel_bytes > module->bytes ||
 	    bundle->initrd_at + bundle->initrd_bytes > module->bytes || !bundle->kernel_bytes)
-		stop("what -initrd names is no bundle (lab/host/bundle.h)");
+		stop("what -initrd names is no bundle (lab/host/base/bundle.h)");
 	for (unsigned i = 0; i < info->map_entries; i++)
 		if (map(i)->type == RAM && map(i)->at + map(i)->bytes > memory_end)
 			memory_end = map(i)->at + map(i)->bytes;

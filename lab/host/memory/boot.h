@@ -9,7 +9,7 @@
 #ifndef HOST_BOOT_H
 #define HOST_BOOT_H
 
-#include "cpu.h"
+#include "base/cpu.h"
 
 #include <stdbool.h>
 #include <stdint.h>

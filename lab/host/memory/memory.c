@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "memory.h"
 
+#include "base/cpu.h"
+#include "base/sev_cpuid.h"
 #include "boot.h"
-#include "cpu.h"
-#include "sev_cpuid.h"
 #include "views.h"
 
 #include "string.h"

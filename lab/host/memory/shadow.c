@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "shadow.h"
 
+#include "base/log.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
 #include "boot.h"
-#include "log.h"
 #include "memory.h"
-#include "options.h"
-#include "sev_cpuid.h"
 #include "views.h"
 
 #include "string.h"

@@ -11,7 +11,7 @@
 #ifndef HOST_SHADOW_H
 #define HOST_SHADOW_H
 
-#include "cpu.h"
+#include "base/cpu.h"
 
 #include <stdbool.h>
 #include <stdint.h>

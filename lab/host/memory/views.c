@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "views.h"
 
+#include "base/options.h"
+#include "base/sev_cpuid.h"
 #include "boot.h"
 #include "identity.h"
-#include "options.h"
-#include "sev_cpuid.h"
 #include "shadow.h"
 
 /* Any odd numbers without a pattern will do (they are those of splitmix64 and of a well-known linear generator). */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "firmware.h"
 
-#include "log.h"
-#include "options.h"
-#include "sev_cpuid.h"
-#include "views.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/sev_cpuid.h"
+#include "memory/views.h"
 
 #include "string.h"
 

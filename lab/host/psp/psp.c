@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "psp.h"
 
+#include "base/log.h"
+#include "base/options.h"
 #include "firmware.h"
-#include "identity.h"
-#include "log.h"
-#include "options.h"
+#include "memory/identity.h"
 
 #include "string.h"
 

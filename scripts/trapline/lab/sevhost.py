@@ -19,8 +19,8 @@ from .tcg import LabTcg
 MONITOR = os.path.join("build", "lab", "host.elf")
 OLDEST_QEMU = "10"
 LBRV_WANTED = "6.10"
-_LOG_PORT = 0x403       # lab/host/log.h
-_MAGIC, _ALIGN = b"L0BUNDLE", 4096      # lab/host/bundle.h
+_LOG_PORT = 0x403       # lab/host/base/log.h
+_MAGIC, _ALIGN = b"L0BUNDLE", 4096      # lab/host/base/bundle.h
 
 
 def bundle(kernel, initramfs):
