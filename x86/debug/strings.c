@@ -13,6 +13,10 @@
  * the trap on memory-mapped writes; KVM loses it behind OUTS. Bochs 2.7 and QEMU forget RF, so that a
  * breakpoint repeats as often as interrupts come.
  *
+ * A port that the code may not use is refused before the first iteration, with a #GP whose frame has the flags that
+ * the instruction began with. QEMU 10 takes them from elsewhere, and with them a TF that nobody set: that killed a dom0
+ * whose OUTS Xen executes for it (tcg-rep-io-gp-flags).
+ *
  * What a buggy hypervisor shows here: `#DB[BS]@after` where one for each iteration is due, an extra one
  * before the first, RF missing in a frame, a breakpoint that is met at every iteration, or a count that
  * is not 0 at the end.
@@ -191,3 +195,46 @@ CASE(data_rep, ALL_NATIVE, RULE_DATA_REP,
 	run(string_rep_movsb_3);
 	check(setup.result.rcx == 0, "count is %lu behind the instruction", setup.result.rcx);
 }
+
+/* -- Refused. ----------------------------------------------------------------------------------- */
+
+#define RULE_GP_FLAGS \
+	"SDM 3A, Exception- or Interrupt-Handler Procedures: the handler's frame has RFLAGS as they were"
+
+#define FLAGS_ZF (1u << 6)
+#define COMPARED (X86_EFLAGS_CF | FLAGS_ZF | X86_EFLAGS_OF)
+
+static uint64_t flags_at_gp;
+
+static enum action keep_flags(const struct event *event, struct trap_frame *frame)
+{
+	if (event->vector == VECTOR_GP)
+		flags_at_gp = frame->iret.rflags;
+	return BY_RULE;
+}
+
+/*
+ * The flags are new: the comparison is the instruction before. Its operand, as flags, would be TF, ZF and CF; its
+ * result is none of them.
+ */
+#define REFUSED_ROW(name, text, bugs)                                                  \
+	SNIPPET(refused_##name, "cmp %ecx, %edx\nmark insn\n" text);                   \
+	CASE(gp_flags_##name, USER, RULE_GP_FLAGS, bugs)                               \
+	{                                                                              \
+		setup.shown_flags = X86_EFLAGS_TF;                                     \
+		setup.regs.rcx = X86_EFLAGS_TF | FLAGS_ZF | X86_EFLAGS_CF;             \
+		setup.regs.rdx = REFUSED_PORT;                                         \
+		setup.hook = keep_flags;                                               \
+		expect("#GP(0x0)@insn");                                               \
+		run(refused_##name);                                                   \
+		check(!(flags_at_gp & COMPARED), "flags %#lx are in the frame, not 0", \
+		      flags_at_gp & COMPARED);                                         \
+	}
+
+/* As a port it is nothing's; as a number it is greater than the other operand of the comparison. */
+#define REFUSED_PORT 0x5f8
+
+REFUSED_ROW(outsb, "outsb", "")
+REFUSED_ROW(insb, "insb", "")
+REFUSED_ROW(rep_outsb, "rep outsb", CATCHES("tcg-rep-io-gp-flags"))
+REFUSED_ROW(rep_insb, "rep insb", CATCHES("tcg-rep-io-gp-flags"))
