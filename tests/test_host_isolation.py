@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from trapline.lab import emulator
+from trapline.lab.sevhost import LabAmd
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
 FLAGS = """-std=gnu11 -O2 -m64 -march=x86-64 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only
@@ -51,12 +52,12 @@ def images(tmp_path_factory):
     return os.path.join(TOP, "build", "lab", "host.elf"), folder / "bundle"
 
 
-def log(qemu, monitor, bundle_file, words, folder):
+def log(qemu, monitor, bundle_file, words, folder, cpu=LabAmd.cpu):
     """What is said before the machine ends."""
     path = folder / "log"
     subprocess.run(
-        [qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off", "-accel", "tcg,thread=single",
-         "-cpu", "max,la57=off,phys-bits=48", "-m", "128", "-nodefaults", "-display", "none", "-no-reboot",
+        [qemu, "-no-user-config", "-M", LabAmd.board, "-accel", "tcg,thread=single", "-cpu", cpu,
+         "-m", "128", "-nodefaults", "-display", "none", "-no-reboot",
          "-kernel", monitor, "-initrd", bundle_file, "-append", words,
          "-chardev", f"file,id=log,path={path}", "-device", "isa-debugcon,iobase=0x403,chardev=log"],
         stdin=subprocess.DEVNULL, timeout=60, check=False)
@@ -70,16 +71,54 @@ def log(qemu, monitor, bundle_file, words, folder):
     ("write", "l0: stop: L1 reaches for the monitor's memory: address 0x200000, "),
     ("no-svme", "intruder: an exception"),
     ("vmrun", "intruder: an exception"),
+    ("vmrun-unaligned", "intruder: an exception"),
+    ("vmload", "l0: stop: L1 reaches for the monitor's memory: address 0x2004"),
+    ("vmsave", "l0: stop: L1 reaches for the monitor's memory: address 0x2004"),
+    ("cr3", "l0: stop: L1 reaches for the monitor's memory: address 0x200000, "),
+    ("apic-base", "l0: stop: L1 moves its local APIC to 0x200900"),
+    ("dma", "l0: stop: L1 reaches for port 0x518, by which QEMU copies files to any address"),
+    ("bus", "intruder: no bus master"),
+    ("firmware-buffer", "intruder: refused"),
+    ("firmware-region", "intruder: refused"),
+    ("hsave", "intruder: the guest ran"),       # of L1's the monitor only reads it, for SEV-ES
     ("msr-map", "intruder: VMEXIT_INVALID"),
+    ("io-map", "intruder: VMEXIT_INVALID"),
+    ("vmsa", "intruder: VMEXIT_INVALID"),
+    ("vmsa-unaligned", "intruder: VMEXIT_INVALID"),
     ("nested-page", "l0: stop: L1 gives L2 the memory at 0x200000, which is not its own"),
     ("nested-table", "l0: stop: L1's nested tables go through 0x200000, which is no memory of its own"),
     ("nested-root", "l0: stop: L1's nested tables go through 0x200000, which is no memory of its own"),
     ("no-nesting", "l0: stop: L2 reaches for 0x200000, which is not L1's"),
+    ("no-nesting-cr3", "l0: stop: L2 reaches for 0x200000, which is not L1's"),
+    ("l2-vmload", "l0: stop: L2 reaches for 0x200000 by VMLOAD or VMSAVE"),
+    ("l2-vmsave", "l0: stop: L2 reaches for 0x200000 by VMLOAD or VMSAVE"),
+    ("l2-vmload-own", "intruder: the guest ran"),
+    ("l2-vmsave-own", "intruder: the guest ran"),
+    ("l2-dma", "l0: stop: L1 leaves port 0x518 to its L2"),
+    ("unwatched l2-dma", "l0: stop: L1 leaves port 0x518 to its L2"),
+    ("l2-pci", "l0: stop: L1 leaves port 0xcf8 to its L2"),
+    ("unwatched l2-pci", "l0: stop: L1 leaves port 0xcf8 to its L2"),
+    ("l2-hsave", "l0: stop: L1 leaves MSR 0xc0010117 to its L2"),
+    ("unwatched l2-hsave", "l0: stop: L1 leaves MSR 0xc0010117 to its L2"),
+    ("l2-apic-base", "l0: stop: L1 leaves MSR 0x1b to its L2"),
+    ("unwatched l2-apic-base", "l0: stop: L1 leaves MSR 0x1b to its L2"),
+    ("unwatched l2-msr-beyond-the-map", "intruder: the guest ran"),
 ])
 def test_way_in(qemu, images, tmp_path, way, said):
     text = log(qemu, *images, way, tmp_path)
     assert said in text
     assert "the monitor itself raised" not in text
+
+
+def test_init_ends_the_machine(qemu, images, tmp_path):
+    """The emulator takes it although GIF is clear: nobody goes on, neither L1 nor the monitor."""
+    text = log(qemu, *images, "init", tmp_path)
+    assert "l0: 1" in text and "intruder" not in text
+
+
+def test_cpu_without_virtualized_vmload(qemu, images, tmp_path):
+    text = log(qemu, *images, "none", tmp_path, cpu="max,la57=off,phys-bits=48")
+    assert "l0: stop: the CPU has no virtualized VMLOAD and VMSAVE" in text
 
 
 @pytest.mark.parametrize("words, said", [

@@ -15,7 +15,14 @@
 #define E820_ENTRIES 0x1e8
 #define E820 0x2d0
 #define RESET_PORT 0xcf9
+#define FW_CFG_DMA_PORT 0x518
 #define MSR_VM_HSAVE_PA 0xc0010117
+#define APIC 0xfee00000ul
+#define APIC_ICR_LOW 0x300
+#define APIC_ICR_HIGH 0x310
+#define INIT_ASSERT 0x4500u
+#define CR0_PE 1u
+#define NESTED_SEV_ES 6u
 #define THEIRS 0x200000ul /* in the middle of the monitor's image */
 #define PAGE 4096ul
 
@@ -68,6 +75,24 @@ static void catch_exceptions(void)
 		};
 	asm volatile("lidt %0" : : "m"(p));
 }
+
+/* What L2 does, in 16-bit code, in protected mode: instructions that take an address of the machine, or lead to one. */
+static const struct {
+	const char *way;
+	uint8_t code[12];
+} l2_ways[] = {
+	{"l2-vmload", {0x0f, 0x01, 0xda, 0xf4}},
+	{"l2-vmsave", {0x0f, 0x01, 0xdb, 0xf4}},
+	{"l2-vmload-own", {0x0f, 0x01, 0xda, 0xf4}},
+	{"l2-vmsave-own", {0x0f, 0x01, 0xdb, 0xf4}},
+	/* mov $port, %dx; out %eax, (%dx); hlt */
+	{"l2-dma", {0xba, 0x18, 0x05, 0x66, 0xef, 0xf4}},
+	{"l2-pci", {0xba, 0xf8, 0x0c, 0x66, 0xef, 0xf4}},
+	/* mov $number, %ecx; wrmsr (or rdmsr); hlt */
+	{"l2-hsave", {0x66, 0xb9, 0x17, 0x01, 0x01, 0xc0, 0x0f, 0x30, 0xf4}},
+	{"l2-apic-base", {0x66, 0xb9, 0x1b, 0x00, 0x00, 0x00, 0x0f, 0x30, 0xf4}},
+	{"l2-msr-beyond-the-map", {0x66, 0xb9, 0x00, 0x00, 0x00, 0x40, 0x0f, 0x32, 0xf4}},
+};
 
 /* In real mode: reads what is at 0x2000, and halts. */
 static void make_guest(void)
@@ -131,6 +156,88 @@ static bool is_reserved(const uint8_t *boot_params, uint64_t at)
 	return false;
 }
 
+/* Functions of devices that reach memory by themselves, but for the emulated Secure Processor. */
+static bool has_bus_master(void)
+{
+	for (uint32_t function = 0; function < 256; function++) {
+		uint32_t class, at = 0x80000000u | function << 8;
+
+		outl(0xcf8, at);
+		if ((inl(0xcfc) & 0xffff) == 0xffff || inl(0xcfc) == 0x14ca1022)
+			continue;
+		outl(0xcf8, at | 8);
+		class = inl(0xcfc) >> 16;
+		/* Bridges; the SMBus, which has ports alone. */
+		if (class >> 8 != 6 && class != 0x0c05)
+			return true;
+	}
+	return false;
+}
+
+/* A command of the SEV API with its buffer in the monitor's memory, or INIT with the region that SEV-ES needs there. */
+static uint32_t firmware(bool region)
+{
+	static uint32_t init[6] = {0, 0, THEIRS & 0xfff00000u, 0, 0x100000, 0};
+	volatile uint8_t *registers = (volatile uint8_t *)0xfd000000ul;
+
+	init[0] = 1;
+	*(volatile uint32_t *)(registers + 0x109e0) = region ? (uint32_t)(uint64_t)init : THEIRS;
+	*(volatile uint32_t *)(registers + 0x109e4) = 0;
+	*(volatile uint32_t *)(registers + 0x10980) = (region ? 1 : 4) << 16;
+	return *(volatile uint32_t *)(registers + 0x10980) & 0xffff;
+}
+
+/* What L1 itself can try. Returns where the way is none of these. */
+static void by_itself(const char *way)
+{
+	if (!strcmp(way, "read"))
+		*(volatile uint64_t *)THEIRS;
+	if (!strcmp(way, "write"))
+		*(volatile uint64_t *)THEIRS = 0;
+	if (!strcmp(way, "no-svme"))
+		vmrun((uint64_t)&vmcb);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	if (!strcmp(way, "vmload"))
+		asm volatile("vmload %%rax" : : "a"(THEIRS) : "memory");
+	if (!strcmp(way, "vmsave"))
+		asm volatile("vmsave %%rax" : : "a"(THEIRS) : "memory");
+	if (!strcmp(way, "cr3"))
+		asm volatile("mov %0, %%cr3" : : "r"(THEIRS) : "memory");
+	if (!strcmp(way, "apic-base"))
+		wrmsr(MSR_APIC_BASE, THEIRS | (rdmsr(MSR_APIC_BASE) & 0xfff));
+	if (!strcmp(way, "init")) {
+		*(volatile uint32_t *)(APIC + APIC_ICR_HIGH) = 0;
+		*(volatile uint32_t *)(APIC + APIC_ICR_LOW) = INIT_ASSERT;
+	}
+	if (!strcmp(way, "dma"))
+		outl(FW_CFG_DMA_PORT, 0);
+	if (!strcmp(way, "bus"))
+		done(has_bus_master() ? "a bus master" : "no bus master");
+	if (!strcmp(way, "firmware-buffer") || !strcmp(way, "firmware-region"))
+		done(firmware(!strcmp(way, "firmware-region")) ? "refused" : "done");
+}
+
+/* What L1 can have its guest do. "unwatched ": it has no intercept map for it at all; else an empty one. */
+static void by_its_guest(const char *way)
+{
+	bool unwatched = starts_with(way, "unwatched ");
+
+	if (unwatched)
+		way += strlen("unwatched ");
+	for (unsigned i = 0; i < sizeof(l2_ways) / sizeof(l2_ways[0]); i++) {
+		if (strcmp(way, l2_ways[i].way))
+			continue;
+		memcpy(code, l2_ways[i].code, sizeof(l2_ways[i].code));
+		vmcb.cr0 |= CR0_PE;
+		vmcb.rax = THEIRS;
+		if (strlen(way) > 4 && !strcmp(way + strlen(way) - 4, "-own"))
+			vmcb.rax = (uint64_t)hsave;
+		vmcb.intercept[SVM_INTERCEPT_IOIO / 32] |= 1u << SVM_INTERCEPT_IOIO % 32;
+		if (unwatched)
+			vmcb.intercept[0] &= ~(1u << SVM_INTERCEPT_IOIO | 1u << SVM_INTERCEPT_MSR);
+	}
+}
+
 void kernel(const uint8_t *boot_params)
 {
 	const char *line;
@@ -142,18 +249,23 @@ void kernel(const uint8_t *boot_params)
 	make_guest();
 	if (!strcmp(line, "map"))
 		done(is_reserved(boot_params, THEIRS) ? "reserved" : "free");
-	if (!strcmp(line, "read"))
-		*(volatile uint64_t *)THEIRS;
-	if (!strcmp(line, "write"))
-		*(volatile uint64_t *)THEIRS = 0;
-	if (!strcmp(line, "no-svme"))
-		vmrun((uint64_t)&vmcb);
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)hsave);
+	by_itself(line);
+	wrmsr(MSR_VM_HSAVE_PA, strcmp(line, "hsave") ? (uint64_t)hsave : THEIRS);
+	by_its_guest(line);
 	if (!strcmp(line, "vmrun"))
 		vmrun(THEIRS);
+	if (!strcmp(line, "vmrun-unaligned"))
+		vmrun((uint64_t)&vmcb + 16);
 	if (!strcmp(line, "msr-map"))
 		vmcb.msrpm = THEIRS;
+	if (!strcmp(line, "io-map")) {
+		vmcb.iopm = THEIRS;
+		vmcb.intercept[SVM_INTERCEPT_IOIO / 32] |= 1u << SVM_INTERCEPT_IOIO % 32;
+	}
+	if (!strcmp(line, "vmsa") || !strcmp(line, "vmsa-unaligned")) {
+		vmcb.nested_control |= NESTED_SEV_ES;
+		vmcb.vmsa = !strcmp(line, "vmsa") ? THEIRS : (uint64_t)hsave + 16;
+	}
 	if (!strcmp(line, "nested-page"))
 		npt[3][2] = THEIRS | 7;
 	if (!strcmp(line, "nested-table"))
@@ -164,6 +276,11 @@ void kernel(const uint8_t *boot_params)
 		vmcb.nested_control = 0;
 		vmcb.ds.base = THEIRS - 0x2000;
 		vmcb.cs.base = (uint64_t)code - 0x1000;
+	}
+	if (!strcmp(line, "no-nesting-cr3")) {
+		vmcb.nested_control = 0;
+		vmcb.cr0 |= 0x80000000u | CR0_PE;
+		vmcb.cr3 = THEIRS;
 	}
 	run_guest();
 }

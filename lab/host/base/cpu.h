@@ -80,6 +80,17 @@ void move_rip(struct vmcb *b, uint64_t rip);
 void l1_skip(struct cpu *c, unsigned bytes);
 void l1_gp(struct cpu *c);
 
+/* FS, GS, TR, LDTR and what goes with them: no entry and no exit moves those. */
+static inline void vmload(const void *at)
+{
+	asm volatile("vmload %%rax" : : "a"(at) : "memory");
+}
+
+static inline void vmsave(void *at)
+{
+	asm volatile("vmsave %%rax" : : "a"(at) : "memory");
+}
+
 /*
  * One VMRUN: from GIF 0 to GIF 0. `host_if`: the IF that counts for interrupts of the machine while V_INTR_MASKING
  * is set, which is L1's.

@@ -3,14 +3,16 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "l2/guard.h"
 #include "l2/l2.h"
 #include "memory/boot.h"
 #include "memory/identity.h"
 #include "psp/psp.h"
 
 #define PORTS 65536
-#define VIRTUAL_VMLOAD \
-	(1ul << 1) /* of lbr_control: VMLOAD and VMSAVE go through the nested tables */
+/* CPUID Fn8000_000A EDX and lbr_control: VMLOAD and VMSAVE go through the nested tables. */
+#define SVM_D_VIRTUAL_VMLOAD (1u << 15)
+#define VIRTUAL_VMLOAD (1ul << 1)
 #define PAT_RESET 0x0007040600070406ul
 
 static uint8_t io_map[3 * PAGE] __attribute__((aligned(4096)));
@@ -36,15 +38,14 @@ static void intercept(struct vmcb *b, unsigned which)
 }
 
 /*
- * VMLOAD and VMSAVE are not among them: QEMU's TCG has no virtualized ones, so L1's go to the address in RAX as it
- * stands, past the tables of identity. To look at them is three more exits in each round trip to an L2, and those come
- * while L1 has GIF clear, which an exit cannot preserve (l2.c).
+ * VMLOAD and VMSAVE are not among them: they would be three more exits in each round trip to an L2, and those come
+ * while L1 has GIF clear, which an exit cannot preserve (l2.c). L1's go through the tables of identity instead.
  */
 static void watch(struct vmcb *b)
 {
 	static const uint32_t msrs[] = {MSR_EFER,	 MSR_SYSCFG,	    MSR_HWCR,
 					MSR_VM_HSAVE_PA, MSR_VM_PAGE_FLUSH, MSR_GHCB,
-					MSR_SEV_STATUS};
+					MSR_SEV_STATUS,	 MSR_APIC_BASE};
 
 	for (unsigned i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++)
 		watch_msr(msrs[i]);
@@ -52,12 +53,19 @@ static void watch(struct vmcb *b)
 	intercept(b, SVM_INTERCEPT_MSR);
 	intercept(b, SVM_INTERCEPT_VMRUN);
 	intercept(b, SVM_INTERCEPT_SHUTDOWN);
+	intercept(b, SVM_INTERCEPT_IOIO);
+	for (unsigned port = 0; port < PORTS; port++)
+		if (guard_claims_port(port, 1))
+			watch_port(port);
 	if (features.sev) {
 		for (uint16_t port = 0xcf8; port < 0xd00; port++)
 			watch_port(port);
-		intercept(b, SVM_INTERCEPT_IOIO);
 		psp_init();
 	}
+	if (!(cpuid(0x8000000a, 0).d & SVM_D_VIRTUAL_VMLOAD))
+		stop("the CPU has no virtualized VMLOAD and VMSAVE: without them L1's could reach the monitor's memory "
+		     "(QEMU's TCG has them with -cpu ...,x-force-features=on,v-vmsave-vmload=on)");
+	b->lbr_control = VIRTUAL_VMLOAD;
 }
 
 void l1_init(struct cpu *c)

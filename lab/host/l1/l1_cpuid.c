@@ -15,6 +15,7 @@
 #define SVM_D_NRIPS (1u << 3)
 #define SVM_D_FLUSH_BY_ASID (1u << 6)
 #define SVM_D_DECODE_ASSISTS (1u << 7)
+#define SVM_D_VIRTUAL_VMLOAD (1u << 15)
 #define SVM_LEAST_ASIDS 0x1000
 
 #define SEV_A_SEV (1u << 1)
@@ -72,6 +73,8 @@ void l1_cpuid(struct cpu *c)
 			r.d |= SVM_D_DECODE_ASSISTS | SVM_D_FLUSH_BY_ASID;
 		if (features.lbrv)
 			r.d |= SVM_D_LBRV;
+		/* For L1 itself (l1.c); L2's are intercepted. */
+		r.d &= ~SVM_D_VIRTUAL_VMLOAD;
 		break;
 	case 0x8000001f:
 		encryption(&r);

@@ -3,6 +3,7 @@
 #include "l1.h"
 
 #include "base/log.h"
+#include "l2/guard.h"
 #include "memory/boot.h"
 #include "memory/identity.h"
 #include "memory/memory.h"
@@ -40,7 +41,9 @@ void l1_port(struct cpu *c)
 	uint32_t value = b->rax;
 
 	if (b->exit_info1 & IOIO_STRING)
-		stop("L1 does string I/O at port %#x, where PCI's configuration space is", port);
+		stop("L1 does string I/O at port %#x, which the monitor answers for", port);
+	if (guard_claims_port(port, bytes))
+		stop("L1 reaches for port %#x, by which QEMU copies files to any address", port);
 	if (!psp_config(port, is_in, bytes, &value)) {
 		if (is_in)
 			value = in(port, bytes);

@@ -2,7 +2,9 @@
 /* The MSRs that L1 does not have to itself. APM 2, appendix A; PPR of family 19h for SYSCFG and HWCR. */
 #include "l1.h"
 
+#include "base/log.h"
 #include "base/options.h"
+#include "l2/guard.h"
 
 #define HWCR_SMM_LOCK 1ul
 
@@ -54,6 +56,11 @@ static bool write_msr(struct cpu *c, uint32_t msr, uint64_t value)
 	case MSR_EFER:
 		write_efer(c, value);
 		return true;
+	case MSR_APIC_BASE:
+		if (!guard_allows_apic(value))
+			stop("L1 moves its local APIC to %#lx; the monitor wants it where it is",
+			     value);
+		break;
 	case MSR_SYSCFG:
 		if (features.sev)
 			c->syscfg = value;

@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "base/sev_cpuid.h"
 #include "es_fpu.h"
+#include "guard.h"
 #include "memory/views.h"
 #include "vectoring.h"
 
@@ -20,14 +21,12 @@
 
 static struct vmcb sealed;
 /* Bits of L1's MSR map that must be set while L2 runs, and what they were. APM 2, "MSR Intercepts". */
-static const struct {
-	uint32_t at;
-	uint8_t bits;
-} watched[] = {
+static const struct guarded watched[] = {
 	{0x800 + (MSR_EFER & 0x1fff) / 4, 2 << (MSR_EFER & 3) * 2}, /* writes */
 	{0x1000 + (MSR_GHCB & 0x1fff) / 4,
 	 0xf << (MSR_GHCB & 3) * 2}, /* and SEV_STATUS, the next */
 };
+#define WATCHED (sizeof(watched) / sizeof(watched[0]))
 _Static_assert(MSR_SEV_STATUS == MSR_GHCB + 1 && (MSR_GHCB & 3) < 3, "one byte for both");
 
 static uint64_t read_xcr0(void)
@@ -41,16 +40,6 @@ static uint64_t read_xcr0(void)
 static void write_xcr0(uint64_t value)
 {
 	asm volatile("xsetbv" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0));
-}
-
-static void vmload(const void *at)
-{
-	asm volatile("vmload %%rax" : : "a"(at) : "memory");
-}
-
-static void vmsave(void *at)
-{
-	asm volatile("vmsave %%rax" : : "a"(at) : "memory");
 }
 
 /* The general registers but RAX and RSP. */
@@ -92,24 +81,6 @@ static void save_registers(const struct cpu *c, struct vmsa *s)
 	s->r13 = r->r13;
 	s->r14 = r->r14;
 	s->r15 = r->r15;
-}
-
-static void watch_msrs(const struct vmcb *b, uint8_t *was)
-{
-	uint8_t *map = (uint8_t *)(b->msrpm & ~(PAGE - 1));
-
-	for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
-		was[i] = map[watched[i].at];
-		map[watched[i].at] |= watched[i].bits;
-	}
-}
-
-static void put_back_msrs(const struct vmcb *b, const uint8_t *was)
-{
-	uint8_t *map = (uint8_t *)(b->msrpm & ~(PAGE - 1));
-
-	for (unsigned i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
-		map[watched[i].at] = was[i];
 }
 
 void es_before(struct l2 *l)
@@ -183,7 +154,7 @@ void es_run(struct l2 *l, struct vmcb *theirs)
 {
 	uint64_t at = theirs->vmsa & ~C_BIT, xcr0 = read_xcr0();
 	struct vmsa *s = (struct vmsa *)at;
-	uint8_t msrs[sizeof(watched) / sizeof(watched[0])];
+	uint8_t msrs[WATCHED], *map = (uint8_t *)(theirs->msrpm & ~(PAGE - 1));
 
 	if (at & (PAGE - 1) || !memory_is_l1s(at, PAGE) || !l2_wants(l, SVM_INTERCEPT_MSR)) {
 		theirs->exit_code = SVM_EXIT_INVALID;
@@ -199,14 +170,14 @@ void es_run(struct l2 *l, struct vmcb *theirs)
 	if (s->xcr0 & 1 && s->xcr0 != xcr0)
 		write_xcr0(s->xcr0);
 	es_fpu_load(s);
-	watch_msrs(theirs, msrs);
+	guard_set(map, watched, WATCHED, msrs);
 	if (run(l, theirs, s)) {
 		memcpy(s, (uint8_t *)&sealed + CONTROL_AREA, SAME_LAYOUT);
 		save_registers(l->cpu, s);
 		es_fpu_save(s);
 		s->xcr0 = read_xcr0();
 	}
-	put_back_msrs(theirs, msrs);
+	guard_put_back(map, watched, WATCHED, msrs);
 	report(&sealed, theirs);
 	restore_host(l->cpu);
 	write_xcr0(xcr0);

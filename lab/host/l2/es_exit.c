@@ -5,6 +5,7 @@
 #include "base/sev_cpuid.h"
 #include "control.h"
 #include "deliver.h"
+#include "guard.h"
 #include "soft.h"
 
 #define NPF_RESERVED (1ul << 3)
@@ -56,7 +57,7 @@ bool es_exit(struct l2 *l, struct vmcb *theirs)
 {
 	struct vmcb *b = l->b;
 
-	if (soft_exit(l))
+	if (guard_exit(l) || soft_exit(l))
 		return true;
 	if (b->exit_code >= SVM_EXIT_WRITE_CR0 && b->exit_code < SVM_EXIT_READ_DR0)
 		return es_write_cr(l);

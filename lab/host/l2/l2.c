@@ -8,6 +8,7 @@
 #include "base/sev_cpuid.h"
 #include "control.h"
 #include "es.h"
+#include "guard.h"
 #include "memory/shadow.h"
 #include "memory/views.h"
 #include "plain_sev.h"
@@ -91,9 +92,11 @@ bool l2_enter(struct l2 *l)
 	control_before(l);
 	if (l->sealed)
 		es_before(l);
+	guard_before(l);
 	l->int_control = b->int_control;
 	choose_tables(l);
 	cpu_run(l->cpu, b, l->host_if);
+	guard_after(l);
 	b->nested_control = nested_control;
 	b->nested_cr3 = nested_cr3;
 	b->tlb_control = 0;
@@ -115,7 +118,7 @@ bool l2_enter(struct l2 *l)
 /* The exit is L1's, or L2 goes on: true. */
 static bool is_ours(struct l2 *l)
 {
-	return soft_exit(l) || control_exit(l) || (l->sev && plain_sev_exit(l));
+	return guard_exit(l) || soft_exit(l) || control_exit(l) || (l->sev && plain_sev_exit(l));
 }
 
 static void run_plain(struct l2 *l)
@@ -177,7 +180,7 @@ void l2_vmrun(struct cpu *c)
 		c->l1.inject = (struct svm_event){SVM_EVENT_VALID | SVM_EXCEPTION | VECTOR_UD, 0};
 		return;
 	}
-	if (!memory_is_l1s((uint64_t)b, PAGE)) {
+	if ((uint64_t)b & (PAGE - 1) || !memory_is_l1s((uint64_t)b, PAGE)) {
 		l1_gp(c);
 		return;
 	}

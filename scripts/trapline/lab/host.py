@@ -152,8 +152,9 @@ class Host:
 
     def last_words(self):
         """The end of the log, or of stderr, for a sentence."""
+        # Bochs puts a frame around its last ones; of what is asked of TCG all the same (sevhost.py), QEMU warns.
         errors = [line for line in self._errors.decode("utf-8", "replace").splitlines()
-                  if line.strip(" =")]          # Bochs puts a frame around its last ones
+                  if line.strip(" =") and "warning: TCG doesn't support requested feature" not in line]
         lines = errors or self.log
         return printable(lines[-1].encode(), 160) if lines else "nothing was said"
 

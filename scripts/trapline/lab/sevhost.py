@@ -58,7 +58,10 @@ class LabAmd(LabTcg):
     programs = (*LabTcg.programs, MONITOR)
     # The highest bit of an address is the C-bit, and Linux then has 47 of them: KVM marks pages of devices with
     # address bits that a guest has not, which TCG must have.
-    cpu = "max,la57=off,phys-bits=48"
+    # Virtualized VMLOAD and VMSAVE, which TCG has and does not offer, keep Linux's out of the monitor's memory; and so
+    # does a board whose only device that reaches memory by itself, the SATA controller, is not there.
+    cpu = "max,la57=off,phys-bits=48,x-force-features=on,v-vmsave-vmload=on"
+    board = LabTcg.board + ",sata=off"
     monitor_words = ("l0.without=sev",)
 
     def __init__(self, tools, variant=""):

@@ -21,6 +21,7 @@ class LabTcg(LabMachine):
     turns = True            # measured here only
     what_in = "QEMU's emulation"
     cpu = "max,la57=off"
+    board = "q35,smm=off,hpet=off,usb=off"
 
     def __init__(self, tools, variant=""):
         # The lab's own QEMU, unless another was asked for by name. With shadow paging, 10.0 turns the
@@ -39,7 +40,7 @@ class LabTcg(LabMachine):
         return image.COMMAND_LINE
 
     def _argv(self, kernel, initrd, console):
-        return [self.tools.qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off",
+        return [self.tools.qemu, "-no-user-config", "-M", self.board,
                 "-accel", "tcg,thread=single", "-cpu", self.cpu, "-m", str(MEMORY), "-nodefaults",
                 "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                 "-append", self._command_line(), "-serial", console,
