@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 
 from . import bugs as bugs_
-from . import config, expectations, guests, select, show
+from . import config, expectations, guests, select, show, witness
 from .errors import UsageError, unknown
 from .machines import known
 from .machines.base import Tools
@@ -107,7 +107,7 @@ def _main(argv):
     images = load(chosen)
     slots = options.jobs or len(os.sched_getaffinity(0))
     if options.explain:
-        show.explain(chosen, images, options.explain, bugs, root)
+        show.explain(chosen, images, options.explain, bugs, root, witness.remark)
         return 0
     if options.prove:
         from . import prove

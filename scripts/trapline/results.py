@@ -6,6 +6,7 @@
     trapline html RUN.json -o RUN.html      the page of a run
     trapline values RUN.json                what was measured, as a table
     trapline looks-like RUN.json            which bugs its failures look like
+    trapline unwitnessed RUN.json ...       the rules that no implementation obeys
     trapline report RUN.json BUG -o DIR     a folder for the hypervisor's developers
 
 Exit status of diff: 0 no difference, 1 some, 2 trouble; of report, 1 if what it packed did not fail again; of
@@ -18,7 +19,7 @@ import os
 import sys
 from collections import Counter
 
-from . import __version__, bugs, fingerprint, repeat
+from . import __version__, bugs, fingerprint, repeat, witness
 from .baseline import load
 from .errors import UsageError
 from .filing import cli as filing
@@ -48,7 +49,7 @@ def main(argv):
                      formatter_class=argparse.RawDescriptionHelpFormatter,
                      epilog="\n".join(__doc__.splitlines()[2:]))
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser,
-                                     metavar="diff|merge|html|values|looks-like|report")
+                                     metavar="diff|merge|html|values|looks-like|unwitnessed|report")
     diff_ = commands.add_parser("diff", help="what B has otherwise than A")
     diff_.add_argument("a", metavar="A.json")
     diff_.add_argument("b", metavar="B.json")
@@ -63,6 +64,7 @@ def main(argv):
     values_ = commands.add_parser("values", help="what was measured, as a table")
     values_.add_argument("run", metavar="RUN.json")
     naming.add(commands)
+    witness.add(commands)
     filing.add(commands)
     try:
         options = parser.parse_args(argv)
@@ -77,8 +79,8 @@ def main(argv):
         if options.command == "values":
             values(load(options.run), sys.stdout)
             return 0
-        if options.command in ("looks-like", "report"):
-            command = naming if options.command == "looks-like" else filing
+        command = {"looks-like": naming, "unwitnessed": witness, "report": filing}.get(options.command)
+        if command:
             return command.main(options, os.path.abspath(os.path.join(_HERE, "..", "..")))
         from .reports import html
 

@@ -28,15 +28,16 @@ def points(targets, verbose):
         print(f"{name:<{width}}  {rule}" if verbose else name)
 
 
-def explain(chosen, images, word, bugs, root):
-    """What the cases that `word` names check, and why; UsageError if it names none."""
+def explain(chosen, images, word, bugs, root, witness):
+    """What the cases that `word` names check, and why; UsageError if it names none. `witness` is witness.remark."""
     for i, (section, case) in enumerate(select.explained(chosen, images, word)):
         if i:
             print()
         name = f"{section.name}/{case.name}"
         print(name)
         rows = [("rule", case.rule), ("environments", " ".join(case.environments)),
-                ("needs", " ".join(case.needs)), ("where", case.where)]
+                ("needs", " ".join(case.needs)), ("where", case.where),
+                ("witness", witness(root, name))]
         for label, text in rows:
             if text:
                 print(f"  {label:<13} {text}")

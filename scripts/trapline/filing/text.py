@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..expectations import CRASH
+from .. import witness
 from ..text import clean
 from .legend import legend
 from .names import ELF, OUTPUT, ROM
@@ -97,15 +98,17 @@ def _traces(facts):
 
 
 def _rule(facts):
-    rule = facts.subject.result["rule"]
+    result = facts.subject.result
+    rule = result["rule"]
     section, colon, what = rule.partition(": ")
     for pattern, name in _MANUALS:
         section = re.sub(pattern, name, section)
     text = f"{section}:\n\n> {_sentence(what)}" if colon else f"> {_sentence(rule)}"
-    references = [a["reference"] for a in facts.subject.result["allowed"]]
+    references = [a["reference"] for a in result["allowed"]]
     if references:
         text += "\n\n" + "\n".join(f"* {_sentence(reference)}" for reference in references)
-    return f"## The rule\n\n{text}"
+    alone = witness.remark(facts.root, result["case"])
+    return f"## The rule\n\n{text}" + (f"\n\n{_sentence(alone)}" if alone else "")
 
 
 def _steps(facts):
