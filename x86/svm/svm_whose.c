@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whose an event is: L1's by an exit, L2's by its own IDT, or L1's once L2 is left.
+ *
+ * The rule. What decides is what L1 asks for (the intercepts of INTR, NMI and VINTR, V_INTR_MASKING, V_TPR, V_IGN_TPR,
+ * vGIF), how it enters (GIF, its IF, an STI right before VMRUN) and how L2 stands (IF, the interrupt shadow). Each
+ * function `..._demand` below is the manual's answer for one source:
+ *
+ *	physical interrupt	APM 2, "Physical (INTR) Interrupt Masking in EFLAGS", "INTR Intercept"
+ *	virtual interrupt	APM 2, "Injecting Virtual (INTR) Interrupts", "Virtual Interrupt Intercept"
+ *	NMI			APM 2, "NMI Intercept", "Global Interrupt Flag"
+ *	several			APM 2, "Simultaneous Interrupts"
+ *
+ * The bugs that taught it. Most cases of nested SVM have one L1 in mind, which enters with GIF 0, intercepts all that
+ * comes from outside and sets V_INTR_MASKING, as KVM does. QEMU's, Xen's, Bochs's and KVM's own defects lie in the
+ * combinations beside that: Bochs knows no V_INTR_MASKING, KVM 6.1 lets a vector of its own into an L2 that L1 leaves
+ * unmasked, KVM 5.10 never gets on while an interrupt waits.
+ *
+ * Each case is a product (nested/product.h). A buggy hypervisor shows the combinations that went another way.
+ */
+#define GUEST_LAYERS SVM_LAYERS
+#include "trapline.h"
+
+#include "x86/nested/svm/svm.h"
+
+#include "../nested/product.h"
+
+#define RULE_INTR \
+	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: V_INTR_MASKING says whose IF masks, the intercept says who gets it"
+#define RULE_SHADOW \
+	"APM 2, Interrupt Shadows: VMRUN loads INTERRUPT_SHADOW, and the instruction in it recognizes no interrupts"
+#define RULE_V_IRQ \
+	"APM 2, Injecting Virtual (INTR) Interrupts: taken if IF, GIF, V_TPR and the interrupt shadow allow it"
+#define RULE_VINTR \
+	"APM 2, Virtual Interrupt Intercept: taken just before the interrupt, which stays pending in V_IRQ"
+#define RULE_NMI \
+	"APM 2, NMI Intercept, Global Interrupt Flag: an NMI that waited for GIF comes at VMRUN, whatever IF is"
+#define RULE_ORDER \
+	"APM 2, Simultaneous Interrupts: NMI, then physical interrupts, then virtual ones"
+
+#define RULE_HLT \
+	"APM 3, HLT, and APM 2, HLT Intercept: any interrupt that is not masked ends it, whoever gets that; intercepted it is not executed"
+
+#define PHYSICAL 0x91
+#define VIRTUAL 0xa1
+
+/* With IF set L2 is open at `target`, behind its shadow if it is in one; with IF clear from `open` on. */
+SNIPPET(stretch, "mark call; vmmcall; mark target; nop; mark after; sti; mark shadow; nop; mark open; nop; "
+		 "cli; mark again; vmmcall; mark last; nop");
+
+static unsigned now; /* the combination that runs */
+
+/* -- Physical interrupts. ---------------------------------------------------------------------- */
+
+enum {
+	IF = 1 << 0,	  /* L2's */
+	MASKING = 1 << 1, /* V_INTR_MASKING */
+	HOST_IF = 1 << 2, /* L1's at VMRUN, by POPF well before it */
+	STI = 1 << 3,	  /* ... by STI right before it instead */
+	GIF = 1 << 4,	  /* L1 has set GIF before VMRUN */
+};
+
+static const char *const intr_axes[] = {"if", "masking", "host_if", "sti", "gif", NULL};
+
+/* Of a case: the same for all its combinations. */
+static struct wish {
+	bool intr, nmi, vintr; /* intercepted */
+	bool shadow;	       /* L2's */
+	unsigned part;	       /* of the combinations, those that have these bits */
+} wish;
+
+/* Where an IF that is set, or not, lets L2 be interrupted first. */
+static const char *opens_at(bool if_is_set)
+{
+	return if_is_set ? wish.shadow ? "after" : "target" : "open";
+}
+
+static bool intr_demand(unsigned c, struct text *out)
+{
+	bool masking = c & MASKING, host_if = c & (HOST_IF | STI);
+	const char *at = masking ? "target" : opens_at(c & IF);
+
+	if ((c & HOST_IF && c & STI) || (c & MASKING) != wish.part)
+		return false;
+	if (c & HOST_IF && c & GIF)
+		text_append(out, "L1 intr 0x91@vmrun"); /* nothing holds it back any longer */
+	else if (masking && !host_if)
+		text_append(out, "L1 intr 0x91");
+	else if (wish.intr)
+		text_append(out, "exit INTR@%s, L1 intr 0x91", at);
+	else
+		text_append(out, "intr 0x91@%s", at);
+	return true;
+}
+
+/* At the first call; at the second L1 takes what has not come yet. */
+static void pend(struct l2 *v)
+{
+	if (v->exits > 1) {
+		l2_window(true);
+		return;
+	}
+	interrupt_pending(PHYSICAL);
+	if (wish.shadow)
+		v->vmcb->int_state |= SVM_INTERRUPT_SHADOW;
+	if (now & MASKING)
+		v->vmcb->int_control |= SVM_V_INTR_MASKING;
+	l2_setup.host_rflags = now & HOST_IF ? X86_EFLAGS_IF : 0;
+	svm_sti_before_vmrun = now & STI;
+	if (now & GIF)
+		stgi();
+}
+
+/* What an exit by an event must have left as it was. */
+static void judge_exit(const struct l2 *v)
+{
+	check(!(v->vmcb->exit_int_info.what & L2_EVENT_VALID),
+	      "combination %#x: EXITINTINFO is %#x at an exit that interrupted no event", now,
+	      v->vmcb->exit_int_info.what);
+}
+
+static enum l2_action take_intr(struct l2 *v)
+{
+	if (v->vmcb->exit_code != SVM_EXIT(INTR))
+		return L2_UNEXPECTED;
+	judge_exit(v);
+	check(apic_bit(APIC_IRR, PHYSICAL),
+	      "combination %#x: the interrupt of an exit does not wait in IRR", now);
+	l2_window(true);
+	return L2_RESUME;
+}
+
+static void ask_for(struct l2 *v)
+{
+	if (wish.intr)
+		svm_intercept(v, SVM_INTERCEPT_INTR);
+	if (wish.nmi)
+		svm_intercept(v, SVM_INTERCEPT_NMI);
+	if (wish.vintr)
+		svm_intercept(v, SVM_INTERCEPT_VINTR);
+}
+
+static void begin(unsigned combination)
+{
+	now = combination;
+	svm_sti_before_vmrun = false;
+	l2_setup.before = ask_for;
+	l2_setup.show_exits = true;
+	if (combination & IF)
+		setup.rflags |= X86_EFLAGS_IF;
+}
+
+static void prepare_intr(unsigned combination)
+{
+	begin(combination);
+	l2_setup.on_call = pend;
+	l2_setup.on_exit = take_intr;
+}
+
+static const struct product intr = {
+	.axes = intr_axes,
+	.snippet = &stretch,
+	.demand = intr_demand,
+	.prepare = prepare_intr,
+};
+
+static void try_intr(struct wish of_case)
+{
+	apic_enable(0);
+	notation_name("vmrun", (uint64_t)svm_vmrun_insn, svm_vmrun_next - svm_vmrun_insn);
+	wish = of_case;
+	product_run(&intr);
+}
+
+#define INTERRUPT(name, rule, bugs, ...)              \
+	CASE_NEEDS("apic=1", name, CPL0, rule, bugs)  \
+	{                                             \
+		try_intr((struct wish){__VA_ARGS__}); \
+	}
+
+#define BUGS_SPIN CATCHES("tcg-pending-at-vmrun nsvm-masked-intr-spins")
+#define BUGS_MASKING CATCHES("bochs-intr-masking nsvm-window-vector nsvm-masked-intr-spins")
+
+INTERRUPT(intr_intercepted, RULE_INTR, BUGS_SPIN, .intr = true)
+INTERRUPT(intr_not_intercepted, RULE_INTR, CATCHES("tcg-pending-at-vmrun"), )
+INTERRUPT(intr_intercepted_masking, RULE_INTR, BUGS_MASKING, .intr = true, .part = MASKING)
+INTERRUPT(intr_not_intercepted_masking, RULE_INTR, BUGS_MASKING, .part = MASKING)
+
+/* Does L2's shadow hold back what L1's IF alone decides on? The manual does not say; so without V_INTR_MASKING. */
+INTERRUPT(intr_intercepted_in_shadow, RULE_SHADOW,
+	  CATCHES("tcg-vmrun-shadow nsvm-sti-shadow-reflect nsvm-masked-intr-spins"), .intr = true,
+	  .shadow = true)
+INTERRUPT(intr_not_intercepted_in_shadow, RULE_SHADOW, CATCHES("tcg-vmrun-shadow"), .shadow = true)
+
+/* -- Virtual interrupts. ----------------------------------------------------------------------- */
+
+/* All of priority 5, with V_TPR 4 or 6; that they are equal is svm_interrupts.c's. */
+enum {
+	TPR = 1 << 2,	     /* V_TPR holds it back */
+	IGNORE_TPR = 1 << 3, /* V_IGN_TPR */
+	HOST_IF_TOO = 1 << 4,
+};
+
+static const char *const v_irq_axes[] = {"if", "masking", "tpr", "ignore_tpr", "host_if", NULL};
+
+/* V_IRQ as L1 finds it behind L2's last instruction. */
+static bool v_irq_left;
+
+static bool v_irq_demand(unsigned c, struct text *out)
+{
+	bool held = c & TPR && !(c & IGNORE_TPR);
+
+	if (held != (wish.part == TPR))
+		return false;
+	if (held)
+		text_append(out, "(none)");
+	else if (wish.vintr)
+		text_append(out, "exit VINTR@%s, extint 0xa1@%s", opens_at(c & IF),
+			    opens_at(c & IF));
+	else
+		text_append(out, "extint 0xa1@%s", opens_at(c & IF));
+	text_append(out, ", V_IRQ %u", held);
+	return true;
+}
+
+static void make_virtual(struct l2 *v)
+{
+	if (v->exits > 1) {
+		v_irq_left = v->vmcb->int_control & SVM_V_IRQ;
+		v->vmcb->int_control &= ~SVM_V_IRQ;
+		return;
+	}
+	if (wish.shadow)
+		v->vmcb->int_state |= SVM_INTERRUPT_SHADOW;
+	l2_setup.host_rflags = now & HOST_IF_TOO ? X86_EFLAGS_IF : 0;
+	v->vmcb->v_intr_vector = VIRTUAL;
+	v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5) | (now & TPR ? 6 : 4) |
+				(now & MASKING ? SVM_V_INTR_MASKING : 0) |
+				(now & IGNORE_TPR ? SVM_V_IGNORE_TPR : 0);
+}
+
+/* The exit has not taken it; the second time it gets through. */
+static enum l2_action let_it_through(struct l2 *v)
+{
+	if (v->vmcb->exit_code != SVM_EXIT(VINTR))
+		return L2_UNEXPECTED;
+	judge_exit(v);
+	check(v->vmcb->int_control & SVM_V_IRQ, "combination %#x: V_IRQ is clear at the exit VINTR",
+	      now);
+	v->vmcb->intercept[SVM_INTERCEPT_VINTR / 32] &= ~(1u << SVM_INTERCEPT_VINTR % 32);
+	return L2_RESUME;
+}
+
+static void prepare_v_irq(unsigned combination)
+{
+	begin(combination);
+	v_irq_left = false;
+	l2_setup.on_call = make_virtual;
+	l2_setup.on_exit = let_it_through;
+}
+
+static void add_v_irq(unsigned combination, struct text *out)
+{
+	(void)combination;
+	text_append(out, ", V_IRQ %u", v_irq_left);
+}
+
+static const struct product v_irq = {
+	.axes = v_irq_axes,
+	.snippet = &stretch,
+	.demand = v_irq_demand,
+	.prepare = prepare_v_irq,
+	.finish = add_v_irq,
+};
+
+static void try_v_irq(bool intercepted, bool shadow, unsigned part)
+{
+	wish = (struct wish){.vintr = intercepted, .shadow = shadow, .part = part};
+	product_run(&v_irq);
+}
+
+CASE(v_irq, CPL0, RULE_V_IRQ, CATCHES("bochs-v-irq"))
+{
+	try_v_irq(false, false, 0);
+}
+
+CASE(v_irq_in_shadow, CPL0, RULE_SHADOW, CATCHES("bochs-v-irq tcg-vmrun-shadow"))
+{
+	try_v_irq(false, true, 0);
+}
+
+CASE(vintr, CPL0, RULE_VINTR, CATCHES("bochs-v-irq"))
+{
+	try_v_irq(true, false, 0);
+}
+
+CASE(vintr_in_shadow, CPL0, RULE_SHADOW, CATCHES("bochs-v-irq tcg-vmrun-shadow"))
+{
+	try_v_irq(true, true, 0);
+}
+
+CASE(v_irq_held_by_tpr, CPL0, RULE_V_IRQ, "")
+{
+	try_v_irq(false, false, TPR);
+}
+
+CASE(vintr_held_by_tpr, CPL0, RULE_VINTR, "")
+{
+	try_v_irq(true, false, TPR);
+}
+
+/* -- Several at once. -------------------------------------------------------------------------- */
+
+/* masked_open: V_INTR_MASKING with L1's IF set, so that physical interrupts come whatever L2's IF. */
+enum {
+	WITH_NMI = 1 << 2,
+	WITH_INTR = 1 << 3,
+	WITH_V_IRQ = 1 << 4,
+};
+
+static const char *const several_axes[] = {"if", "masked_open", "nmi", "intr", "v_irq", NULL};
+
+/*
+ * Behind what L2 delivered to itself, its handler has IF clear: what its IF masks comes behind the handler's IRET,
+ * and an interrupt that L1's IF lets through at the handler's first instruction, to be recorded first.
+ */
+static bool several_demand(unsigned c, struct text *out)
+{
+	bool early = c & MASKING && c & WITH_INTR; /* whatever L2's IF */
+	const char *separator = "";
+	const char *later = c & IF ? "target" : "open";
+
+	/* Two groups of combinations have cases of their own. */
+	bool behind_nmi = early && c & WITH_NMI && !wish.nmi;
+	bool behind_intr = c & WITH_INTR && !wish.intr && c & WITH_V_IRQ;
+
+	if (!(c & (WITH_NMI | WITH_INTR | WITH_V_IRQ)) || behind_nmi != (wish.part == WITH_NMI) ||
+	    (behind_intr && !behind_nmi) != (wish.part == WITH_INTR))
+		return false;
+	if (c & WITH_NMI && wish.nmi) {
+		text_append(out, "exit NMI@target, L1 nmi");
+		separator = ", ";
+	}
+	if (early) {
+		const char *at = c & WITH_NMI && !wish.nmi ? "handler[0x2]" : "target";
+
+		text_append(out, wish.intr ? "%sexit INTR@%s, L1 intr 0x91" : "%sintr 0x91@%s",
+			    separator, at);
+		separator = ", ";
+	}
+	if (c & WITH_NMI && !wish.nmi) {
+		text_append(out, "%snmi@target", separator);
+		separator = ", ";
+	}
+	if (c & WITH_INTR && !early) {
+		text_append(out, wish.intr ? "%sexit INTR@%s, L1 intr 0x91" : "%sintr 0x91@%s",
+			    separator, later);
+		separator = ", ";
+	}
+	if (c & WITH_V_IRQ)
+		text_append(out,
+			    wish.vintr ? "%sexit VINTR@%s, extint 0xa1@%s" : "%sextint 0xa1@%s",
+			    separator, later, later);
+	return true;
+}
+
+static void pend_several(struct l2 *v)
+{
+	if (v->exits > 1) {
+		v->vmcb->int_control &= ~SVM_V_IRQ;
+		l2_window(true);
+		return;
+	}
+	if (now & WITH_INTR)
+		interrupt_pending(PHYSICAL);
+	if (now & WITH_NMI)
+		nmi_to_self();
+	if (now & MASKING) {
+		v->vmcb->int_control |= SVM_V_INTR_MASKING;
+		l2_setup.host_rflags = X86_EFLAGS_IF;
+	}
+	if (now & WITH_V_IRQ) {
+		v->vmcb->v_intr_vector = VIRTUAL;
+		v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5);
+	}
+}
+
+static enum l2_action take_each(struct l2 *v)
+{
+	switch (v->vmcb->exit_code) {
+	case SVM_EXIT(INTR):
+		return take_intr(v);
+	case SVM_EXIT(VINTR):
+		return let_it_through(v);
+	case SVM_EXIT(NMI):
+		judge_exit(v);
+		l2_window(false);
+		return L2_RESUME;
+	default:
+		return L2_UNEXPECTED;
+	}
+}
+
+static void prepare_several(unsigned combination)
+{
+	begin(combination);
+	l2_setup.on_call = pend_several;
+	l2_setup.on_exit = take_each;
+}
+
+static const struct product several = {
+	.axes = several_axes,
+	.snippet = &stretch,
+	.demand = several_demand,
+	.prepare = prepare_several,
+};
+
+static void try_several(struct wish of_case)
+{
+	apic_enable(0);
+	wish = of_case;
+	product_run(&several);
+}
+
+#define SEVERAL(name, bugs, ...)                           \
+	CASE_NEEDS("apic=1", name, CPL0, RULE_ORDER, bugs) \
+	{                                                  \
+		try_several((struct wish){__VA_ARGS__});   \
+	}
+
+#define BUGS_ORDER "bochs-intr-masking bochs-v-irq"
+#define BUGS_WINDOW "bochs-intr-masking bochs-v-irq nsvm-window-exit"
+
+SEVERAL(order, CATCHES(BUGS_ORDER), )
+SEVERAL(order_vintr, CATCHES(BUGS_WINDOW), .vintr = true)
+SEVERAL(order_intr, CATCHES(BUGS_ORDER " nsvm-masked-intr-spins"), .intr = true)
+SEVERAL(order_intr_vintr, CATCHES(BUGS_WINDOW " nsvm-masked-intr-spins"), .intr = true,
+	.vintr = true)
+SEVERAL(order_nmi, CATCHES(BUGS_ORDER), .nmi = true)
+SEVERAL(order_nmi_vintr, CATCHES(BUGS_WINDOW), .nmi = true, .vintr = true)
+SEVERAL(order_nmi_intr, CATCHES(BUGS_ORDER " nsvm-masked-intr-spins"), .nmi = true, .intr = true)
+SEVERAL(order_nmi_intr_vintr, CATCHES(BUGS_WINDOW " nsvm-masked-intr-spins"), .nmi = true,
+	.intr = true, .vintr = true)
+
+/* A physical interrupt that the handler of L2's NMI does not mask, as L1's IF decides on it. */
+SEVERAL(intr_in_nmi_handler, CATCHES("tcg-intr-in-handler bochs-intr-masking"), .part = WITH_NMI)
+SEVERAL(intr_exit_in_nmi_handler, CATCHES("tcg-intr-in-handler bochs-intr-masking"),
+	.part = WITH_NMI, .intr = true)
+
+/* L2's own delivery of a physical interrupt leaves V_IRQ alone. */
+SEVERAL(v_irq_behind_intr, CATCHES("tcg-v-irq-lost"), .part = WITH_INTR)
+SEVERAL(vintr_behind_intr, CATCHES("tcg-v-irq-lost nsvm-window-exit"), .part = WITH_INTR,
+	.vintr = true)
+SEVERAL(v_irq_behind_nmi_and_intr, CATCHES("tcg-v-irq-lost"), .part = WITH_INTR, .nmi = true)
+
+/* -- A virtual GIF. ---------------------------------------------------------------------------- */
+
+SNIPPET(gif_stretch, "mark call; vmmcall; mark target; nop; mark after; stgi; mark open; nop; clgi; "
+		     "mark again; vmmcall; mark last; nop");
+
+#define CPUID_SVM 0x8000000a
+#define SVM_FEATURE_V_GIF (1u << 16)
+
+enum {
+	V_GIF = 1 << 2,	     /* set already at VMRUN */
+	IS_VIRTUAL = 1 << 3, /* the interrupt */
+};
+
+static const char *const v_gif_axes[] = {"if", "masking", "v_gif", "virtual", NULL};
+
+/* L2's STGI sets V_GIF, its CLGI clears it; physical interrupts do not ask for it. */
+static bool v_gif_demand(unsigned c, struct text *out)
+{
+	if (!(c & IS_VIRTUAL))
+		text_append(out, c & IF && !(c & MASKING) ? "intr 0x91@target" : "L1 intr 0x91");
+	else if (c & IF)
+		text_append(out, "extint 0xa1@%s", c & V_GIF ? "target" : "open");
+	else
+		text_append(out, "(none)");
+	text_append(out, ", V_IRQ %u, V_GIF 0", c & IS_VIRTUAL && !(c & IF));
+	return true;
+}
+
+static bool v_gif_left;
+
+static void make_v_gif(struct l2 *v)
+{
+	if (v->exits > 1) {
+		v_irq_left = v->vmcb->int_control & SVM_V_IRQ;
+		v_gif_left = v->vmcb->int_control & SVM_V_GIF;
+		v->vmcb->int_control &= ~(SVM_V_IRQ | SVM_V_GIF_ENABLE);
+		l2_window(true);
+		return;
+	}
+	v->vmcb->int_control |= SVM_V_GIF_ENABLE | (now & V_GIF ? SVM_V_GIF : 0) |
+				(now & MASKING ? SVM_V_INTR_MASKING : 0);
+	if (now & IS_VIRTUAL) {
+		v->vmcb->v_intr_vector = VIRTUAL;
+		v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5);
+	} else {
+		interrupt_pending(PHYSICAL);
+	}
+}
+
+static void prepare_v_gif(unsigned combination)
+{
+	begin(combination);
+	v_irq_left = v_gif_left = false;
+	l2_setup.on_call = make_v_gif;
+}
+
+static void add_v_gif(unsigned combination, struct text *out)
+{
+	(void)combination;
+	text_append(out, ", V_IRQ %u, V_GIF %u", v_irq_left, v_gif_left);
+}
+
+static const struct product v_gif = {
+	.axes = v_gif_axes,
+	.snippet = &gif_stretch,
+	.demand = v_gif_demand,
+	.prepare = prepare_v_gif,
+	.finish = add_v_gif,
+};
+
+CASE_NEEDS(
+	"apic=1", v_gif, CPL0,
+	"APM 2, Virtual GIF: STGI and CLGI of the guest move V_GIF, which holds back virtual interrupts alone",
+	CATCHES("nsvm-window-vector"))
+{
+	need_of_machine(cpuid(CPUID_SVM, 0).d & SVM_FEATURE_V_GIF, "vGIF");
+	apic_enable(0);
+	wish = (struct wish){0};
+	product_run(&v_gif);
+}
+
+/* -- HLT. -------------------------------------------------------------------------------------- */
+
+SNIPPET(sleep, "mark call; vmmcall; mark target; sti; mark halt; hlt; mark woken; nop; cli; mark again; "
+	       "vmmcall; mark last; nop");
+
+/* Which interrupt ends it: a virtual one, a physical one that has waited, or the timer's. */
+enum {
+	HLT = 1 << 0, /* intercepted */
+	INTR = 1 << 1,
+	WAITS = 1 << 2,
+	BY_VIRTUAL = 1 << 3,
+};
+
+static const char *const hlt_axes[] = {"hlt_intercepted", "intr_intercepted", "waits", "virtual",
+				       NULL};
+
+/* Ticks of the timer: of the waker, and of the watchdog where that needs no timer. */
+#define SOON 20000
+#define LATE 1000000000
+
+/* HLT is in the shadow of STI, so it is executed whatever waits. */
+static bool hlt_demand(unsigned c, struct text *out)
+{
+	if (c & BY_VIRTUAL && (!(c & WAITS) || c & INTR))
+		return false;
+	if ((c & BY_VIRTUAL) != wish.part)
+		return false;
+	if (c & HLT)
+		text_append(out, "exit HLT@halt, ");
+	if (c & BY_VIRTUAL)
+		text_append(out, "extint 0xa1@woken");
+	else if (c & INTR)
+		text_append(out, "exit INTR@woken, L1 intr 0x91");
+	else
+		text_append(out, "intr 0x91@woken");
+	if (c & HLT)
+		text_append(out, ", shadow 1");
+	return true;
+}
+
+static bool hlt_shadow;
+
+static void send_waker(struct l2 *v)
+{
+	if (v->exits > 1) {
+		timer_stop();
+		v->vmcb->int_control &= ~SVM_V_IRQ;
+		l2_window(true);
+	} else if (now & BY_VIRTUAL) {
+		timer_start(WATCHDOG, LATE);
+		v->vmcb->v_intr_vector = VIRTUAL;
+		v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5);
+	} else if (now & WAITS) {
+		interrupt_pending(PHYSICAL);
+	} else {
+		timer_start(PHYSICAL, SOON);
+	}
+}
+
+/* L1 lets L2 sleep by itself: what wakes it is behind the HLT. */
+static enum l2_action halt(struct l2 *v)
+{
+	if (v->vmcb->exit_code != SVM_EXIT(HLT))
+		return take_each(v);
+	judge_exit(v);
+	hlt_shadow = v->vmcb->int_state & SVM_INTERRUPT_SHADOW;
+	v->vmcb->int_state &= ~SVM_INTERRUPT_SHADOW;
+	v->vmcb->rip++;
+	if (!(now & (WAITS | BY_VIRTUAL)))
+		await(apic_bit(APIC_IRR, PHYSICAL), "the timer's interrupt");
+	return L2_RESUME;
+}
+
+static void ask_for_hlt(struct l2 *v)
+{
+	if (now & HLT)
+		svm_intercept(v, SVM_INTERCEPT_HLT);
+	if (now & INTR)
+		svm_intercept(v, SVM_INTERCEPT_INTR);
+}
+
+static void prepare_hlt(unsigned combination)
+{
+	begin(combination);
+	setup.rflags = 0;
+	hlt_shadow = false;
+	l2_setup.before = ask_for_hlt;
+	l2_setup.on_call = send_waker;
+	l2_setup.on_exit = halt;
+}
+
+static void add_shadow(unsigned combination, struct text *out)
+{
+	if (combination & HLT)
+		text_append(out, ", shadow %u", hlt_shadow);
+}
+
+static const struct product hlt = {
+	.axes = hlt_axes,
+	.snippet = &sleep,
+	.demand = hlt_demand,
+	.prepare = prepare_hlt,
+	.finish = add_shadow,
+};
+
+static void try_hlt(unsigned part)
+{
+	apic_enable(0);
+	wish = (struct wish){.part = part};
+	product_run(&hlt);
+}
+
+CASE_NEEDS("apic=1", hlt, CPL0, RULE_HLT, CATCHES("nsvm-masked-intr-spins"))
+{
+	try_hlt(0);
+}
+
+CASE_NEEDS("apic=1", hlt_ended_by_v_irq, CPL0, RULE_HLT, CATCHES("nsvm-hlt-v-irq bochs-v-irq"))
+{
+	try_hlt(BY_VIRTUAL);
+}
