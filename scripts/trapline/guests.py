@@ -13,7 +13,9 @@ from . import cache
 from .errors import UsageError
 from .text import clean
 
-ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy")
+ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3")
+# Not under long mode: these have no layers.
+OTHER_MODES = ("legacy-cpl0", "legacy-cpl3")
 SECTION = ".trapline.cases"
 LAYERS = ".trapline.layers"
 NATIVE = "native"
@@ -76,6 +78,8 @@ def load(build, name, cache_dir):
         prefix = "" if layer == NATIVE else layer + "-"
         for case in cases:
             for environment in case.environments:
+                if prefix and environment in OTHER_MODES:
+                    continue
                 image.points.append(Point(len(image.points), case, prefix + environment, layer))
     return image
 
@@ -142,7 +146,7 @@ def _records(path, data):
         offset += 8 + sum(len(s) + 1 for s in strings[:6])
         name, environments, rule, catches, needs, where = (
             clean(s.decode("utf-8", "replace")) for s in strings[:6])
-        words = {word.strip().lower() for word in environments.split("|")}
+        words = {word.strip().lower().replace("_", "-") for word in environments.split("|")}
         if not words <= set(ENVIRONMENTS):
             wrong = ", ".join(sorted(words - set(ENVIRONMENTS)))
             raise UsageError(f"{path}: case '{name}' ({where}): unknown environment '{wrong}'")

@@ -120,7 +120,7 @@ static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
 
 #define ROUND(name, rule, bugs) ROUND_IN(name, CPL0, MODE_NEEDS, rule, bugs)
 
-ROUND_IN(other_by_id, ALL_NATIVE, MODE_NEEDS, RULE_PHYSICAL, BUGS_OTHER)
+ROUND_IN(other_by_id, IN_LONG_MODE, MODE_NEEDS, RULE_PHYSICAL, BUGS_OTHER)
 {
 	try_round(1 << 1, percpu[1].apic_id, 0);
 }

@@ -200,10 +200,10 @@ CASE(data_two_at_once, ALL_NATIVE, RULE_DATA,
 	try_access(&copy, 32, "#DB[B1,B3]@after");
 }
 
-CASE(data_push, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
+CASE(data_push, WITH_EVENT_STACK, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
 {
 	static uint8_t stack[PAGE_BYTES] __attribute__((aligned(16)));
-	unsigned slot = setup.environment == COMPAT ? 4 : 8;
+	unsigned slot = environment_is_32() ? 4 : 8;
 
 	setup.shown_flags = X86_EFLAGS_RF;
 	setup.stack_top = (uint64_t)stack + sizeof(stack);

@@ -64,10 +64,10 @@ CASE(tf_movss_movss, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-t
 }
 
 /* 56 is PUSH ESI, 17 is POP SS, which only 32-bit code has. */
-STEP(popss, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"),
+STEP(popss, IN_32, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"),
      ".byte 0x56; mark insn; .byte 0x17; mark shadow; nop; mark after; nop",
      "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
-STEP(popss_cpuid, COMPAT, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"),
+STEP(popss_cpuid, IN_32, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"),
      ".byte 0x56; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop",
      "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
@@ -127,7 +127,7 @@ CASE(tf_sti_movss_pending, ALL_NATIVE, RULE_TF_STI_MOVSS, CATCHES("tcg-sti-tf tc
 
 MOVSS_CODE_ROW(cpuid, ALL_NATIVE)
 MOVSS_CODE_ROW(in, ALL_NATIVE)
-MOVSS_CODE_ROW(rdmsr, CPL0)
+MOVSS_CODE_ROW(rdmsr, RING0)
 MOVSS_CODE_ROW(mmio_read, ALL_NATIVE)
 MOVSS_CODE_ROW(mmio_write, ALL_NATIVE)
 MOVSS_CODE_ROW(cold_read, ALL_NATIVE)
@@ -192,7 +192,7 @@ static void arm_movss(void)
 ARMED_ROW(plain, "nop", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(cpuid, "cpuid", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(out, TEXT_out, ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
-ARMED_ROW(rdmsr, TEXT_rdmsr, CPL0, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
+ARMED_ROW(rdmsr, TEXT_rdmsr, RING0, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(int3, "int3", ALL_NATIVE, "#DB[B0]@handler[0x3], #BP@after", RULE_ARMED_INT,
 	  BUGS_ARMED_INT)
 ARMED_ROW(int_n, "int $0x21", ALL_NATIVE, "#DB[B0]@handler[0x21], int 0x21@after", RULE_ARMED_INT,
@@ -235,7 +235,8 @@ SNIPPET_BOTH(armed_then_syscall,
 	     "jmp 1f; mark target; nop; mark ret; sysretq; 1:\n" ARMED("syscall"),
 	     "jmp 1f; mark target; nop; mark ret; .byte 0x0f, 0x07; 1:\n" ARMED("syscall"));
 
-CASE(armed_movss_syscall, USER, RULE_ARMED_INT, CATCHES("tcg-movss-watchpoint cve-2018-8897"))
+CASE(armed_movss_syscall, CPL3 | COMPAT, RULE_ARMED_INT,
+     CATCHES("tcg-movss-watchpoint cve-2018-8897"))
 {
 	arm_movss();
 	aim_syscall(&armed_then_syscall, "target", X86_EFLAGS_TF);
@@ -251,7 +252,7 @@ CASE(armed_movss_syscall, USER, RULE_ARMED_INT, CATCHES("tcg-movss-watchpoint cv
 #define ARMED_POPSS_ROW(name, text, trace, rule)                                       \
 	SNIPPET_BOTH(armed_popss_then_##name, "nop",                                   \
 		     "mark insn; .byte 0x17; mark shadow\n" text "\nmark after; nop"); \
-	CASE(armed_popss_##name, COMPAT, rule, BUGS_ARMED_INT)                         \
+	CASE(armed_popss_##name, USER_32, rule, BUGS_ARMED_INT)                        \
 	{                                                                              \
 		arm_movss();                                                           \
 		setup.stack_top = (uint64_t)watched;                                   \

@@ -171,7 +171,7 @@ static void try_hlt(const struct snippet *snippet, bool pending)
 	}
 }
 
-CASE(tf_hlt, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-hlt-tf model-hlt-sleeps"))
+CASE(tf_hlt, RING0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-hlt-tf model-hlt-sleeps"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -183,7 +183,7 @@ CASE(tf_hlt, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-hlt-tf model-hlt-sleep
 	try_hlt(&step_hlt, false);
 }
 
-CASE(tf_sti_hlt_pending, CPL0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tcg-hlt-tf"))
+CASE(tf_sti_hlt_pending, RING0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tcg-hlt-tf"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -256,11 +256,11 @@ static void try_iret(uint64_t rflags)
 	static uint8_t stack[PAGE_BYTES] __attribute__((aligned(16)));
 	uint64_t after = mark_address(&iret_only, "after"), top = (uint64_t)stack + sizeof(stack);
 
-	if (setup.environment == COMPAT) {
+	if (environment_is_32()) {
 		uint32_t *f = (uint32_t *)(top - 64);
 
 		f[0] = after;
-		f[1] = USER_CS32;
+		f[1] = code_selector();
 		f[2] = rflags;
 		setup.stack_top = (uint64_t)f;
 	} else {
@@ -316,12 +316,12 @@ static void try_syscall(uint64_t mask, const char *trace)
 	wrmsr(MSR_SFMASK, 0);
 }
 
-CASE(tf_syscall_masked, USER, RULE_SYSCALL, CATCHES("bochs-syscall-tf cve-2017-7518"))
+CASE(tf_syscall_masked, CPL3 | COMPAT, RULE_SYSCALL, CATCHES("bochs-syscall-tf cve-2017-7518"))
 {
 	try_syscall(X86_EFLAGS_TF, "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
 }
 
-CASE(tf_syscall_unmasked, USER, RULE_SYSCALL, CATCHES("model-step-lost"))
+CASE(tf_syscall_unmasked, CPL3 | COMPAT, RULE_SYSCALL, CATCHES("model-step-lost"))
 {
 	try_syscall(
 		0,

@@ -111,20 +111,20 @@ static void try_row(const struct row *row, enum cold_thing thing)
  * A row: all environments that the instruction exists in, those of them with a stack switch, and what it
  * catches: anywhere, and where the delivery itself meets a cold page.
  */
-#define FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold) \
-	static const struct row row_##name = {&name, vector, trace};                   \
-	CELL(name, warm, WARM, "", environments, rule, bugs)                           \
-	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)  \
-	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)   \
-	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)         \
-	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs_cold)         \
-	CELL(name, cold_tss, COLD_TSS, "pam=1", environments, rule, bugs_cold)         \
-	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs)      \
+#define FAULT_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold) \
+	static const struct row row_##name = {&name, vector, trace};                             \
+	CELL(name, warm, WARM, "", environments, rule, bugs)                                     \
+	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)            \
+	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)             \
+	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)                   \
+	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs_cold)                   \
+	CELL(name, cold_tss, COLD_TSS, "pam=1", with_tss, rule, bugs_cold)                       \
+	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs)                \
 	CELL(name, cold_page_table, COLD_PAGE_TABLE, "pam=1", environments, rule, bugs_cold)
 
 /* A trap returns to its successor, which may be cold as well. */
-#define TRAP_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold)  \
-	FAULT_ROW(name, vector, trace, environments, with_rsp0, rule, bugs, bugs_cold) \
+#define TRAP_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold)  \
+	FAULT_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold) \
 	CELL(name, cold_successor, COLD_SUCCESSOR, "pam=1", environments, rule, bugs)
 
 SNIPPET(int3, "mark insn; int3; mark after; nop");
@@ -152,23 +152,30 @@ CASE(first_exception, CPL0, RULE_INT3, BUGS_SOFT)
 	run(int3);
 }
 
-/*        instruction, vector, must deliver, environments, with RSP0, rule, bugs, bugs where it is cold */
-TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_SOFT, BUGS_SOFT_COLD)
-TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, RULE_INT3, BUGS_SOFT,
+/*        instruction, vector, must deliver, environments, those with RSP0, with a TSS, rule, bugs, bugs where it is cold */
+TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT3, BUGS_SOFT,
 	 BUGS_SOFT_COLD)
-TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_SOFT, BUGS_INTN_COLD)
-TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, RULE_INTN, BUGS_SOFT,
-	 BUGS_INTN_COLD)
-TRAP_ROW(into, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_SOFT, BUGS_SOFT_COLD)
-TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", COMPAT, COMPAT, RULE_INTO, BUGS_SOFT,
+TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT3,
+	 BUGS_SOFT, BUGS_SOFT_COLD)
+TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INTN,
+	 BUGS_SOFT, BUGS_INTN_COLD)
+TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INTN,
+	 BUGS_SOFT, BUGS_INTN_COLD)
+TRAP_ROW(into, VECTOR_OF, "#OF@after", IN_32, USER_32, USER_32, RULE_INTO, BUGS_SOFT,
 	 BUGS_SOFT_COLD)
-TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1, BUGS_INT1)
-TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, RULE_INT1, BUGS_INT1, BUGS_INT1)
-FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, BUGS_FAULT, BUGS_FAULT_COLD)
-FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, RULE_UD2, BUGS_FAULT,
+TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", IN_32, USER_32, USER_32, RULE_INTO, BUGS_SOFT,
+	 BUGS_SOFT_COLD)
+TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT1, BUGS_INT1,
+	 BUGS_INT1)
+TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT1,
+	 BUGS_INT1, BUGS_INT1)
+FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_UD2,
+	  BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_UD2,
+	  BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(bound, VECTOR_BR, "#BR@insn", IN_32, USER_32, USER_32, RULE_BOUND, BUGS_FAULT,
 	  BUGS_FAULT_COLD)
-FAULT_ROW(bound, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, BUGS_FAULT, BUGS_FAULT_COLD)
-FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", COMPAT, COMPAT, RULE_BOUND, BUGS_FAULT,
+FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", IN_32, USER_32, USER_32, RULE_BOUND, BUGS_FAULT,
 	  BUGS_FAULT_COLD)
 
 static const struct row row_into_64 = {&into, VECTOR_UD, "#UD@insn"};
@@ -208,10 +215,10 @@ GATE_DPL0(int3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
 GATE_DPL0(int_3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(int_3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
 	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
-GATE_DPL0(into, COMPAT, "#GP(0x22)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(into, USER_32, "#GP(0x22)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(int1, USER, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
 GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
-GATE_DPL0(bound, COMPAT, "#BR@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
+GATE_DPL0(bound, USER_32, "#BR@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 
 /*
  * ... and the IDT is cold: who has to map it first injects the event once more, and must have RIP still at the
@@ -240,12 +247,12 @@ GATE_NOT_PRESENT(int3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP,
 		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
 GATE_NOT_PRESENT(int_3, ALL_NATIVE, "#NP(0x1a)@insn", RULE_NP,
 		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
-GATE_NOT_PRESENT(into, COMPAT, "#NP(0x22)@insn", RULE_NP,
+GATE_NOT_PRESENT(into, IN_32, "#NP(0x22)@insn", RULE_NP,
 		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
 GATE_NOT_PRESENT(int1, ALL_NATIVE, "#NP(0xb)@insn", RULE_NP_EXT,
 		 CATCHES("tcg-ext-bit tcg-icebp tcg-int1-fault-rip"))
 GATE_NOT_PRESENT(undefined, ALL_NATIVE, "#NP(0x33)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
-GATE_NOT_PRESENT(bound, COMPAT, "#NP(0x2b)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
+GATE_NOT_PRESENT(bound, IN_32, "#NP(0x2b)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
 
 /* #GP is vector 13, so only a vector above can lie beyond a limit that still lets #GP through. */
 SNIPPET(int_0x30, "mark insn; int $0x30; mark after; nop");
@@ -282,7 +289,7 @@ static void try_page_end(const struct row *row)
 PAGE_END(int3, ALL_NATIVE, BUGS_SOFT)
 PAGE_END(int3_prefixed, ALL_NATIVE, BUGS_SOFT)
 PAGE_END(int_3, ALL_NATIVE, BUGS_SOFT)
-PAGE_END(into, COMPAT, BUGS_SOFT)
+PAGE_END(into, IN_32, BUGS_SOFT)
 PAGE_END(int1, ALL_NATIVE, BUGS_INT1)
 
 /* -- Re-execution told from re-injection. ------------------------------------------------------ */
@@ -318,7 +325,7 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 
 CODE_BREAKPOINT(int3, ALL_NATIVE, "kvm-int3-retry")
 CODE_BREAKPOINT(int_3, ALL_NATIVE, "kvm-intn-retry")
-CODE_BREAKPOINT(into, COMPAT, "kvm-int3-retry")
+CODE_BREAKPOINT(into, IN_32, "kvm-int3-retry")
 
 #define RULE_OVERLAP \
 	"SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
@@ -344,19 +351,19 @@ static void try_overlap(const struct row *row)
 SNIPPET(int_0x80, "mark insn; int $0x80; mark after; nop");
 static const struct row row_int_0x80 = {&int_0x80, 0x80, "int 0x80@after"};
 
-CASE(int3_overlap, ALL_NATIVE, RULE_OVERLAP, CATCHES("kvm-int3-retry kvm-int3-replaced"))
+CASE(int3_overlap, WITH_EVENT_STACK, RULE_OVERLAP, CATCHES("kvm-int3-retry kvm-int3-replaced"))
 {
 	try_overlap(&row_int3);
 }
 
-CASE(int_0x80_overlap, ALL_NATIVE, RULE_OVERLAP,
+CASE(int_0x80_overlap, WITH_EVENT_STACK, RULE_OVERLAP,
      CATCHES("kvm-intn-retry kvm-int3-replaced kvm-spec-rip model-event-stale"))
 {
 	try_overlap(&row_int_0x80);
 }
 
-/* Each run under a layer is a round trip to its hypervisor, and takes as long as a hundred without. */
-#define REPETITIONS (layer == &layer_native ? repetitions_due(10000) : 50u)
+/* Each run under a layer, or in another mode, is a round trip, and takes as long as a hundred without. */
+#define REPETITIONS (layer == &layer_native && !in_other_mode() ? repetitions_due(10000) : 50u)
 
 CASE(int3_repeated_cold_stack, ALL_NATIVE, RULE_INT3, BUGS_SOFT_COLD " model-event-stale")
 {
@@ -396,8 +403,8 @@ static void replace_byte(void *argument)
 }
 
 /* Both must have been seen this often; the other CPU may not run at all for a while. */
-#define ENOUGH_OF_EACH (layer == &layer_native ? 100u : 10u)
-#define MOST_RUNS (layer == &layer_native ? 100000u : 5000u)
+#define ENOUGH_OF_EACH (layer == &layer_native && !in_other_mode() ? 100u : 10u)
+#define MOST_RUNS (layer == &layer_native && !in_other_mode() ? 100000u : 5000u)
 
 /* On an emulator that runs its CPUs in turn, equal runs would always meet the same byte. */
 static void wait_so_long(unsigned pauses)
@@ -446,7 +453,7 @@ SNIPPET(call_by_int3, "mark insn; int3; mark after; jmp 1f; mark callee; inc %ea
 /* As ftrace and static calls do: push the return address, go to the function. */
 static enum action emulate_call(const struct event *event, struct trap_frame *frame)
 {
-	bool wide = setup.environment != COMPAT;
+	bool wide = !environment_is_32();
 
 	if (event->vector != VECTOR_BP)
 		return BY_RULE;

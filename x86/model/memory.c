@@ -190,18 +190,45 @@ static bool walk_level(uint64_t table, uint64_t linear, unsigned shift, uint64_t
 	return true;
 }
 
-/* Long mode and no paging: what the payloads use. */
+/* What CR3 points to in PAE paging: four entries, which have no flags but one. */
+static bool walk_pointers(const struct vcpu *v, uint64_t linear, uint64_t *entry)
+{
+	const uint64_t *at =
+		memory_at(((v->vmcb.cr3 & 0xffffffe0) + (linear >> 30 & 3) * 8) | c_bit);
+
+	if (!at || !(*at & PTE_PRESENT))
+		return false;
+	*entry = *at;
+	return true;
+}
+
+/* 4 MiB pages are all that is used of 32-bit paging. */
+static bool walk_32(const struct vcpu *v, uint64_t linear, uint64_t *gpa)
+{
+	const uint32_t *at =
+		memory_at(((v->vmcb.cr3 & 0xfffff000) + (linear >> 22 & 1023) * 4) | c_bit);
+
+	if (!at || (*at & (PTE_PRESENT | PTE_LARGE)) != (PTE_PRESENT | PTE_LARGE))
+		return false;
+	*gpa = (*at & 0xffc00000) | (linear & 0x3fffff);
+	return true;
+}
+
+/* What the payloads use: long mode, the paging of 32-bit protected mode, and none. */
 bool memory_walk(const struct vcpu *v, uint64_t linear, uint64_t *gpa)
 {
 	uint64_t entry = v->vmcb.cr3;
+	bool is_long = v->vmcb.efer & EFER_LMA;
 
 	if (!(v->vmcb.cr0 & X86_CR0_PG)) {
 		*gpa = (linear & 0xffffffff) | c_bit;
 		return true;
 	}
-	if (!(v->vmcb.efer & EFER_LMA))
+	if (!is_long && !(v->vmcb.cr4 & X86_CR4_PAE))
+		return walk_32(v, linear, gpa);
+	if (!is_long && !walk_pointers(v, linear & 0xffffffff, &entry))
 		return false;
-	for (unsigned shift = 39; shift >= 12; shift -= 9) {
+	for (unsigned shift = is_long ? 39 : 21; shift >= 12; shift -= 9) {
 		if (!walk_level(entry, linear, shift, &entry))
 			return false;
 		if (shift == 12 || (shift < 39 && entry & PTE_LARGE)) {

@@ -27,7 +27,7 @@ static void nothing(struct l2 *v)
 }
 
 /* The snippet's first instruction is the call; L1 has it emulated, and steps on it belong to L1. */
-CASE(guest_tf, ALL_NATIVE, RULE_GUEST_TF, BUGS_GUEST_TF)
+CASE(guest_tf, IN_LONG_MODE, RULE_GUEST_TF, BUGS_GUEST_TF)
 {
 	name_places();
 	setup.rflags = X86_EFLAGS_TF;
@@ -43,7 +43,7 @@ static void set_rflags(struct l2 *v)
 	l2_set(v, L2_RFLAGS, l2_get(v, L2_RFLAGS) | rflags_at_call);
 }
 
-CASE(guest_tf_loaded, ALL_NATIVE, RULE_TF_LOADED, "")
+CASE(guest_tf_loaded, IN_LONG_MODE, RULE_TF_LOADED, "")
 {
 	rflags_at_call = X86_EFLAGS_TF;
 	l2_setup.on_call = set_rflags;
@@ -51,7 +51,7 @@ CASE(guest_tf_loaded, ALL_NATIVE, RULE_TF_LOADED, "")
 	run(call);
 }
 
-CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
+CASE(guest_rf, IN_LONG_MODE, RULE_GUEST_RF, "")
 {
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
 	rflags_at_call = X86_EFLAGS_RF;
@@ -60,7 +60,7 @@ CASE(guest_rf, ALL_NATIVE, RULE_GUEST_RF, "")
 	run(call);
 }
 
-CASE(guest_breakpoint_on_first, ALL_NATIVE, RULE_GUEST_RF, "")
+CASE(guest_breakpoint_on_first, IN_LONG_MODE, RULE_GUEST_RF, "")
 {
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);
 	l2_setup.on_call = nothing;
@@ -91,17 +91,17 @@ static void try_shadow_out(const struct snippet *snippet, bool expected)
 				 : "is not");
 }
 
-CASE(shadow_out_sti, ALL_NATIVE, RULE_SHADOW, "")
+CASE(shadow_out_sti, IN_LONG_MODE, RULE_SHADOW, "")
 {
 	try_shadow_out(&sti_call, true);
 }
 
-CASE(shadow_out_movss, ALL_NATIVE, RULE_SHADOW, "")
+CASE(shadow_out_movss, IN_LONG_MODE, RULE_SHADOW, "")
 {
 	try_shadow_out(&movss_call, true);
 }
 
-CASE(no_shadow_out, ALL_NATIVE, RULE_SHADOW, BUGS_NO_SHADOW)
+CASE(no_shadow_out, IN_LONG_MODE, RULE_SHADOW, BUGS_NO_SHADOW)
 {
 	try_shadow_out(&call, false);
 	try_shadow_out(&sti_nop_call, false);
@@ -120,14 +120,14 @@ static enum l2_action note_shadow_of_ud(struct l2 *v)
 }
 
 /* The instruction in the shadow is not done: whoever goes on with it is in the shadow still. */
-CASE(shadow_of_fault_sti, ALL_NATIVE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
+CASE(shadow_of_fault_sti, IN_LONG_MODE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
 {
 	l2_setup.before = catch_ud;
 	l2_setup.on_exit = note_shadow_of_ud;
 	try_shadow_out(&sti_fault, true);
 }
 
-CASE(shadow_of_fault_movss, ALL_NATIVE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
+CASE(shadow_of_fault_movss, IN_LONG_MODE, RULE_SHADOW, CATCHES("bochs-fault-exit-shadow"))
 {
 	l2_setup.before = catch_ud;
 	l2_setup.on_exit = note_shadow_of_ud;
@@ -144,7 +144,7 @@ static void note_dr7(struct l2 *v)
 	dr7_of_host = read_dr7();
 }
 
-CASE(dr7_after_exit, ALL_NATIVE, RULE_DR7, BUGS_DR7)
+CASE(dr7_after_exit, IN_LONG_MODE, RULE_DR7, BUGS_DR7)
 {
 	breakpoint_set(0, mark_address(&call, "call"), BREAK_WRITE, 1);
 	dr7_of_host = ~0ul;

@@ -98,7 +98,7 @@ static void try_low(uint32_t type)
 
 /* -- Interrupts and NMIs. ---------------------------------------------------------------------- */
 
-CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+CASE(interrupt, IN_LONG_MODE, RULE_INJECT, BUGS_ANY)
 {
 	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("[0x20-0xff] extint v@target{IF}");
@@ -106,7 +106,7 @@ CASE(interrupt, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 }
 
 /* The recorder names vectors below 32 as exceptions; none has an error code. Vector 2 is no NMI. */
-CASE(interrupt_low, ALL_NATIVE, RULE_NO_ERROR, "")
+CASE(interrupt_low, IN_LONG_MODE, RULE_NO_ERROR, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	setup.leave_after = 1;
@@ -114,7 +114,7 @@ CASE(interrupt_low, ALL_NATIVE, RULE_NO_ERROR, "")
 	try_low(L2_INTR);
 }
 
-CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+CASE(nmi, IN_LONG_MODE, RULE_INJECT, BUGS_ANY)
 {
 	begin(X86_EFLAGS_IF, X86_EFLAGS_IF);
 	expect("nmi@target{IF}");
@@ -123,7 +123,7 @@ CASE(nmi, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 
 /* -- Exceptions. ------------------------------------------------------------------------------- */
 
-CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+CASE(exception, IN_LONG_MODE, RULE_INJECT, BUGS_ANY)
 {
 	static const uint8_t vectors[] = {0, 1, 6, 7, 16, 18, 19};
 
@@ -133,7 +133,7 @@ CASE(exception, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
-CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
+CASE(exception_with_error_code, IN_LONG_MODE, RULE_EV, "")
 {
 	static const uint8_t vectors[] = {8, 10, 11, 12, 13, 17};
 
@@ -145,7 +145,7 @@ CASE(exception_with_error_code, ALL_NATIVE, RULE_EV, "")
 			   vectors[i] == 8 || vectors[i] == 17 ? 0 : 0x1234);
 }
 
-CASE(page_fault, ALL_NATIVE, RULE_CR2, BUGS_CR2)
+CASE(page_fault, IN_LONG_MODE, RULE_CR2, BUGS_CR2)
 {
 	begin(0, 0);
 	now.cr2 = 0x123456789000;
@@ -160,7 +160,7 @@ CASE(bound_compat, COMPAT, RULE_INJECT, BUGS_ANY)
 	try_inject(&call, L2_EXCEPTION | VECTOR_BR, 0);
 }
 
-CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
+CASE(debug_exception, IN_LONG_MODE, RULE_DB, BUGS_DB)
 {
 	begin(X86_EFLAGS_TF, X86_EFLAGS_TF);
 	expect("#DB[]@target{TF}, #DB[BS]@after{TF}, #DB[BS]@far_after{TF}, #DB[BS]@end{TF}");
@@ -169,7 +169,7 @@ CASE(debug_exception, ALL_NATIVE, RULE_DB, BUGS_DB)
 
 /* -- Software interrupts and the traps of INT3 and INTO. --------------------------------------- */
 
-CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+CASE(int_n, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(X86_EFLAGS_IF, 1);
 	setup.shown_flags = X86_EFLAGS_IF;
@@ -178,7 +178,7 @@ CASE(int_n, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 	try_from(L2_SOFT_INT, 32);
 }
 
-CASE(int_n_low, ALL_NATIVE, RULE_NO_ERROR, BUGS_INT_N_LOW)
+CASE(int_n_low, IN_LONG_MODE, RULE_NO_ERROR, BUGS_INT_N_LOW)
 {
 	begin_soft(0, 1);
 	now.next = mark_address(&call, "after");
@@ -190,14 +190,14 @@ CASE(int_n_low, ALL_NATIVE, RULE_NO_ERROR, BUGS_INT_N_LOW)
  * An INT n at `target`, as if L2 had executed it, but of another vector: whoever executes it once more, or
  * takes the vector from it, shows `int 0x81`.
  */
-CASE(int_n_backed, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+CASE(int_n_backed, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 2);
 	expect("extint 0x80@after");
 	try_soft(&call_int_0x81, L2_SOFT_INT | 0x80, "after");
 }
 
-CASE(int3, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+CASE(int3, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 2);
 	expect("#BP@after; #BP@after; #BP@far_after");
@@ -215,7 +215,7 @@ CASE(into, COMPAT, RULE_SOFT, BUGS_SOFT)
 }
 
 /* As in the kernel's svm_nested_soft_inject_test: a wrong return address runs into UD2. */
-CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+CASE(soft_inject_bp_over_ud2, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 2);
 	expect("#BP@after");
@@ -223,7 +223,7 @@ CASE(soft_inject_bp_over_ud2, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 }
 
 /* ... and its delivery faults below L1: the second IDT was never touched. */
-CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, ALL_NATIVE, RULE_SOFT, BUGS_SOFT_COLD)
+CASE_NEEDS("pam=1", soft_inject_bp_cold_idt, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT_COLD)
 {
 	begin_soft(0, 2);
 	cold_idt();
@@ -239,28 +239,28 @@ static void refuse(unsigned vector)
 	gate_set_dpl(vector, 0);
 }
 
-CASE(int_n_gate_dpl0, USER, RULE_DPL_SOFT, BUGS_INT_N_DPL)
+CASE(int_n_gate_dpl0, CPL3 | COMPAT, RULE_DPL_SOFT, BUGS_INT_N_DPL)
 {
 	refuse(0x80);
 	expect("#GP(0x402)@target");
 	try_soft(&call, L2_SOFT_INT | 0x80, "after");
 }
 
-CASE(int3_gate_dpl0, USER, RULE_DPL_SOFT, BUGS_INT3_DPL)
+CASE(int3_gate_dpl0, CPL3 | COMPAT, RULE_DPL_SOFT, BUGS_INT3_DPL)
 {
 	refuse(3);
 	expect("#GP(0x1a)@target");
 	try_soft(&call, L2_EXCEPTION | VECTOR_BP, "after");
 }
 
-CASE(exception_gate_dpl0, USER, RULE_NO_DPL, "")
+CASE(exception_gate_dpl0, CPL3 | COMPAT, RULE_NO_DPL, "")
 {
 	refuse(6);
 	expect("#UD@target");
 	try_inject(&call, L2_EXCEPTION | VECTOR_UD, 0);
 }
 
-CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
+CASE(interrupt_gate_dpl0, CPL3 | COMPAT, RULE_NO_DPL, "")
 {
 	refuse(0x50);
 	setup.rflags = X86_EFLAGS_IF;
@@ -270,7 +270,7 @@ CASE(interrupt_gate_dpl0, USER, RULE_NO_DPL, "")
 
 /* -- Flags and breakpoints. -------------------------------------------------------------------- */
 
-CASE(rf_is_saved, ALL_NATIVE, RULE_RF, "")
+CASE(rf_is_saved, IN_LONG_MODE, RULE_RF, "")
 {
 	begin(X86_EFLAGS_IF, X86_EFLAGS_RF);
 	now.rflags = X86_EFLAGS_RF;
@@ -278,7 +278,7 @@ CASE(rf_is_saved, ALL_NATIVE, RULE_RF, "")
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
-CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
+CASE(rf_stays_clear, IN_LONG_MODE, RULE_RF, BUGS_RF)
 {
 	begin(X86_EFLAGS_IF, X86_EFLAGS_RF);
 	expect("extint 0x50@target; nmi@target");
@@ -286,7 +286,7 @@ CASE(rf_stays_clear, ALL_NATIVE, RULE_RF, BUGS_RF)
 	try_inject(&call, L2_NMI | VECTOR_NMI, 0);
 }
 
-CASE(then_breakpoint, ALL_NATIVE, RULE_FIRST, BUGS_RF)
+CASE(then_breakpoint, IN_LONG_MODE, RULE_FIRST, BUGS_RF)
 {
 	begin(X86_EFLAGS_IF, 0);
 	breakpoint_set(0, mark_address(&call, "target"), BREAK_CODE, 1);

@@ -51,7 +51,7 @@ static void try_exceptions(const struct snippet *snippet, uint32_t vectors)
 	run_snippet(snippet);
 }
 
-CASE(int3, ALL_NATIVE, RULE_EXCEPTION, BUGS_INT3)
+CASE(int3, IN_LONG_MODE, RULE_EXCEPTION, BUGS_INT3)
 {
 	expect("exit " SOFT "#BP@insn");
 	try_exceptions(&int3, ALL_EXCEPTIONS);
@@ -70,32 +70,32 @@ CASE(bound, COMPAT, RULE_EXCEPTION, "")
 	try_exceptions(&bound, ALL_EXCEPTIONS);
 }
 
-CASE(ud, ALL_NATIVE, RULE_EXCEPTION, "")
+CASE(ud, IN_LONG_MODE, RULE_EXCEPTION, "")
 {
 	expect("exit #UD@insn");
 	try_exceptions(&ud, ALL_EXCEPTIONS);
 }
 
-CASE(de, ALL_NATIVE, RULE_EXCEPTION, "")
+CASE(de, IN_LONG_MODE, RULE_EXCEPTION, "")
 {
 	expect("exit #DE@insn");
 	try_exceptions(&de, ALL_EXCEPTIONS);
 }
 
-CASE(gp, ALL_NATIVE, RULE_EXCEPTION, "")
+CASE(gp, IN_LONG_MODE, RULE_EXCEPTION, "")
 {
 	expect("exit #GP(0x58)@insn");
 	try_exceptions(&gp, ALL_EXCEPTIONS);
 }
 
-CASE(step, ALL_NATIVE, RULE_EXCEPTION, BUGS_DB)
+CASE(step, IN_LONG_MODE, RULE_EXCEPTION, BUGS_DB)
 {
 	setup.rflags = X86_EFLAGS_TF;
 	expect("exit #DB[BS]@after");
 	try_exceptions(&step, ALL_EXCEPTIONS);
 }
 
-CASE(code_breakpoint, ALL_NATIVE, RULE_EXCEPTION, BUGS_DB)
+CASE(code_breakpoint, IN_LONG_MODE, RULE_EXCEPTION, BUGS_DB)
 {
 	breakpoint_set(0, mark_address(&step, "after"), BREAK_CODE, 1);
 	expect("exit #DB[B0]@after");
@@ -110,7 +110,7 @@ static enum l2_action note_cr2(struct l2 *v)
 	return L2_UNEXPECTED;
 }
 
-CASE(pf, ALL_NATIVE, RULE_CR2, "")
+CASE(pf, IN_LONG_MODE, RULE_CR2, "")
 {
 	window_map(0, 0);
 	notation_name("window", WINDOW, PAGE_BYTES);
@@ -122,13 +122,13 @@ CASE(pf, ALL_NATIVE, RULE_CR2, "")
 }
 
 /* Each bit for itself: none may do another's work. */
-CASE(int3_all_but_bp, ALL_NATIVE, RULE_EXCEPTION, "")
+CASE(int3_all_but_bp, IN_LONG_MODE, RULE_EXCEPTION, "")
 {
 	expect("#BP@after");
 	try_exceptions(&int3, ALL_EXCEPTIONS & ~EXCEPTION(VECTOR_BP));
 }
 
-CASE(int_n_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-intercept"))
+CASE(int_n_is_no_exception, IN_LONG_MODE, RULE_NOT_INT_N, CATCHES("kvm-nvmx-soft-intercept"))
 {
 	expect("[0x0-0x1f] int v@after");
 	for_each_vector(v, 0, 31) {
@@ -147,7 +147,7 @@ static void make_pending(struct l2 *v)
 	interrupt_pending(pending);
 }
 
-CASE_NEEDS("apic=1", ipi_is_no_exception, ALL_NATIVE, RULE_NOT_INT_N,
+CASE_NEEDS("apic=1", ipi_is_no_exception, IN_LONG_MODE, RULE_NOT_INT_N,
 	   CATCHES("kvm-nvmx-soft-intercept"))
 {
 	apic_enable(0);

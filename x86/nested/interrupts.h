@@ -37,7 +37,7 @@ static enum l2_action take_interrupt(struct l2 *v)
 	return L2_RESUME;
 }
 
-CASE_NEEDS("apic=1", intr, ALL_NATIVE, RULE_INTR, BUGS_INTR)
+CASE_NEEDS("apic=1", intr, IN_LONG_MODE, RULE_INTR, BUGS_INTR)
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("exit INTR@target, L1 intr 0x31");

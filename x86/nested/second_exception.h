@@ -32,7 +32,7 @@ static void try_second(const struct row *r, uint32_t intercepted)
 /* The error code of a fault about a vector's gate, without EXT, over which the vendors differ. */
 #define GATE_ERROR(vector) ((vector)*8 + 2)
 
-CASE(np_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+CASE(np_during_ud, IN_LONG_MODE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
 	gate_set_present(VECTOR_UD, false);
 	expect_ext("exit #NP(%#x)(vectoring #UD)@insn", GATE_ERROR(VECTOR_UD));
@@ -40,14 +40,14 @@ CASE(np_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-excepti
 }
 
 /* Both are contributory: without the intercept this is #DF. */
-CASE(np_during_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+CASE(np_during_gp, IN_LONG_MODE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
 	gate_set_present(VECTOR_GP, false);
 	expect_ext("exit #NP(%#x)(vectoring #GP(0x58))@insn", GATE_ERROR(VECTOR_GP));
 	try_second(&row_gp, EXCEPTION(VECTOR_NP) | EXCEPTION(VECTOR_DF));
 }
 
-CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
+CASE(np_during_int_n, IN_LONG_MODE, RULE_BEFORE_COMBINED,
      CATCHES("kvm-nested-exception tcg-idt-errcode-64"))
 {
 	gate_set_present(0x80, false);
@@ -55,7 +55,7 @@ CASE(np_during_int_n, ALL_NATIVE, RULE_BEFORE_COMBINED,
 	try_second(&row_int_0x80, EXCEPTION(VECTOR_NP));
 }
 
-CASE(df_intercepted, ALL_NATIVE, RULE_DF, BUGS_DF)
+CASE(df_intercepted, IN_LONG_MODE, RULE_DF, BUGS_DF)
 {
 	gate_set_present(VECTOR_GP, false);
 	expect("exit #DF(0x0)" PLACE_OF_DF);
@@ -63,7 +63,7 @@ CASE(df_intercepted, ALL_NATIVE, RULE_DF, BUGS_DF)
 }
 
 /* Not intercepted: the CPU combines by itself, and L1 sees nothing. */
-CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception makes #DF",
+CASE(df_delivered, IN_LONG_MODE, "APM 2, #DF: a second contributory exception makes #DF",
      CATCHES("kvm-nested-exception"))
 {
 	gate_set_present(VECTOR_GP, false);
@@ -72,7 +72,7 @@ CASE(df_delivered, ALL_NATIVE, "APM 2, #DF: a second contributory exception make
 	try_second(&row_gp, 0);
 }
 
-CASE(pf_during_ud, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+CASE(pf_during_ud, IN_LONG_MODE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
 	use_ist(VECTOR_UD, WINDOW + PAGE_BYTES);
 	window_map(1, 0);
@@ -97,13 +97,13 @@ static void try_without_idt(const struct row *r, uint32_t intercepted)
 	run_snippet(r->snippet);
 }
 
-CASE(no_idt_gp, ALL_NATIVE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
+CASE(no_idt_gp, IN_LONG_MODE, RULE_BEFORE_COMBINED, CATCHES("kvm-nested-exception"))
 {
 	expect_ext("exit #GP(%#x)(vectoring #SS(0x58))@insn", GATE_ERROR(VECTOR_SS));
 	try_without_idt(&row_inj_ss, EXCEPTION(VECTOR_GP) | EXCEPTION(VECTOR_DF));
 }
 
-CASE(no_idt_df, ALL_NATIVE, RULE_BEFORE_COMBINED, BUGS_DF)
+CASE(no_idt_df, IN_LONG_MODE, RULE_BEFORE_COMBINED, BUGS_DF)
 {
 	expect("exit #DF(0x0)" PLACE_OF_DF);
 	try_without_idt(&row_inj_ss, EXCEPTION(VECTOR_DF));

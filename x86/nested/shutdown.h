@@ -15,7 +15,7 @@ static void take_idt_away(struct l2 *v)
 	l2_set(v, L2_IDT_LIMIT, 0);
 }
 
-CASE(triple_fault, ALL_NATIVE, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
+CASE(triple_fault, IN_LONG_MODE, RULE_SHUTDOWN, CATCHES("l2-triple-fault"))
 {
 	l2_setup.on_call = take_idt_away;
 	expect("exit " SHUTDOWN);

@@ -284,27 +284,27 @@ static void try_below(const struct row *r, enum thing thing)
 	CELL(name, handler, HANDLER, apic, apic "pam=1", environments) \
 	CELL(name, page_table, PAGE_TABLE, apic, apic "pam=1", environments)
 
-ROW(int3, "", ALL_NATIVE)
-ROW(int_3, "", ALL_NATIVE)
-ROW(int_0x80, "", ALL_NATIVE)
+ROW(int3, "", IN_LONG_MODE)
+ROW(int_3, "", IN_LONG_MODE)
+ROW(int_0x80, "", IN_LONG_MODE)
 ROW(into, "", COMPAT)
-ROW(int1, "", ALL_NATIVE)
-ROW(ud, "", ALL_NATIVE)
-ROW(gp, "", ALL_NATIVE)
-ROW(intr, "apic=1 ", ALL_NATIVE)
-ROW(nmi, "apic=1 ", ALL_NATIVE)
-ROW(inj_int3, "", ALL_NATIVE)
-ROW(inj_int_n, "", ALL_NATIVE)
+ROW(int1, "", IN_LONG_MODE)
+ROW(ud, "", IN_LONG_MODE)
+ROW(gp, "", IN_LONG_MODE)
+ROW(intr, "apic=1 ", IN_LONG_MODE)
+ROW(nmi, "apic=1 ", IN_LONG_MODE)
+ROW(inj_int3, "", IN_LONG_MODE)
+ROW(inj_int_n, "", IN_LONG_MODE)
 ROW(inj_into, "", COMPAT)
-ROW(inj_ud, "", ALL_NATIVE)
-ROW(inj_gp, "", ALL_NATIVE)
-ROW(inj_ss, "", ALL_NATIVE)
-ROW(inj_intr, "", ALL_NATIVE)
-ROW(inj_nmi, "", ALL_NATIVE)
+ROW(inj_ud, "", IN_LONG_MODE)
+ROW(inj_gp, "", IN_LONG_MODE)
+ROW(inj_ss, "", IN_LONG_MODE)
+ROW(inj_intr, "", IN_LONG_MODE)
+ROW(inj_nmi, "", IN_LONG_MODE)
 
 /* -- Re-execution told from re-injection. ------------------------------------------------------ */
 
-CASE(int3_code_breakpoint, ALL_NATIVE,
+CASE(int3_code_breakpoint, IN_LONG_MODE,
      "SDM 3B, Instruction-Breakpoint Exception Condition: one #DB before the instruction, also when its delivery is injected again",
      CATCHES("kvm-int3-retry tcg-exitintinfo"))
 {

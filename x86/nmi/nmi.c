@@ -94,7 +94,7 @@ NMI_ROW(warm, "", ALL_NATIVE, (void)0)
 NMI_ROW(cold_stack_ist, "", ALL_NATIVE, cold_ist_stack(VECTOR_NMI))
 NMI_ROW(cold_stack_rsp0, "", USER, cold_rsp0_stack())
 NMI_ROW(cold_idt, "pam=1", ALL_NATIVE, cold_idt())
-NMI_ROW(cold_tss, "pam=1", ALL_NATIVE, cold_tss(VECTOR_NMI))
+NMI_ROW(cold_tss, "pam=1", WITH_EVENT_STACK, cold_tss(VECTOR_NMI))
 NMI_ROW(cold_handler, "pam=1", ALL_NATIVE, cold_handler(VECTOR_NMI))
 NMI_ROW(cold_page_table, "pam=1", ALL_NATIVE, cold_page_table(VECTOR_NMI))
 NMI_ROW(interrupts_on, "", ALL_NATIVE, setup.rflags |= X86_EFLAGS_IF)
@@ -185,13 +185,13 @@ static void try_nested(const uint8_t *function, const uint8_t *after, const char
 	run(nmi);
 }
 
-CASE(nested_int3, ALL_NATIVE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
+CASE(nested_int3, IN_LONG_MODE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
 {
 	need_iret_unblocks_nmi();
 	try_nested(inside_int3, inside_int3_after, "nmi@wait, #BP@inside, nmi@inside");
 }
 
-CASE(nested_db, ALL_NATIVE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
+CASE(nested_db, IN_LONG_MODE, RULE_ANY_IRET, CATCHES("model-nmi-stays-blocked"))
 {
 	need_iret_unblocks_nmi();
 	breakpoint_set(0, (uint64_t)&watched, BREAK_WRITE, 4);
@@ -219,7 +219,7 @@ static enum action spoil_iret(const struct event *event, struct trap_frame *fram
 	return RESUME;
 }
 
-CASE(faulting_iret, ALL_NATIVE, RULE_FAULTING_IRET,
+CASE(faulting_iret, IN_LONG_MODE, RULE_FAULTING_IRET,
      CATCHES("kvm-svm-nmi-faulting-iret kvm-nvmx-nmi-faulting-iret model-nmi-stays-blocked"))
 {
 	need_iret_unblocks_nmi();
@@ -290,7 +290,7 @@ CASE(movss_shadow_cpuid, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-nmi-movss model-nm
 	try_shadow(&movss_cpuid);
 }
 
-CASE(popss_shadow, COMPAT, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
+CASE(popss_shadow, IN_32, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 {
 	try_shadow(&popss);
 }
@@ -342,7 +342,8 @@ static void send_when_asked(void *argument)
 
 SNIPPET_BOTH(ask_movss, ASK MOVSS_LOOP, ASK32 MOVSS_LOOP);
 SNIPPET_BOTH(ask_popss, "nop", ASK32 POPSS_LOOP);
-SNIPPET_BOTH(ask_hlt, ASK "mark before; hlt; mark after; nop", ASK32 "nop");
+SNIPPET_BOTH(ask_hlt, ASK "mark before; hlt; mark after; nop",
+	     ASK32 "mark before; hlt; mark after; nop");
 
 static void prepare_mail(void)
 {
@@ -390,13 +391,13 @@ CASE_NEEDS("cpus=2", movss_from_other_cpu, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-
 	try_random(&ask_movss);
 }
 
-CASE_NEEDS("cpus=2", popss_from_other_cpu, COMPAT, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
+CASE_NEEDS("cpus=2", popss_from_other_cpu, IN_32, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 {
 	try_random(&ask_popss);
 }
 
 /* IF is clear. An NMI that comes before HLT is none that woke it: the next run gives it more time. */
-CASE_NEEDS("cpus=2", wakes_hlt, CPL0,
+CASE_NEEDS("cpus=2", wakes_hlt, RING0,
 	   "SDM 2A, HLT-Halt: an NMI ends it, and its return address is the instruction after HLT",
 	   CATCHES("model-nmi-lost"))
 {

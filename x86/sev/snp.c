@@ -60,14 +60,14 @@ static void run_unvalidated(const struct snippet *snippet)
 
 #define BUGS_ACCESS CATCHES("model-snp-all-validated model-snp-error-code model-snp-no-cr2")
 
-CASE(unvalidated_read, ALL_NATIVE, RULE_ACCESS, BUGS_ACCESS)
+CASE(unvalidated_read, IN_LONG_MODE, RULE_ACCESS, BUGS_ACCESS)
 {
 	need_pages();
 	expect("#VC(0x404,cr2=page+%#x)@insn", OFFSET);
 	run_unvalidated(&load);
 }
 
-CASE(unvalidated_write, ALL_NATIVE, RULE_ACCESS, BUGS_ACCESS)
+CASE(unvalidated_write, IN_LONG_MODE, RULE_ACCESS, BUGS_ACCESS)
 {
 	need_pages();
 	expect("#VC(0x404,cr2=page+%#x)@insn", OFFSET);
@@ -87,7 +87,7 @@ CASE(unvalidated_alias, CPL0, RULE_ACCESS, BUGS_ACCESS)
 	pvalidate(SUBJECT, SNP_SIZE_4K, true);
 }
 
-CASE(unvalidated_fetch, ALL_NATIVE, RULE_ACCESS, BUGS_ACCESS)
+CASE(unvalidated_fetch, IN_LONG_MODE, RULE_ACCESS, BUGS_ACCESS)
 {
 	const struct code *code = snippet_code(&nop_insn);
 
@@ -109,7 +109,7 @@ static enum action validate_it(const struct event *event, struct trap_frame *fra
 }
 
 /* A fault: the instruction is executed once the page is there. */
-CASE(validated_late, ALL_NATIVE, RULE_ACCESS, BUGS_ACCESS)
+CASE(validated_late, IN_LONG_MODE, RULE_ACCESS, BUGS_ACCESS)
 {
 	need_pages();
 	setup.hook = validate_it;
@@ -120,7 +120,7 @@ CASE(validated_late, ALL_NATIVE, RULE_ACCESS, BUGS_ACCESS)
 }
 
 /* The frame of the #BP has no place: #VC at the INT3, which is executed again. */
-CASE(int3_stack, ALL_NATIVE,
+CASE(int3_stack, IN_LONG_MODE,
      "APM 2, #VC Exception: a fault in the delivery of a benign exception is delivered in its place",
      CATCHES("model-snp-all-validated model-snp-event-lost"))
 {
@@ -180,7 +180,7 @@ static void try_as_user(const struct snippet *snippet)
 	run_snippet(snippet);
 }
 
-CASE(pvalidate_user, USER, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
+CASE(pvalidate_user, CPL3 | COMPAT, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
 {
 	try_as_user(&pvalidate_insn);
 }
@@ -213,7 +213,7 @@ CASE(rmpadjust_user, CPL3, RULE_PRIVILEGE, CATCHES("model-snp-pvalidate-user"))
 }
 
 /* The same instructions on every other machine. */
-CASE(ud, ALL_NATIVE, RULE_UD, CATCHES("model-fault-as-trap"))
+CASE(ud, IN_LONG_MODE, RULE_UD, CATCHES("model-fault-as-trap"))
 {
 	need_of_machine(!sev_is_snp(), "mode without SEV-SNP");
 	setup.regs.rax = SUBJECT;

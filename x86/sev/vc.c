@@ -83,12 +83,12 @@ static void try_cpuid(uint32_t leaf)
 	check(r.rdx == other_way(leaf, 3), "EDX is %#lx, %#x", r.rdx, other_way(leaf, 3));
 }
 
-CASE(cpuid_0, ALL_NATIVE, RULE_CPUID, CATCHES("model-cpuid-unsteady model-vc-wrong-code"))
+CASE(cpuid_0, IN_LONG_MODE, RULE_CPUID, CATCHES("model-cpuid-unsteady model-vc-wrong-code"))
 {
 	try_cpuid(0);
 }
 
-CASE(cpuid_extended, ALL_NATIVE, RULE_CPUID,
+CASE(cpuid_extended, IN_LONG_MODE, RULE_CPUID,
      CATCHES("model-ghcb-output-not-valid model-vc-wrong-code"))
 {
 	try_cpuid(0x80000000);
@@ -201,7 +201,7 @@ CASE(wrmsr_gp, CPL0, RULE_GP, CATCHES("model-ghcb-gp-lost model-ghcb-wrong-resul
 }
 
 /* Of instructions that never raise it by themselves; the hypervisor's word alone says so. */
-CASE(asked_exception, ALL_NATIVE, RULE_GP, "")
+CASE(asked_exception, IN_LONG_MODE, RULE_GP, "")
 {
 	/* #UD, #GP without an error code, which is 0 then, and #GP with one. */
 	static const uint64_t words[] = {0x80000306, 0x8000030d, 0x123480000b0d};
@@ -218,7 +218,7 @@ CASE(asked_exception, ALL_NATIVE, RULE_GP, "")
 	}
 }
 
-CASE(rdmsr_user, USER, "APM 3, RDMSR: #GP(0) at CPL 3; the intercept comes after it",
+CASE(rdmsr_user, CPL3 | COMPAT, "APM 3, RDMSR: #GP(0) at CPL 3; the intercept comes after it",
      CATCHES("model-vc-before-gp"))
 {
 	need_native(GUEST_NEEDS_NATIVE);
@@ -242,7 +242,7 @@ SNIPPET_BOTH(dr7_read, "mark insn; mov %dr7, %rax; mark after; nop",
 	     "mark insn; mov %dr7, %eax; mark after; nop");
 
 /* KVM's answer to a hypercall that it does not have; others may have their own. */
-CASE(vmmcall, ALL_NATIVE, RULE_VMMCALL, CATCHES("model-ghcb-output-not-valid"))
+CASE(vmmcall, IN_LONG_MODE, RULE_VMMCALL, CATCHES("model-ghcb-output-not-valid"))
 {
 	need_es();
 	expect_vc(SVM_EXIT_VMMCALL, "");
@@ -352,12 +352,12 @@ static void try_tsc(const struct snippet *snippet, unsigned code, unsigned inter
 	check_others(RAX | RDX | more);
 }
 
-CASE(rdtsc, ALL_NATIVE, RULE_TSC, CATCHES("model-ghcb-output-not-valid"))
+CASE(rdtsc, IN_LONG_MODE, RULE_TSC, CATCHES("model-ghcb-output-not-valid"))
 {
 	try_tsc(&rdtsc_insn, SVM_EXIT_RDTSC, MODEL_INTERCEPT_RDTSC, 0);
 }
 
-CASE(rdtscp, ALL_NATIVE, RULE_TSC, CATCHES("model-ghcb-output-not-valid"))
+CASE(rdtscp, IN_LONG_MODE, RULE_TSC, CATCHES("model-ghcb-output-not-valid"))
 {
 	try_tsc(&rdtscp_insn, SVM_EXIT_RDTSCP, MODEL_INTERCEPT_RDTSCP, RCX);
 }
@@ -384,7 +384,7 @@ CASE(dr7, CPL0, RULE_DR7, CATCHES("model-ghcb-plain-gp"))
 
 /* -- The single-step trap behind what was emulated. -------------------------------------------- */
 
-CASE(tf_cpuid, ALL_NATIVE, RULE_TF, CATCHES("kvm-tf-skipped"))
+CASE(tf_cpuid, IN_LONG_MODE, RULE_TF, CATCHES("kvm-tf-skipped"))
 {
 	need_native(GUEST_NEEDS_NATIVE);
 	setup.rflags = X86_EFLAGS_TF;

@@ -252,7 +252,7 @@ static void try_forms(const uint8_t *forms64, const uint8_t *forms32, uint64_t c
 }
 
 #define EMULATE_CASE(name)                             \
-	CASE(name, ALL_NATIVE, RULE, "")               \
+	CASE(name, IN_LONG_MODE, RULE, "")             \
 	{                                              \
 		try_forms(name##_64, name##_32, 0, 0); \
 	}
@@ -263,19 +263,19 @@ EMULATE_CASE(arithmetic)
 EMULATE_CASE(unary)
 EMULATE_CASE(exchange)
 
-CASE(addresses, ALL_NATIVE, RULE, "")
+CASE(addresses, IN_LONG_MODE, RULE, "")
 {
 	wrmsr(MSR_FS_BASE, FS_BASE);
 	try_forms(addresses_64, addresses_32, 0, 0);
 	wrmsr(MSR_FS_BASE, 0);
 }
 
-CASE(strings_up, ALL_NATIVE, RULE, "")
+CASE(strings_up, IN_LONG_MODE, RULE, "")
 {
 	try_forms(strings_64, strings_32, 3, 0);
 }
 
-CASE(strings_down, ALL_NATIVE, RULE, "")
+CASE(strings_down, IN_LONG_MODE, RULE, "")
 {
 	try_forms(strings_64, strings_32, 3, X86_EFLAGS_DF);
 }

@@ -38,7 +38,7 @@ static uint32_t prepare_handler(void)
 
 #define BUGS_NEST CATCHES("model-ghcb-output-not-valid")
 
-CASE(inside_handler, ALL_NATIVE, RULE_NEST, BUGS_NEST)
+CASE(inside_handler, IN_LONG_MODE, RULE_NEST, BUGS_NEST)
 {
 	uint32_t id = prepare_handler();
 
@@ -47,7 +47,7 @@ CASE(inside_handler, ALL_NATIVE, RULE_NEST, BUGS_NEST)
 	check(in_handler == id, "EAX is %#x, not %#x", in_handler, id);
 }
 
-CASE(inside_fault, ALL_NATIVE, RULE_NEST, BUGS_NEST)
+CASE(inside_fault, IN_LONG_MODE, RULE_NEST, BUGS_NEST)
 {
 	uint32_t id = prepare_handler();
 
@@ -57,7 +57,7 @@ CASE(inside_fault, ALL_NATIVE, RULE_NEST, BUGS_NEST)
 }
 
 /* Under SEV-ES the #DB is itself a #VC first. */
-CASE(inside_debug, ALL_NATIVE, RULE_NEST, BUGS_NEST)
+CASE(inside_debug, IN_LONG_MODE, RULE_NEST, BUGS_NEST)
 {
 	uint32_t id = prepare_handler();
 
@@ -72,7 +72,7 @@ SNIPPET(cpuid_and_int_29, ".byte 0x51; mark insn; cpuid; mark int_29; int $29; m
 			  "sti; nop; " WAIT);
 
 /* Only the exception pushes an error code; the library's handler tells them apart by that. */
-CASE_NEEDS("apic=1", vector_29, ALL_NATIVE,
+CASE_NEEDS("apic=1", vector_29, IN_LONG_MODE,
 	   "APM 2, #VC Exception: a fault with an error code; an IPI on 29 and INT 29 are neither",
 	   CATCHES("model-ipi-as-int-n"))
 {
@@ -92,7 +92,7 @@ CASE_NEEDS("apic=1", vector_29, ALL_NATIVE,
 SNIPPET(nmi_by_mmio, "mark insn; mov %ebx, (%ebp); area wait; " WAIT);
 
 /* The NMI comes while the store is served; its handler uses the GHCB itself. */
-CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
+CASE_NEEDS("apic=1", nmi_inside, IN_LONG_MODE, RULE_NEST,
 	   CATCHES("model-nmi-lost model-ghcb-nmi-complete-ignored"))
 {
 	uint32_t id = prepare_handler();
@@ -112,7 +112,7 @@ CASE_NEEDS("apic=1", nmi_inside, ALL_NATIVE, RULE_NEST,
 
 SNIPPET(unaligned, "mark insn; mov (%ebx), %ecx; mark after; nop");
 
-CASE(alignment_check, USER,
+CASE(alignment_check, CPL3 | COMPAT,
      "SDM 3A, Alignment Check Exception (#AC): a fault with error code 0; GHCB 3.2: #VC(0x51) before it",
      CATCHES("tcg-no-alignment-check"))
 {
@@ -195,22 +195,22 @@ static void try_forged(const struct snippet *snippet, unsigned code)
 	check_others(0);
 }
 
-CASE(forged_vmmcall, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+CASE(forged_vmmcall, IN_LONG_MODE, RULE_FIT, CATCHES("linux-wesee"))
 {
 	try_forged(&pause_nop, SVM_EXIT_VMMCALL);
 }
 
-CASE(forged_msr, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+CASE(forged_msr, IN_LONG_MODE, RULE_FIT, CATCHES("linux-wesee"))
 {
 	try_forged(&pause_cpuid, SVM_EXIT_MSR);
 }
 
-CASE(forged_mmio, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+CASE(forged_mmio, IN_LONG_MODE, RULE_FIT, CATCHES("linux-wesee"))
 {
 	try_forged(&pause_nop, SVM_EXIT_NPF);
 }
 
-CASE(forged_interrupt, ALL_NATIVE, RULE_FIT, CATCHES("linux-wesee"))
+CASE(forged_interrupt, IN_LONG_MODE, RULE_FIT, CATCHES("linux-wesee"))
 {
 	try_forged(&pause_nop, 0x60);
 }

@@ -85,13 +85,14 @@ IN_CASE(in_16_imm, try_in_immediate, in16_imm, 2)
 IN_CASE(in_32_imm, try_in_immediate, in32_imm, 4)
 
 /* At CPL 3 by IOPL: the permission is checked before the intercept. */
-CASE(in_32_iopl, USER, RULE_IN, CATCHES("model-ghcb-output-not-valid"))
+CASE(in_32_iopl, CPL3 | COMPAT, RULE_IN, CATCHES("model-ghcb-output-not-valid"))
 {
 	setup.rflags = X86_EFLAGS_IOPL;
 	try_in(&in32, 4);
 }
 
-CASE(in_32_no_iopl, USER, "APM 3, IN: #GP(0) without permission; the intercept comes after it",
+CASE(in_32_no_iopl, CPL3 | COMPAT,
+     "APM 3, IN: #GP(0) without permission; the intercept comes after it",
      CATCHES("model-vc-before-gp"))
 {
 	need_native(GUEST_NEEDS_NATIVE);
@@ -209,7 +210,7 @@ CASE(repne_insb, CPL0, RULE_INS, BUGS_INS)
 	try_ins(&repne_insb, 1, 100, false);
 }
 
-CASE(rep_insl_iopl, USER, RULE_INS, BUGS_INS)
+CASE(rep_insl_iopl, CPL3 | COMPAT, RULE_INS, BUGS_INS)
 {
 	setup.rflags = X86_EFLAGS_IOPL;
 	try_ins(&rep_insl, 4, 100, false);
@@ -293,7 +294,7 @@ CASE(rep_outsl_down, CPL0, RULE_OUTS, BUGS_INS)
 	try_outs(&std_rep_outsl, true, 0);
 }
 
-CASE(rep_outsl_iopl, USER, RULE_OUTS, BUGS_INS)
+CASE(rep_outsl_iopl, CPL3 | COMPAT, RULE_OUTS, BUGS_INS)
 {
 	setup.rflags = X86_EFLAGS_IOPL;
 	try_outs(&rep_outsl, false, 0);

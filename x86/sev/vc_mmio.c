@@ -51,10 +51,10 @@ static void try_mmio(const struct snippet *snippet, uint32_t before, uint32_t ec
 
 #define BUGS_MMIO CATCHES("model-ghcb-mmio-short")
 #define BUGS_TPR CATCHES("model-tpr-reads-0")
-#define MMIO_CASE(name, snippet, bugs, ...)                     \
-	CASE_NEEDS("apic=1", name, ALL_NATIVE, RULE_MMIO, bugs) \
-	{                                                       \
-		try_mmio(&snippet, __VA_ARGS__);                \
+#define MMIO_CASE(name, snippet, bugs, ...)                       \
+	CASE_NEEDS("apic=1", name, IN_LONG_MODE, RULE_MMIO, bugs) \
+	{                                                         \
+		try_mmio(&snippet, __VA_ARGS__);                  \
 	}
 
 MMIO_CASE(mmio_load, load, BUGS_TPR, 0x52, 0xffffffff, 0x52, 0x52)
@@ -66,7 +66,7 @@ MMIO_CASE(mmio_xchg, xchg_insn, BUGS_TPR, 0x5a, 0x33, 0x33, 0x5a)
 MMIO_CASE(mmio_cmp, cmp_insn, BUGS_TPR, 0x50, 0x300, 0x50, 0x301)
 
 /* A register whose highest byte is not 0. */
-CASE_NEEDS("apic=1", mmio_load_high, ALL_NATIVE, RULE_MMIO, BUGS_MMIO)
+CASE_NEEDS("apic=1", mmio_load_high, IN_LONG_MODE, RULE_MMIO, BUGS_MMIO)
 {
 	expect_vc(SVM_EXIT_NPF, "");
 	apic_write(APIC_LDR, 0x5a000000);
@@ -109,7 +109,7 @@ CASE_NEEDS("apic=1", mmio_movs, CPL0, RULE_MMIO, BUGS_TPR)
 
 /* -- The single-step trap behind what was emulated. -------------------------------------------- */
 
-CASE(tf_mmio, ALL_NATIVE, RULE_TF, CATCHES("openvmm-tf-mmio"))
+CASE(tf_mmio, IN_LONG_MODE, RULE_TF, CATCHES("openvmm-tf-mmio"))
 {
 	need_native(GUEST_NEEDS_NATIVE);
 	setup.rflags = X86_EFLAGS_TF;

@@ -189,9 +189,9 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	CELL("", row, when, fault, "ud2", environments, rule, BUGS_##when##_PLAIN)
 
 /* Its columns that only CPL0 may run. */
-#define ROW_CPL0(row, when, rule)                                         \
-	EXITING_CELL(row, when, rdmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
-	EXITING_CELL(row, when, wrmsr, CPL0, rule, BUGS_##when##_SKIPPED) \
+#define ROW_CPL0(row, when, rule)                                          \
+	EXITING_CELL(row, when, rdmsr, RING0, rule, BUGS_##when##_SKIPPED) \
+	EXITING_CELL(row, when, wrmsr, RING0, rule, BUGS_##when##_SKIPPED) \
 	EXITING_CELL(row, when, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
 
 ROW(sti, AFTER, ALL_NATIVE, RULE_STI)
@@ -200,13 +200,13 @@ ROW(sti_sti, EARLY, ALL_NATIVE, RULE_STI_STI)
 ROW_CPL0(sti_sti, EARLY, RULE_STI_STI)
 ROW(sti_movss, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
 ROW_CPL0(sti_movss, EITHER, RULE_IN_A_ROW)
-ROW(sti_popss, EITHER, COMPAT, RULE_IN_A_ROW)
+ROW(sti_popss, EITHER, IN_32, RULE_IN_A_ROW)
 ROW(movss_sti, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
 ROW_CPL0(movss_sti, EITHER, RULE_IN_A_ROW)
-ROW(popss_sti, EITHER, COMPAT, RULE_IN_A_ROW)
+ROW(popss_sti, EITHER, IN_32, RULE_IN_A_ROW)
 ROW(movss_popf, EARLY, ALL_NATIVE, RULE_MOVSS)
 ROW_CPL0(movss_popf, EARLY, RULE_MOVSS)
-ROW(popss_popf, EARLY, COMPAT, RULE_MOVSS)
+ROW(popss_popf, EARLY, IN_32, RULE_MOVSS)
 ROW(popf, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
 ROW_CPL0(popf, EARLY, RULE_NO_SHADOW)
 ROW(iret, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
@@ -242,14 +242,14 @@ static void try_hlt(const struct snippet *snippet, const char *trace)
 
 SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop");
 
-CASE(sti_hlt_pending, CPL0, RULE_HLT, CATCHES("model-shadow-lost model-hlt-sleeps"))
+CASE(sti_hlt_pending, RING0, RULE_HLT, CATCHES("model-shadow-lost model-hlt-sleeps"))
 {
 	interrupt_pending(PENDING);
 	watchdog_start();
 	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
 }
 
-CASE(sti_hlt_woken, CPL0, RULE_HLT, CATCHES("model-hlt-sleeps"))
+CASE(sti_hlt_woken, RING0, RULE_HLT, CATCHES("model-hlt-sleeps"))
 {
 	timer_start(PENDING, 10000);
 	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
@@ -257,7 +257,7 @@ CASE(sti_hlt_woken, CPL0, RULE_HLT, CATCHES("model-hlt-sleeps"))
 
 SNIPPET(movss_hlt, "sti; mark first; mov %esi, %ss; mark before; hlt; mark after; nop; mark late; nop");
 
-CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
+CASE(sti_movss_hlt_pending, RING0, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
 {
 	interrupt_pending(PENDING);
 	watchdog_start();
@@ -271,7 +271,7 @@ CASE(sti_movss_hlt_pending, CPL0, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr"))
 
 SNIPPET(popf_hlt, ".byte 0x55; popf; mark before; hlt; mark after; nop");
 
-CASE(popf_hlt_pending, CPL0, RULE_NO_SHADOW, CATCHES("model-shadow-late"))
+CASE(popf_hlt_pending, RING0, RULE_NO_SHADOW, CATCHES("model-shadow-late"))
 {
 	interrupt_pending(PENDING);
 	watchdog_start();
@@ -337,7 +337,7 @@ CASE(movss_movss_at_random, ALL_NATIVE, RULE_IN_A_ROW, CATCHES("model-ipi-no-isr
 	try_loop(&movss_movss_loop, open_marks);
 }
 
-CASE(popss_at_random, COMPAT, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
+CASE(popss_at_random, IN_32, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&popss_loop, open_marks);
 }

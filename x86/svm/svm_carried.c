@@ -62,7 +62,7 @@ static void stop_stepping(struct l2 *v)
 	l2_setup.host_rflags = 0;
 }
 
-CASE(host_tf, ALL_NATIVE, RULE_TF, CATCHES("vmrun-tf nsvm-vmrun-tf-dr6 bochs-vmrun-tf"))
+CASE(host_tf, IN_LONG_MODE, RULE_TF, CATCHES("vmrun-tf nsvm-vmrun-tf-dr6 bochs-vmrun-tf"))
 {
 	name_places();
 	l2_setup.host_rflags = X86_EFLAGS_TF;
@@ -81,7 +81,7 @@ static void shadow_with_pending(struct l2 *v)
 	interrupt_pending(PENDING_VECTOR);
 }
 
-CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, CATCHES("tcg-vmrun-shadow"))
+CASE_NEEDS("apic=1", shadow_in, IN_LONG_MODE, RULE_SHADOW, CATCHES("tcg-vmrun-shadow"))
 {
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;
@@ -102,7 +102,7 @@ static void sti_before_vmrun(struct l2 *v)
 		note_shadow(v);
 }
 
-CASE(no_shadow_from_l1, ALL_NATIVE, RULE_SHADOW, CATCHES("svm-sti-leak"))
+CASE(no_shadow_from_l1, IN_LONG_MODE, RULE_SHADOW, CATCHES("svm-sti-leak"))
 {
 	shadow = NOT_SEEN;
 	l2_setup.on_call = sti_before_vmrun;
@@ -132,7 +132,7 @@ static enum l2_action note_shadow_at_miss(struct l2 *v)
 	return L2_RESUME;
 }
 
-CASE(no_shadow_from_l1_in_delivery, ALL_NATIVE, RULE_SHADOW,
+CASE(no_shadow_from_l1_in_delivery, IN_LONG_MODE, RULE_SHADOW,
      CATCHES("svm-sti-leak tcg-vmrun-shadow"))
 {
 	need_of_machine(layer == &layer_svm, "nested paging in %s", layer->name);

@@ -64,7 +64,7 @@
 
 /* -- Interrupts and NMIs. ---------------------------------------------------------------------- */
 
-CASE(interrupt_if0, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+CASE(interrupt_if0, IN_LONG_MODE, RULE_INJECT, BUGS_ANY)
 {
 	begin(0, X86_EFLAGS_IF);
 	expect("extint 0x50@target");
@@ -77,7 +77,7 @@ static void inject_in_shadow(struct l2 *v)
 	inject(v);
 }
 
-CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
+CASE(interrupt_in_shadow, IN_LONG_MODE, RULE_INJECT, BUGS_ANY)
 {
 	begin(X86_EFLAGS_IF, 0);
 	expect("extint 0x50@target");
@@ -86,7 +86,8 @@ CASE(interrupt_in_shadow, ALL_NATIVE, RULE_INJECT, BUGS_ANY)
 	run(call);
 }
 
-CASE(nmi_vector_ignored, ALL_NATIVE, "APM 2, Event Injection: for an NMI the vector is ignored", "")
+CASE(nmi_vector_ignored, IN_LONG_MODE, "APM 2, Event Injection: for an NMI the vector is ignored",
+     "")
 {
 	static const uint8_t vectors[] = {0, 0x50, 0xff};
 
@@ -97,7 +98,7 @@ CASE(nmi_vector_ignored, ALL_NATIVE, "APM 2, Event Injection: for an NMI the vec
 
 /* -- Exceptions and software interrupts. ------------------------------------------------------- */
 
-CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
+CASE(no_error_code, IN_LONG_MODE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
 	begin(0, 0);
 	expect("#GP@target; #SS@target");
@@ -106,7 +107,7 @@ CASE(no_error_code, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 }
 
 /* Without it no hypervisor can reflect #VC, and none of its own L2s can be a SEV-ES guest. */
-CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
+CASE(vc_exception, IN_LONG_MODE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 {
 	begin(0, 0);
 	allow("APM 2, #VC: pushes an error code", "#VC(0x72)@target");
@@ -115,7 +116,7 @@ CASE(vc_exception, ALL_NATIVE, RULE_EV, CATCHES("tcg-eventinj-ev"))
 }
 
 /* nRIP is no instruction length: it may lie anywhere, before RIP as well. */
-CASE(int_n_far, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
+CASE(int_n_far, IN_LONG_MODE, RULE_SOFT, BUGS_SOFT)
 {
 	begin_soft(0, 1);
 	expect("extint 0x80@far_after; extint 0x80@call");
@@ -125,7 +126,7 @@ CASE(int_n_far, ALL_NATIVE, RULE_SOFT, BUGS_SOFT)
 
 /* -- What cannot be injected. ------------------------------------------------------------------ */
 
-CASE(invalid_types, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
+CASE(invalid_types, IN_LONG_MODE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
 	static const uint8_t types[] = {1, 5, 6, 7};
 
@@ -137,21 +138,22 @@ CASE(invalid_types, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 	}
 }
 
-CASE(invalid_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid bochs-eventinj-31"))
+CASE(invalid_exceptions, IN_LONG_MODE, RULE_INVALID,
+     CATCHES("tcg-vmexit-invalid bochs-eventinj-31"))
 {
 	begin(0, 0);
 	expect("[0x1f-0xff] exit INVALID");
 	try_from(L2_EXCEPTION, 31);
 }
 
-CASE(invalid_exception_2, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
+CASE(invalid_exception_2, IN_LONG_MODE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
 	begin(0, 0);
 	expect("exit INVALID");
 	try_inject(&call, L2_EXCEPTION | VECTOR_NMI, 0);
 }
 
-CASE(invalid_reserved_exceptions, ALL_NATIVE, RULE_INVALID, CATCHES("eventinj-reserved-vector"))
+CASE(invalid_reserved_exceptions, IN_LONG_MODE, RULE_INVALID, CATCHES("eventinj-reserved-vector"))
 {
 	static const uint8_t vectors[] = {15, 22, 23, 24, 25, 26, 27};
 
@@ -198,7 +200,7 @@ static enum l2_action compare_and_resume(struct l2 *v)
 	return L2_RESUME;
 }
 
-CASE(invalid_then_good, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
+CASE(invalid_then_good, IN_LONG_MODE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 {
 	l2_setup.on_call = inject_nonsense;
 	l2_setup.on_exit = compare_and_resume;
@@ -206,7 +208,7 @@ CASE(invalid_then_good, ALL_NATIVE, RULE_INVALID, CATCHES("tcg-vmexit-invalid"))
 	run(call_ud2);
 }
 
-CASE(invalid_keeps_save_area, ALL_NATIVE,
+CASE(invalid_keeps_save_area, IN_LONG_MODE,
      "APM 2, #VMEXIT: writes back the guest's state as loaded by VMRUN, not the host's",
      CATCHES("invalid-exit-overwrites-save-area"))
 {

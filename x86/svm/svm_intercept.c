@@ -59,7 +59,7 @@ SNIPPET(rdmsr_insn, "vmmcall; mov $0x10, %ecx; mark insn; rdmsr; mark after; nop
 SNIPPET(invd_insn, "vmmcall; mark insn; invd; mark after; nop");
 SNIPPET(wbinvd_insn, "vmmcall; mark insn; wbinvd; mark after; nop");
 
-CASE(int1, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
+CASE(int1, IN_LONG_MODE, RULE_ICEBP, CATCHES("tcg-icebp"))
 {
 	expect("#DB[]@after");
 	try_exceptions(&int1, ALL_EXCEPTIONS);
@@ -73,7 +73,7 @@ static void try_instruction(const struct snippet *snippet, unsigned what)
 	run_snippet(snippet);
 }
 
-CASE(int_n, ALL_NATIVE, RULE_INT_N, "")
+CASE(int_n, IN_LONG_MODE, RULE_INT_N, "")
 {
 	expect("[0x0-0xff] exit SWINT@insn");
 	for_each_vector(v, 0, 255) {
@@ -84,14 +84,14 @@ CASE(int_n, ALL_NATIVE, RULE_INT_N, "")
 	}
 }
 
-CASE(int_n_gate_dpl0, USER, RULE_INT_N, "")
+CASE(int_n_gate_dpl0, CPL3 | COMPAT, RULE_INT_N, "")
 {
 	gate_set_dpl(0x80, 0);
 	expect("exit SWINT@insn");
 	try_instruction(&int_n, SVM_INTERCEPT_INTN);
 }
 
-CASE(int3_is_no_int_n, ALL_NATIVE, RULE_NOT_INT3, CATCHES("tcg-int3-intercept"))
+CASE(int3_is_no_int_n, IN_LONG_MODE, RULE_NOT_INT3, CATCHES("tcg-int3-intercept"))
 {
 	expect("#BP@after");
 	try_instruction(&int3, SVM_INTERCEPT_INTN);
@@ -104,7 +104,7 @@ CASE(into_is_no_int_n, COMPAT, RULE_NOT_INT3, CATCHES("tcg-int3-intercept"))
 	try_instruction(&into, SVM_INTERCEPT_INTN);
 }
 
-CASE(int1_intercept, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
+CASE(int1_intercept, IN_LONG_MODE, RULE_ICEBP, CATCHES("tcg-icebp"))
 {
 	expect("exit ICEBP@insn");
 	try_instruction(&int1, SVM_INTERCEPT_ICEBP);
@@ -119,12 +119,12 @@ CASE(int1_intercept, ALL_NATIVE, RULE_ICEBP, CATCHES("tcg-icebp"))
 		try_after_call(&name##_insn, SVM_INTERCEPT_##code); \
 	}
 
-INSTRUCTION(cpuid, ALL_NATIVE, CPUID, "")
-INSTRUCTION(pushf, ALL_NATIVE, PUSHF, "")
-INSTRUCTION(popf, ALL_NATIVE, POPF, "")
-INSTRUCTION(rdtsc, ALL_NATIVE, RDTSC, "")
-INSTRUCTION(rdtscp, ALL_NATIVE, RDTSCP, CATCHES("tcg-rdtscp-exit"))
-INSTRUCTION(pause, ALL_NATIVE, PAUSE, CATCHES("bochs-pause-filter"))
+INSTRUCTION(cpuid, IN_LONG_MODE, CPUID, "")
+INSTRUCTION(pushf, IN_LONG_MODE, PUSHF, "")
+INSTRUCTION(popf, IN_LONG_MODE, POPF, "")
+INSTRUCTION(rdtsc, IN_LONG_MODE, RDTSC, "")
+INSTRUCTION(rdtscp, IN_LONG_MODE, RDTSCP, CATCHES("tcg-rdtscp-exit"))
+INSTRUCTION(pause, IN_LONG_MODE, PAUSE, CATCHES("bochs-pause-filter"))
 INSTRUCTION(hlt, CPL0, HLT, "")
 INSTRUCTION(out, CPL0, IOIO, "")
 INSTRUCTION(rdmsr, CPL0, MSR, "")
@@ -156,7 +156,7 @@ static void need_next_rip(void)
 	setup.rflags = X86_EFLAGS_OF;
 }
 
-CASE(next_rip_of_int3, ALL_NATIVE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_int3, IN_LONG_MODE, RULE_NEXT_RIP, "")
 {
 	need_next_rip();
 	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
@@ -171,14 +171,14 @@ CASE(next_rip_of_into_and_bound, COMPAT, RULE_NEXT_RIP, "")
 	try_next_rip(&bound, "after");
 }
 
-CASE(next_rip_of_int_n, ALL_NATIVE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_int_n, IN_LONG_MODE, RULE_NEXT_RIP, "")
 {
 	need_next_rip();
 	intercepting(0, SVM_INTERCEPT_INTN);
 	try_next_rip(&int_n, "after");
 }
 
-CASE(next_rip_of_cpuid, ALL_NATIVE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_cpuid, IN_LONG_MODE, RULE_NEXT_RIP, "")
 {
 	need_next_rip();
 	instruction = SVM_INTERCEPT_CPUID;
@@ -187,14 +187,14 @@ CASE(next_rip_of_cpuid, ALL_NATIVE, RULE_NEXT_RIP, "")
 	try_next_rip(&cpuid_insn, "after");
 }
 
-CASE(no_next_rip_of_ud, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
+CASE(no_next_rip_of_ud, IN_LONG_MODE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
 {
 	need_next_rip();
 	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
 	try_next_rip(&ud, NULL);
 }
 
-CASE(no_next_rip_of_gp, ALL_NATIVE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
+CASE(no_next_rip_of_gp, IN_LONG_MODE, RULE_NEXT_RIP, CATCHES("bochs-next-rip-always"))
 {
 	need_next_rip();
 	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);

@@ -90,7 +90,7 @@ static void try_interrupt(void)
 }
 
 /* L2's IF holds the interrupt back. */
-CASE_NEEDS("apic=1", intr_if0, ALL_NATIVE, RULE_NO_MASKING, CATCHES("nsvm-masked-intr-spins"))
+CASE_NEEDS("apic=1", intr_if0, IN_LONG_MODE, RULE_NO_MASKING, CATCHES("nsvm-masked-intr-spins"))
 {
 	expect("L1 intr 0x31");
 	try_interrupt();
@@ -105,7 +105,7 @@ static void pend_in_shadow(struct l2 *v)
 }
 
 CASE_NEEDS(
-	"apic=1", intr_shadow, ALL_NATIVE,
+	"apic=1", intr_shadow, IN_LONG_MODE,
 	"APM 2, Interrupt Shadows: VMRUN loads the shadow, and the instruction in it recognizes no interrupts",
 	CATCHES("nsvm-sti-shadow-reflect tcg-vmrun-shadow"))
 {
@@ -158,34 +158,34 @@ static void try_virtual(const struct snippet *snippet, uint32_t int_control, boo
 	      taken ? "still set" : "clear");
 }
 
-CASE(v_irq, ALL_NATIVE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
+CASE(v_irq, IN_LONG_MODE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x51@target");
 	try_virtual(&call_again, SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, true);
 }
 
-CASE(v_irq_without_masking, ALL_NATIVE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
+CASE(v_irq_without_masking, IN_LONG_MODE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x51@target");
 	try_virtual(&call_again, SVM_V_PRIORITY(5), true);
 }
 
-CASE(v_irq_if0, ALL_NATIVE, RULE_V_IRQ, "")
+CASE(v_irq_if0, IN_LONG_MODE, RULE_V_IRQ, "")
 {
 	expect("(none)");
 	try_virtual(&call_again, SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, false);
 }
 
-CASE(v_irq_sti, ALL_NATIVE, RULE_V_IRQ, "")
+CASE(v_irq_sti, IN_LONG_MODE, RULE_V_IRQ, "")
 {
 	grant_iopl();
 	expect("extint 0x51@after");
 	try_virtual(&call_sti, SVM_V_PRIORITY(5) | SVM_V_INTR_MASKING, true);
 }
 
-CASE(v_irq_shadow, ALL_NATIVE, RULE_V_IRQ, CATCHES("tcg-vmrun-shadow bochs-v-irq"))
+CASE(v_irq_shadow, IN_LONG_MODE, RULE_V_IRQ, CATCHES("tcg-vmrun-shadow bochs-v-irq"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x51@after");
@@ -193,14 +193,14 @@ CASE(v_irq_shadow, ALL_NATIVE, RULE_V_IRQ, CATCHES("tcg-vmrun-shadow bochs-v-irq
 	run(call_again);
 }
 
-CASE(v_irq_tpr, ALL_NATIVE, RULE_V_IRQ, CATCHES("tcg-v-tpr"))
+CASE(v_irq_tpr, IN_LONG_MODE, RULE_V_IRQ, CATCHES("tcg-v-tpr"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("(none)");
 	try_virtual(&call_again, SVM_V_PRIORITY(5) | 5 | SVM_V_INTR_MASKING, false);
 }
 
-CASE(v_irq_ignore_tpr, ALL_NATIVE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
+CASE(v_irq_ignore_tpr, IN_LONG_MODE, RULE_V_IRQ, CATCHES("bochs-v-irq"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("extint 0x51@target");
@@ -213,7 +213,7 @@ static void intercept_vintr(struct l2 *v)
 	svm_intercept(v, SVM_INTERCEPT_VINTR);
 }
 
-CASE(v_irq_intercepted, ALL_NATIVE,
+CASE(v_irq_intercepted, IN_LONG_MODE,
      "APM 2, Virtual Interrupt Intercept: taken just before the interrupt, which stays pending in V_IRQ",
      "")
 {
@@ -243,14 +243,15 @@ static void try_masked(const struct snippet *snippet, uint64_t host_if)
 	try_pending_intercepted(snippet, intercept_and_mask);
 }
 
-CASE_NEEDS("apic=1", pending_at_vmrun, ALL_NATIVE, RULE_MASKING, CATCHES("bochs-pending-at-vmrun"))
+CASE_NEEDS("apic=1", pending_at_vmrun, IN_LONG_MODE, RULE_MASKING,
+	   CATCHES("bochs-pending-at-vmrun"))
 {
 	expect("exit INTR@target, L1 intr 0x31");
 	try_masked(&call_again, X86_EFLAGS_IF);
 }
 
 /* The shadow of L1's STI ends with VMRUN. */
-CASE_NEEDS("apic=1", pending_at_vmrun_behind_sti, ALL_NATIVE, RULE_MASKING,
+CASE_NEEDS("apic=1", pending_at_vmrun_behind_sti, IN_LONG_MODE, RULE_MASKING,
 	   CATCHES("bochs-pending-at-vmrun"))
 {
 	svm_sti_before_vmrun = true;
@@ -259,7 +260,7 @@ CASE_NEEDS("apic=1", pending_at_vmrun_behind_sti, ALL_NATIVE, RULE_MASKING,
 }
 
 /* Without V_INTR_MASKING L2's own IF lets it in, and nothing of L1's shadow may keep it out. */
-CASE_NEEDS("apic=1", intr_behind_sti, ALL_NATIVE, RULE_NO_SHADOW, CATCHES("tcg-pending-at-vmrun"))
+CASE_NEEDS("apic=1", intr_behind_sti, IN_LONG_MODE, RULE_NO_SHADOW, CATCHES("tcg-pending-at-vmrun"))
 {
 	setup.rflags = X86_EFLAGS_IF;
 	svm_sti_before_vmrun = true;
@@ -267,7 +268,7 @@ CASE_NEEDS("apic=1", intr_behind_sti, ALL_NATIVE, RULE_NO_SHADOW, CATCHES("tcg-p
 	try_interrupt();
 }
 
-CASE_NEEDS("apic=1", delivered_behind_sti, ALL_NATIVE, RULE_NO_SHADOW,
+CASE_NEEDS("apic=1", delivered_behind_sti, IN_LONG_MODE, RULE_NO_SHADOW,
 	   CATCHES("tcg-pending-at-vmrun"))
 {
 	setup.rflags = X86_EFLAGS_IF;
@@ -277,14 +278,14 @@ CASE_NEEDS("apic=1", delivered_behind_sti, ALL_NATIVE, RULE_NO_SHADOW,
 }
 
 /* L1 has it masked: L2 runs on, whatever its own IF says. */
-CASE_NEEDS("apic=1", pending_host_if0, ALL_NATIVE, RULE_MASKING,
+CASE_NEEDS("apic=1", pending_host_if0, IN_LONG_MODE, RULE_MASKING,
 	   CATCHES("bochs-intr-masking nsvm-masked-intr-spins"))
 {
 	expect("L1 intr 0x31");
 	try_masked(&call_again, 0);
 }
 
-CASE_NEEDS("apic=1", pending_host_if0_guest_if1, ALL_NATIVE, RULE_MASKING, BUGS_MASKED)
+CASE_NEEDS("apic=1", pending_host_if0_guest_if1, IN_LONG_MODE, RULE_MASKING, BUGS_MASKED)
 {
 	grant_iopl();
 	expect("L1 intr 0x31");
@@ -299,7 +300,7 @@ static void try_not_intercepted(const struct snippet *snippet, uint64_t host_if)
 	try_pending(snippet);
 }
 
-CASE_NEEDS("apic=1", not_intercepted_host_if0, ALL_NATIVE, RULE_MASKING,
+CASE_NEEDS("apic=1", not_intercepted_host_if0, IN_LONG_MODE, RULE_MASKING,
 	   CATCHES("bochs-intr-masking nsvm-window-vector"))
 {
 	grant_iopl();
@@ -307,7 +308,7 @@ CASE_NEEDS("apic=1", not_intercepted_host_if0, ALL_NATIVE, RULE_MASKING,
 	try_not_intercepted(&call_sti, 0);
 }
 
-CASE_NEEDS("apic=1", not_intercepted_host_if1, ALL_NATIVE, RULE_MASKING,
+CASE_NEEDS("apic=1", not_intercepted_host_if1, IN_LONG_MODE, RULE_MASKING,
 	   CATCHES("bochs-intr-masking"))
 {
 	expect("intr 0x31@target");
@@ -316,7 +317,7 @@ CASE_NEEDS("apic=1", not_intercepted_host_if1, ALL_NATIVE, RULE_MASKING,
 
 /* Without V_INTR_MASKING L1's IF means nothing in L2: its own STI lets the interrupt in. */
 CASE_NEEDS(
-	"apic=1", unmasked_host_if0, ALL_NATIVE,
+	"apic=1", unmasked_host_if0, IN_LONG_MODE,
 	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: without V_INTR_MASKING the guest's IF controls physical interrupts",
 	"")
 {
@@ -334,7 +335,7 @@ static void pend_both(struct l2 *v)
 }
 
 CASE_NEEDS(
-	"apic=1", physical_before_virtual, ALL_NATIVE,
+	"apic=1", physical_before_virtual, IN_LONG_MODE,
 	"APM 2, Injecting Virtual (INTR) Interrupts: physical interrupts take priority over virtual ones",
 	"")
 {

@@ -51,7 +51,7 @@ static void intercept_nmi(struct l2 *v)
 	svm_intercept(v, SVM_INTERCEPT_NMI);
 }
 
-CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_INTERCEPT, "")
+CASE_NEEDS("apic=1", nmi, IN_LONG_MODE, RULE_INTERCEPT, "")
 {
 	l2_setup.before = intercept_nmi;
 	l2_setup.on_call = send_one;
@@ -62,7 +62,7 @@ CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_INTERCEPT, "")
 }
 
 CASE_NEEDS(
-	"apic=1", nmi_not_intercepted, ALL_NATIVE,
+	"apic=1", nmi_not_intercepted, IN_LONG_MODE,
 	"APM 2, Global Interrupt Flag: what was held pending is taken when VMRUN sets GIF, by the guest if it is not intercepted",
 	"")
 {
@@ -87,7 +87,7 @@ static void exit_and_wait(void)
 }
 
 CASE_NEEDS(
-	"apic=1", nmi_blocked_across_exit, ALL_NATIVE,
+	"apic=1", nmi_blocked_across_exit, IN_LONG_MODE,
 	"APM 2, Event Injection, and NMI: a physical NMI that L2 took itself blocks further NMIs until IRET, exits or not",
 	"")
 {
@@ -132,7 +132,7 @@ static void inject_then_send_and_take(struct l2 *v)
  * so that L0 has to inject it once more. It is L2's all the same, and blocks nothing: the handler calls L1, which
  * takes an NMI of its own there. An L0 that thinks it has injected L1's NMI holds this one back until an IRET.
  */
-CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, ALL_NATIVE,
+CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, IN_LONG_MODE,
 	   "APM 2, Event Injection: an NMI for L2 is delivered to L2, and one for L1 to L1",
 	   CATCHES("nsvm-nmi-reinject bochs-injected-nmi-blocks"))
 {

@@ -136,7 +136,7 @@ CASE_NEEDS("apic=1", hlt_in_shadow, CPL0, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unc
 	try_sleep_in_shadow(0, 0, BLOCKED_BY_MOV_SS);
 }
 
-CASE_NEEDS("apic=1", hlt_of_user, USER, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unchecked"))
+CASE_NEEDS("apic=1", hlt_of_user, CPL3 | COMPAT, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unchecked"))
 {
 	expect("exit INVALID_GUEST");
 	try_sleep(0, 0);

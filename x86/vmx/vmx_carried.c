@@ -60,7 +60,7 @@ static void try_shadow_kind(const struct snippet *snippet, uint64_t kind)
 	      "the interruptibility state is %#lx at the exit", out.interruptibility);
 }
 
-CASE(shadow_kinds, ALL_NATIVE, RULE_SHADOW, "")
+CASE(shadow_kinds, IN_LONG_MODE, RULE_SHADOW, "")
 {
 	try_shadow_kind(&sti_call, BLOCKED_BY_STI);
 	try_shadow_kind(&movss_call, BLOCKED_BY_MOV_SS);
@@ -77,7 +77,7 @@ static void try_shadow_in(uint32_t kind)
 	run(call_twice);
 }
 
-CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, "")
+CASE_NEEDS("apic=1", shadow_in, IN_LONG_MODE, RULE_SHADOW, "")
 {
 	expect("intr 0x31@target; intr 0x31@after x2");
 	try_shadow_in(0);
@@ -85,7 +85,7 @@ CASE_NEEDS("apic=1", shadow_in, ALL_NATIVE, RULE_SHADOW, "")
 	try_shadow_in(BLOCKED_BY_MOV_SS);
 }
 
-CASE(shadow_nonsense, ALL_NATIVE, RULE_NONSENSE, "")
+CASE(shadow_nonsense, IN_LONG_MODE, RULE_NONSENSE, "")
 {
 	expect("exit INVALID_GUEST x2");
 	try_state(&call, BLOCKED_BY_STI | BLOCKED_BY_MOV_SS, 0, X86_EFLAGS_IF);

@@ -79,14 +79,14 @@ static void try_blocked(uint64_t state, uint32_t what)
 	run(call);
 }
 
-CASE(interrupt_if0, ALL_NATIVE, RULE_BLOCKED, "")
+CASE(interrupt_if0, IN_LONG_MODE, RULE_BLOCKED, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_GUEST");
 	try_inject(&call, L2_INTR | 0x50, 0);
 }
 
-CASE(interrupt_in_shadow, ALL_NATIVE, RULE_BLOCKED, "")
+CASE(interrupt_in_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	expect("exit INVALID_GUEST x2");
@@ -94,14 +94,14 @@ CASE(interrupt_in_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 	try_blocked(BLOCKED_BY_MOV_SS, L2_INTR | 0x50);
 }
 
-CASE(nmi_in_movss_shadow, ALL_NATIVE, RULE_BLOCKED, "")
+CASE(nmi_in_movss_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_GUEST");
 	try_blocked(BLOCKED_BY_MOV_SS, L2_NMI | VECTOR_NMI);
 }
 
-CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
+CASE(nmi_in_sti_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	allow("SDM 3C, Checks on Guest Non-Register State: some processors check STI blocking for an NMI, too",
@@ -111,7 +111,7 @@ CASE(nmi_in_sti_shadow, ALL_NATIVE, RULE_BLOCKED, "")
 }
 
 /* What no shadow holds back goes through, and ends the shadow. */
-CASE(exception_in_shadow, ALL_NATIVE, RULE_INJECT, "")
+CASE(exception_in_shadow, IN_LONG_MODE, RULE_INJECT, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	expect("#UD@target x2");
@@ -123,7 +123,7 @@ CASE(exception_in_shadow, ALL_NATIVE, RULE_INJECT, "")
 
 SNIPPET(call_int1, "mark call; vmcall; mark target; .byte 0xf1; mark after; nop");
 
-CASE(int1, ALL_NATIVE, RULE_SOFT, CATCHES("xen-intn-side-effects"))
+CASE(int1, IN_LONG_MODE, RULE_SOFT, CATCHES("xen-intn-side-effects"))
 {
 	begin_soft(0, 2);
 	expect("#DB[]@after; #DB[]@after; #DB[]@far_after");
@@ -132,7 +132,7 @@ CASE(int1, ALL_NATIVE, RULE_SOFT, CATCHES("xen-intn-side-effects"))
 	try_soft(&call, L2_PRIVILEGED_SOFT | 1, "far_after");
 }
 
-CASE(int1_gate_dpl0, USER, RULE_NO_DPL, "")
+CASE(int1_gate_dpl0, CPL3 | COMPAT, RULE_NO_DPL, "")
 {
 	refuse(1);
 	expect("#DB[]@after");
@@ -158,7 +158,7 @@ static void try_length(uint32_t what, unsigned length)
 	run(call_nops);
 }
 
-CASE(lengths, ALL_NATIVE, RULE_SOFT, "")
+CASE(lengths, IN_LONG_MODE, RULE_SOFT, "")
 {
 	char expected[512];
 	struct text text;
@@ -173,7 +173,7 @@ CASE(lengths, ALL_NATIVE, RULE_SOFT, "")
 	expect("%s", expected);
 }
 
-CASE(length_0, ALL_NATIVE,
+CASE(length_0, IN_LONG_MODE,
      "SDM 3D, Miscellaneous Data: a length of 0 is good iff bit 30 of IA32_VMX_MISC is set", "")
 {
 	begin(0, 0);
@@ -186,7 +186,7 @@ CASE(length_0, ALL_NATIVE,
 		try_length(trap_types[i], 0);
 }
 
-CASE(length_16, ALL_NATIVE, RULE_INVALID, "")
+CASE(length_16, IN_LONG_MODE, RULE_INVALID, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_CONTROLS x4");
@@ -194,7 +194,7 @@ CASE(length_16, ALL_NATIVE, RULE_INVALID, "")
 		try_length(trap_types[i], 16);
 }
 
-CASE(length_of_no_trap, ALL_NATIVE,
+CASE(length_of_no_trap, IN_LONG_MODE,
      "SDM 3C, VM-Entry Control Fields: for other events the instruction length is neither checked nor used",
      "")
 {
@@ -206,7 +206,7 @@ CASE(length_of_no_trap, ALL_NATIVE,
 }
 
 /* A fault, as far as VMX knows: the type decides, and not the vector. */
-CASE(int3_as_hardware_exception, ALL_NATIVE, RULE_INJECT, "")
+CASE(int3_as_hardware_exception, IN_LONG_MODE, RULE_INJECT, "")
 {
 	static const uint8_t vectors[] = {3, 4, 5};
 
@@ -216,7 +216,7 @@ CASE(int3_as_hardware_exception, ALL_NATIVE, RULE_INJECT, "")
 	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
-CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
+CASE(int3_as_hardware_exception_gate_dpl0, CPL3 | COMPAT, RULE_NO_DPL, "")
 {
 	refuse(3);
 	setup.leave_after = 1;
@@ -226,7 +226,7 @@ CASE(int3_as_hardware_exception_gate_dpl0, USER, RULE_NO_DPL, "")
 
 /* -- What cannot be injected. ------------------------------------------------------------------ */
 
-CASE(invalid_types, ALL_NATIVE, RULE_INVALID, "")
+CASE(invalid_types, IN_LONG_MODE, RULE_INVALID, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_CONTROLS x4");
@@ -237,7 +237,7 @@ CASE(invalid_types, ALL_NATIVE, RULE_INVALID, "")
 	try_inject(&call, 7u << 8 | 0x50, 0);
 }
 
-CASE(invalid_nmi_vector, ALL_NATIVE, RULE_INVALID, "")
+CASE(invalid_nmi_vector, IN_LONG_MODE, RULE_INVALID, "")
 {
 	static const uint8_t low[] = {0, 1};
 
@@ -247,14 +247,14 @@ CASE(invalid_nmi_vector, ALL_NATIVE, RULE_INVALID, "")
 	try_from(L2_NMI, 3);
 }
 
-CASE(invalid_exceptions, ALL_NATIVE, RULE_INVALID, "")
+CASE(invalid_exceptions, IN_LONG_MODE, RULE_INVALID, "")
 {
 	begin(0, 0);
 	expect("[0x20-0xff] exit INVALID_CONTROLS");
 	try_from(L2_EXCEPTION, 32);
 }
 
-CASE(invalid_reserved_bits, ALL_NATIVE, RULE_INVALID, "")
+CASE(invalid_reserved_bits, IN_LONG_MODE, RULE_INVALID, "")
 {
 	begin(X86_EFLAGS_IF, 0);
 	setup.leave_after = 1;
@@ -263,7 +263,7 @@ CASE(invalid_reserved_bits, ALL_NATIVE, RULE_INVALID, "")
 		try_inject(&call, L2_INTR | 0x50 | 1u << bit, 0);
 }
 
-CASE(invalid_error_code, ALL_NATIVE, RULE_INVALID, CATCHES("bochs-entry-error-code"))
+CASE(invalid_error_code, IN_LONG_MODE, RULE_INVALID, CATCHES("bochs-entry-error-code"))
 {
 	static const uint32_t without[] = {L2_INTR | 0x50, L2_NMI | VECTOR_NMI, L2_SOFT_INT | 13,
 					   L2_SOFT_EXCEPTION | 3, L2_PRIVILEGED_SOFT | 1};
@@ -277,7 +277,7 @@ CASE(invalid_error_code, ALL_NATIVE, RULE_INVALID, CATCHES("bochs-entry-error-co
 	}
 }
 
-CASE(invalid_high_error_code, ALL_NATIVE, RULE_INVALID, "")
+CASE(invalid_high_error_code, IN_LONG_MODE, RULE_INVALID, "")
 {
 	begin(0, 0);
 	expect("exit INVALID_CONTROLS x2");
@@ -288,7 +288,7 @@ CASE(invalid_high_error_code, ALL_NATIVE, RULE_INVALID, "")
 #define RULE_EV_BY_VECTOR \
 	"SDM 3C, VM-Entry Control Fields: bit 11 is what the vector demands, unless bit 56 of IA32_VMX_BASIC is set"
 
-CASE(error_code_missing, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
+CASE(error_code_missing, IN_LONG_MODE, RULE_EV_BY_VECTOR, "")
 {
 	static const uint8_t vectors[] = {8, 10, 11, 12, 13, 14, 17};
 
@@ -303,7 +303,7 @@ CASE(error_code_missing, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
 	TRY_EACH(L2_EXCEPTION, vectors);
 }
 
-CASE(error_code_too_many, ALL_NATIVE, RULE_EV_BY_VECTOR, "")
+CASE(error_code_too_many, IN_LONG_MODE, RULE_EV_BY_VECTOR, "")
 {
 	static const uint8_t vectors[] = {0, 1, 3, 4, 5, 6, 7, 9, 16, 18, 19, 20};
 
@@ -362,7 +362,7 @@ static void try_nonsense(uint32_t what)
 	check(!changed, "%u fields of the VMCS are not what they were", changed);
 }
 
-CASE(invalid_then_good, ALL_NATIVE,
+CASE(invalid_then_good, IN_LONG_MODE,
      "SDM 3C, VM Entries: an entry that fails has no effect on the guest, nor on the VMCS but for the error number",
      "")
 {
@@ -370,7 +370,7 @@ CASE(invalid_then_good, ALL_NATIVE,
 	try_nonsense(L2_NMI | 3);
 }
 
-CASE(blocked_then_good, ALL_NATIVE,
+CASE(blocked_then_good, IN_LONG_MODE,
      "SDM 3C, VM-Entry Failures During or After Loading Guest State: the guest-state area is not changed",
      "")
 {

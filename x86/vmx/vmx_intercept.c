@@ -60,7 +60,7 @@ static enum l2_action show_and_end(struct l2 *v)
 
 SNIPPET(int1, "mark insn; .byte 0xf1; mark after; nop");
 
-CASE(int1, ALL_NATIVE, RULE_INT1, "")
+CASE(int1, IN_LONG_MODE, RULE_INT1, "")
 {
 	expect("exit priv #DB[]@insn");
 	try_exceptions(&int1, ALL_EXCEPTIONS);
@@ -90,7 +90,7 @@ static void try_length(const struct snippet *snippet)
 	      length_at_exit, length);
 }
 
-CASE(lengths, ALL_NATIVE, RULE_LENGTH, "")
+CASE(lengths, IN_LONG_MODE, RULE_LENGTH, "")
 {
 	expect("exit soft #BP@insn; exit soft #BP@insn; exit priv #DB[]@insn; exit priv #DB[]@insn");
 	try_length(&int3);
@@ -106,7 +106,7 @@ CASE(length_of_into, COMPAT, RULE_LENGTH, "")
 	try_length(&into);
 }
 
-CASE(fault_sets_rf, ALL_NATIVE, RULE_RF, CATCHES("bochs-exit-rf"))
+CASE(fault_sets_rf, IN_LONG_MODE, RULE_RF, CATCHES("bochs-exit-rf"))
 {
 	setup.shown_flags = X86_EFLAGS_RF;
 	window_map(0, 0);
@@ -120,7 +120,7 @@ CASE(fault_sets_rf, ALL_NATIVE, RULE_RF, CATCHES("bochs-exit-rf"))
 	try_exceptions(&pf, ALL_EXCEPTIONS);
 }
 
-CASE(trap_leaves_rf, ALL_NATIVE, RULE_RF, "")
+CASE(trap_leaves_rf, IN_LONG_MODE, RULE_RF, "")
 {
 	setup.shown_flags = X86_EFLAGS_RF;
 	expect("exit soft #BP@insn; exit priv #DB[]@insn");
@@ -128,7 +128,7 @@ CASE(trap_leaves_rf, ALL_NATIVE, RULE_RF, "")
 	try_exceptions(&int1, ALL_EXCEPTIONS);
 }
 
-CASE(dr6_is_not_written, ALL_NATIVE, RULE_DR6, "")
+CASE(dr6_is_not_written, IN_LONG_MODE, RULE_DR6, "")
 {
 	breakpoint_set(1, mark_address(&step, "after"), BREAK_CODE, 1);
 	dr6_at_exit = ~0ul;
@@ -166,9 +166,9 @@ static void try_instruction(const struct snippet *snippet, uint32_t control)
 		try_instruction(&name##_insn, control); \
 	}
 
-INSTRUCTION(cpuid, ALL_NATIVE, CPUID, 0)
+INSTRUCTION(cpuid, IN_LONG_MODE, CPUID, 0)
 INSTRUCTION(invd, CPL0, INVD, 0)
-INSTRUCTION(rdtsc, ALL_NATIVE, RDTSC, CPU_RDTSC)
-INSTRUCTION(pause, ALL_NATIVE, PAUSE, CPU_PAUSE)
+INSTRUCTION(rdtsc, IN_LONG_MODE, RDTSC, CPU_RDTSC)
+INSTRUCTION(pause, IN_LONG_MODE, PAUSE, CPU_PAUSE)
 INSTRUCTION(hlt, CPL0, HLT, CPU_HLT)
 INSTRUCTION(out, CPL0, IOIO, CPU_ALL_PORTS)

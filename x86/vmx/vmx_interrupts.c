@@ -71,7 +71,7 @@ static void try_interrupt(void)
 	try_exit(&call_again, 0, 0);
 }
 
-CASE_NEEDS("apic=1", intr_if0, ALL_NATIVE, RULE_INTR, CATCHES("bochs-vmentry-pending-intr"))
+CASE_NEEDS("apic=1", intr_if0, IN_LONG_MODE, RULE_INTR, CATCHES("bochs-vmentry-pending-intr"))
 {
 	expect("exit INTR@target, L1 intr 0x31");
 	try_interrupt();
@@ -80,7 +80,7 @@ CASE_NEEDS("apic=1", intr_if0, ALL_NATIVE, RULE_INTR, CATCHES("bochs-vmentry-pen
 SNIPPET_SEND(send);
 
 /* It comes while L2 runs: L2 sends it to itself. */
-CASE_NEEDS("apic=1", intr_if0_sent, ALL_NATIVE, RULE_INTR, CATCHES("bochs-vmentry-pending-intr"))
+CASE_NEEDS("apic=1", intr_if0_sent, IN_LONG_MODE, RULE_INTR, CATCHES("bochs-vmentry-pending-intr"))
 {
 	nothing_in();
 	sends(ICR_SELF | ICR_FIXED | PENDING_VECTOR);
@@ -88,7 +88,7 @@ CASE_NEEDS("apic=1", intr_if0_sent, ALL_NATIVE, RULE_INTR, CATCHES("bochs-vmentr
 	try_exit(&send, 0, 0);
 }
 
-CASE_NEEDS("apic=1", intr_acknowledged, ALL_NATIVE, RULE_ACK, "")
+CASE_NEEDS("apic=1", intr_acknowledged, IN_LONG_MODE, RULE_ACK, "")
 {
 	setup.rflags = X86_EFLAGS_IF;
 	nothing_in();
@@ -99,7 +99,7 @@ CASE_NEEDS("apic=1", intr_acknowledged, ALL_NATIVE, RULE_ACK, "")
 }
 
 CASE_NEEDS(
-	"apic=1", intr_not_intercepted, ALL_NATIVE,
+	"apic=1", intr_not_intercepted, IN_LONG_MODE,
 	"SDM 3C, Event Blocking: without external-interrupt exiting interrupts are the guest's, by its IF",
 	"")
 {
@@ -122,27 +122,27 @@ static void try_window(const struct snippet *snippet, uint32_t interruptibility)
 	run_snippet(snippet);
 }
 
-CASE(window, ALL_NATIVE, RULE_WINDOW, "")
+CASE(window, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("exit INTR_WINDOW@target");
 	try_window(&call_again, 0);
 }
 
-CASE(window_if0, ALL_NATIVE, RULE_WINDOW, "")
+CASE(window_if0, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	expect("(none)");
 	try_window(&call_again, 0);
 }
 
-CASE(window_behind_sti, ALL_NATIVE, RULE_WINDOW, "")
+CASE(window_behind_sti, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	grant_iopl();
 	expect("exit INTR_WINDOW@after");
 	try_window(&call_sti, 0);
 }
 
-CASE(window_behind_shadow, ALL_NATIVE, RULE_WINDOW, "")
+CASE(window_behind_shadow, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	setup.rflags = X86_EFLAGS_IF;
 	expect("exit INTR_WINDOW@after x2");
@@ -150,7 +150,7 @@ CASE(window_behind_shadow, ALL_NATIVE, RULE_WINDOW, "")
 	try_window(&call_again, BLOCKED_BY_MOV_SS);
 }
 
-CASE_NEEDS("apic=1", window_before_interrupt, ALL_NATIVE, RULE_WINDOW, "")
+CASE_NEEDS("apic=1", window_before_interrupt, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	apic_enable(0);
 	setup.rflags = X86_EFLAGS_IF;

@@ -56,7 +56,7 @@ static enum l2_action note_nmi(struct l2 *v)
 	return L2_UNEXPECTED;
 }
 
-CASE_NEEDS("apic=1", nmi, ALL_NATIVE, RULE_NMI, "")
+CASE_NEEDS("apic=1", nmi, IN_LONG_MODE, RULE_NMI, "")
 {
 	nothing_in();
 	sends(ICR_NMI);
@@ -98,19 +98,19 @@ static void try_two_nmis(uint32_t controls)
 	check(!blocking_at_exit, "blocking by NMI is set at the exit of an NMI");
 }
 
-CASE_NEEDS("apic=1", nmi_exit_blocks_l1_alone, ALL_NATIVE, RULE_EXIT_BLOCKING,
+CASE_NEEDS("apic=1", nmi_exit_blocks_l1_alone, IN_LONG_MODE, RULE_EXIT_BLOCKING,
 	   CATCHES("bochs-nmi-blocking-at-entry"))
 {
 	try_two_nmis(PIN_NMI);
 }
 
-CASE_NEEDS("apic=1", nmi_exit_with_virtual_nmis, ALL_NATIVE, RULE_EXIT_BLOCKING,
+CASE_NEEDS("apic=1", nmi_exit_with_virtual_nmis, IN_LONG_MODE, RULE_EXIT_BLOCKING,
 	   CATCHES("bochs-nmi-blocking-at-entry"))
 {
 	try_two_nmis(PIN_NMI | PIN_VIRTUAL_NMIS);
 }
 
-CASE_NEEDS("apic=1", nmi_not_intercepted, ALL_NATIVE, RULE_NMI, "")
+CASE_NEEDS("apic=1", nmi_not_intercepted, IN_LONG_MODE, RULE_NMI, "")
 {
 	nothing_in();
 	sends(ICR_NMI);
@@ -129,20 +129,20 @@ static void try_nmi_window(uint32_t interruptibility)
 	run(call_again);
 }
 
-CASE(nmi_window, ALL_NATIVE, RULE_WINDOW, "")
+CASE(nmi_window, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	expect("exit NMI_WINDOW@target");
 	try_nmi_window(0);
 }
 
-CASE(nmi_window_behind_movss, ALL_NATIVE, RULE_WINDOW, "")
+CASE(nmi_window_behind_movss, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	expect("exit NMI_WINDOW@after");
 	try_nmi_window(BLOCKED_BY_MOV_SS);
 }
 
 /* The snippet has no IRET; the handler of its closing UD2 has one. */
-CASE(nmi_window_blocked, ALL_NATIVE, RULE_WINDOW, "")
+CASE(nmi_window_blocked, IN_LONG_MODE, RULE_WINDOW, "")
 {
 	notation_name("behind_iret", (uint64_t)snippet_leave, 1);
 	expect("exit NMI_WINDOW@behind_iret");
@@ -186,7 +186,7 @@ static void exit_and_send(void)
 	send_another();
 }
 
-CASE_NEEDS("apic=1", nmi_blocked_across_exit, ALL_NATIVE, RULE_NMI_BLOCKING, "")
+CASE_NEEDS("apic=1", nmi_blocked_across_exit, IN_LONG_MODE, RULE_NMI_BLOCKING, "")
 {
 	watch_blocking(exit_and_send);
 	sends(ICR_NMI);
@@ -196,7 +196,7 @@ CASE_NEEDS("apic=1", nmi_blocked_across_exit, ALL_NATIVE, RULE_NMI_BLOCKING, "")
 	check_blocking();
 }
 
-CASE_NEEDS("apic=1", nmi_blocked_at_entry, ALL_NATIVE, RULE_NMI_BLOCKING, "")
+CASE_NEEDS("apic=1", nmi_blocked_at_entry, IN_LONG_MODE, RULE_NMI_BLOCKING, "")
 {
 	nothing_in();
 	sends(ICR_NMI);
@@ -205,7 +205,7 @@ CASE_NEEDS("apic=1", nmi_blocked_at_entry, ALL_NATIVE, RULE_NMI_BLOCKING, "")
 	run(send);
 }
 
-CASE(virtual_nmi, ALL_NATIVE, RULE_VIRTUAL_NMIS, "")
+CASE(virtual_nmi, IN_LONG_MODE, RULE_VIRTUAL_NMIS, "")
 {
 	watch_blocking(exit_to_l1);
 	in.pin = PIN_NMI | PIN_VIRTUAL_NMIS;
@@ -215,7 +215,7 @@ CASE(virtual_nmi, ALL_NATIVE, RULE_VIRTUAL_NMIS, "")
 	check_blocking();
 }
 
-CASE_NEEDS("apic=1", virtual_blocking_is_virtual, ALL_NATIVE, RULE_VIRTUAL_NMIS, "")
+CASE_NEEDS("apic=1", virtual_blocking_is_virtual, IN_LONG_MODE, RULE_VIRTUAL_NMIS, "")
 {
 	nothing_in();
 	sends(ICR_NMI);
@@ -225,7 +225,8 @@ CASE_NEEDS("apic=1", virtual_blocking_is_virtual, ALL_NATIVE, RULE_VIRTUAL_NMIS,
 	run(send);
 }
 
-CASE(virtual_nmi_injected_twice, ALL_NATIVE, RULE_NONSENSE, CATCHES("bochs-virtual-nmi-unchecked"))
+CASE(virtual_nmi_injected_twice, IN_LONG_MODE, RULE_NONSENSE,
+     CATCHES("bochs-virtual-nmi-unchecked"))
 {
 	nothing_in();
 	in.pin = PIN_NMI | PIN_VIRTUAL_NMIS;

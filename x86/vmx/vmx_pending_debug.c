@@ -48,46 +48,46 @@ static void try_pending(uint32_t pending, uint32_t interruptibility, uint64_t rf
 	run(call);
 }
 
-CASE(tf_in_sti_shadow_without_bs, ALL_NATIVE, RULE_BS,
+CASE(tf_in_sti_shadow_without_bs, IN_LONG_MODE, RULE_BS,
      CATCHES("kvm-vmx-pending-dbg bochs-pending-bs-unchecked"))
 {
 	expect("exit INVALID_GUEST");
 	try_pending(0, BLOCKED_BY_STI, TF | IF);
 }
 
-CASE(tf_in_sti_shadow_with_bs, ALL_NATIVE, RULE_BS, CATCHES("kvm-vmx-pending-dbg"))
+CASE(tf_in_sti_shadow_with_bs, IN_LONG_MODE, RULE_BS, CATCHES("kvm-vmx-pending-dbg"))
 {
 	expect("#DB[BS]@target, #DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
 	try_pending(DR6_BS, BLOCKED_BY_STI, TF | IF);
 }
 
-CASE(tf_in_movss_shadow_without_bs, ALL_NATIVE, RULE_BS,
+CASE(tf_in_movss_shadow_without_bs, IN_LONG_MODE, RULE_BS,
      CATCHES("kvm-vmx-pending-dbg xsa-308 bochs-pending-bs-unchecked"))
 {
 	expect("exit INVALID_GUEST");
 	try_pending(0, BLOCKED_BY_MOV_SS, TF);
 }
 
-CASE(tf_in_movss_shadow_with_bs, ALL_NATIVE, RULE_PENDING, CATCHES("kvm-vmx-pending-dbg"))
+CASE(tf_in_movss_shadow_with_bs, IN_LONG_MODE, RULE_PENDING, CATCHES("kvm-vmx-pending-dbg"))
 {
 	expect("#DB[BS]@after, #DB[BS]@third, #DB[BS]@end");
 	try_pending(DR6_BS, BLOCKED_BY_MOV_SS, TF);
 }
 
-CASE(bs_in_shadow_without_tf, ALL_NATIVE, RULE_BS, CATCHES("bochs-pending-bs-unchecked"))
+CASE(bs_in_shadow_without_tf, IN_LONG_MODE, RULE_BS, CATCHES("bochs-pending-bs-unchecked"))
 {
 	expect("exit INVALID_GUEST x2");
 	try_pending(DR6_BS, BLOCKED_BY_STI, IF);
 	try_pending(DR6_BS, BLOCKED_BY_MOV_SS, 0);
 }
 
-CASE(pending_bs, ALL_NATIVE, RULE_PENDING, "")
+CASE(pending_bs, IN_LONG_MODE, RULE_PENDING, "")
 {
 	expect("#DB[BS]@target");
 	try_pending(DR6_BS, 0, 0);
 }
 
-CASE(pending_breakpoint, ALL_NATIVE, RULE_PENDING, "")
+CASE(pending_breakpoint, IN_LONG_MODE, RULE_PENDING, "")
 {
 	expect("#DB[B0]@target; #DB[B1,B3,BS]@target");
 	try_pending(1 | PENDING_DEBUG_ENABLED, 0, 0);
@@ -95,19 +95,19 @@ CASE(pending_breakpoint, ALL_NATIVE, RULE_PENDING, "")
 }
 
 /* A match that is not enabled is no reason for a #DB. */
-CASE(pending_not_enabled, ALL_NATIVE, RULE_PENDING, "")
+CASE(pending_not_enabled, IN_LONG_MODE, RULE_PENDING, "")
 {
 	expect("(none)");
 	try_pending(1, 0, 0);
 }
 
-CASE(pending_behind_movss, ALL_NATIVE, RULE_PENDING, "")
+CASE(pending_behind_movss, IN_LONG_MODE, RULE_PENDING, "")
 {
 	expect("#DB[B0]@after");
 	try_pending(1 | PENDING_DEBUG_ENABLED, BLOCKED_BY_MOV_SS, 0);
 }
 
-CASE(pending_and_injected, ALL_NATIVE,
+CASE(pending_and_injected, IN_LONG_MODE,
      "SDM 3C, Delivery of Pending Debug Exceptions after VM Entry: there are none if an external interrupt is injected",
      "")
 {
@@ -133,7 +133,7 @@ CASE(pending_reserved, CPL0, RULE_NONSENSE, "")
 SNIPPET(step_call, "mark call; vmcall; mark target; nop; mark after; vmcall; mark last; nop");
 SNIPPET(movss_read_call, "mark call; mov (%edi), %ss; vmcall; mark target; nop; mark after; nop");
 
-CASE(nothing_pending_out, ALL_NATIVE, RULE_PENDING_OUT, CATCHES("bochs-exit-pending-bs"))
+CASE(nothing_pending_out, IN_LONG_MODE, RULE_PENDING_OUT, CATCHES("bochs-exit-pending-bs"))
 {
 	nothing_in();
 	in.rflags = TF;
@@ -145,7 +145,7 @@ CASE(nothing_pending_out, ALL_NATIVE, RULE_PENDING_OUT, CATCHES("bochs-exit-pend
 
 static uint16_t selector;
 
-CASE(breakpoint_pending_out, ALL_NATIVE, RULE_PENDING_OUT, "")
+CASE(breakpoint_pending_out, IN_LONG_MODE, RULE_PENDING_OUT, "")
 {
 	nothing_in();
 	selector = stack_selector();

@@ -100,7 +100,7 @@ static void check_untouched(void)
 	check(same, "the information area was written");
 }
 
-CASE(ve, ALL_NATIVE, RULE_VE, "")
+CASE(ve, IN_LONG_MODE, RULE_VE, "")
 {
 	need_ve();
 	expect("#VE@insn");
@@ -108,7 +108,7 @@ CASE(ve, ALL_NATIVE, RULE_VE, "")
 	check_filled();
 }
 
-CASE(ve_intercepted, ALL_NATIVE, RULE_VE, "")
+CASE(ve_intercepted, IN_LONG_MODE, RULE_VE, "")
 {
 	need_ve();
 	expect("exit #VE@insn");
@@ -116,7 +116,7 @@ CASE(ve_intercepted, ALL_NATIVE, RULE_VE, "")
 	check_filled();
 }
 
-CASE(ve_int_20, ALL_NATIVE, RULE_VE, CATCHES("kvm-nvmx-soft-intercept"))
+CASE(ve_int_20, IN_LONG_MODE, RULE_VE, CATCHES("kvm-nvmx-soft-intercept"))
 {
 	need_ve();
 	expect("int 0x14@after");
@@ -130,7 +130,7 @@ static void use_ve_and_pend(struct l2 *v)
 	interrupt_pending(VECTOR_VE);
 }
 
-CASE_NEEDS("apic=1", ve_ipi_20, ALL_NATIVE, RULE_VE, CATCHES("kvm-nvmx-soft-intercept"))
+CASE_NEEDS("apic=1", ve_ipi_20, IN_LONG_MODE, RULE_VE, CATCHES("kvm-nvmx-soft-intercept"))
 {
 	need_ve();
 	apic_enable(0);
@@ -148,7 +148,7 @@ static void use_ve_and_inject(struct l2 *v)
 	l2_inject(v, L2_EXCEPTION | VECTOR_VE, 0, 0);
 }
 
-CASE(ve_injected, ALL_NATIVE,
+CASE(ve_injected, IN_LONG_MODE,
      "SDM 3C, Event Injection: injected events do not cause exits by the exception bitmap, nor do they fill the area",
      "")
 {
@@ -160,7 +160,7 @@ CASE(ve_injected, ALL_NATIVE,
 	check_untouched();
 }
 
-CASE(ve_suppressed, ALL_NATIVE, RULE_NO_VE, "")
+CASE(ve_suppressed, IN_LONG_MODE, RULE_NO_VE, "")
 {
 	need_ve();
 	suppress_ve = true;
@@ -169,7 +169,7 @@ CASE(ve_suppressed, ALL_NATIVE, RULE_NO_VE, "")
 	check_untouched();
 }
 
-CASE(ve_area_busy, ALL_NATIVE, RULE_NO_VE, "")
+CASE(ve_area_busy, IN_LONG_MODE, RULE_NO_VE, "")
 {
 	need_ve();
 	ve_area.info.busy = 1;

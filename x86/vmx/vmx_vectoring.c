@@ -94,4 +94,4 @@ static void note_exit(struct l2 *v, const struct row *r, uint64_t next)
 
 /* SVM cannot inject an INT1 that is told from another #DB. */
 ROW_INJECTED(int1, L2_EXCEPTION | VECTOR_DB, 0, PRIV "#DB", "#DB[]@after", "after");
-ROW(inj_int1, "", ALL_NATIVE)
+ROW(inj_int1, "", IN_LONG_MODE)

@@ -7,6 +7,7 @@
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
 #include "x86/devices/pci.h"
+#include "x86/modes/mode.h"
 #include "x86/record/layer.h"
 #include "x86/record/notation.h"
 
@@ -62,7 +63,14 @@ void *cold_filled_page(void)
 
 void use_ist(unsigned vector, uint64_t top)
 {
-	this_cpu()->descriptors.tss.ist[1] = top;
+	struct tss *tss = &this_cpu()->descriptors.tss;
+
+	/* Without ISTs there is one stack for events from outer rings, and none for the others. */
+	if (in_other_mode() && environment_is_user())
+		tss->rsp[0] = mode_rsp0(top);
+	else if (in_other_mode())
+		setup.stack_top = top;
+	tss->ist[1] = top;
 	gate_set_ist(vector, 1);
 }
 
@@ -79,13 +87,17 @@ void cold_rsp0_stack(void)
 	uint64_t page = (uint64_t)cold_page();
 
 	notation_name("cold", page, PAGE_BYTES);
-	this_cpu()->descriptors.tss.rsp[0] = page + PAGE_BYTES;
+	this_cpu()->descriptors.tss.rsp[0] = mode_rsp0(page + PAGE_BYTES);
 }
 
 void cold_idt(void)
 {
 	void *page = cold_filled_page();
 
+	if (in_other_mode()) {
+		load_idt(page, mode_fill_idt(page));
+		return;
+	}
 	memcpy(page, idt, sizeof(idt));
 	load_idt(page, sizeof(idt) - 1);
 }
@@ -108,6 +120,7 @@ void cold_tss(unsigned vector)
 
 	use_ist(vector, stack_top(cpu->index, STACK_EVENTS));
 	*page = cpu->descriptors.tss;
+	page->rsp[0] = mode_rsp0(page->rsp[0]);
 	load_tss(&cpu->descriptors, page);
 }
 
@@ -115,7 +128,7 @@ void cold_handler(unsigned vector)
 {
 	uint8_t *page = cold_filled_page();
 
-	memcpy(page, vector_stubs + vector * VECTOR_STUB_BYTES, VECTOR_STUB_BYTES);
+	memcpy(page, mode_stub(vector), VECTOR_STUB_BYTES);
 	gate_set_handler(vector, page);
 }
 

@@ -41,8 +41,8 @@ extern const struct exiting exiting_plain, exiting_cpuid, exiting_in, exiting_ou
 	ROW(cpuid, ALL_NATIVE, skipped)                       \
 	ROW(in, ALL_NATIVE, skipped)                          \
 	ROW(out, ALL_NATIVE, skipped)                         \
-	ROW(rdmsr, CPL0, skipped)                             \
-	ROW(wrmsr, CPL0, skipped)                             \
+	ROW(rdmsr, RING0, skipped)                            \
+	ROW(wrmsr, RING0, skipped)                            \
 	ROW(cr8, CPL0, skipped)                               \
 	ROW(mmio_read, ALL_NATIVE, emulated)                  \
 	ROW(mmio_write, ALL_NATIVE, emulated)                 \

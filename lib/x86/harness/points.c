@@ -8,6 +8,7 @@
 #include "x86/boot/args.h"
 #include "x86/devices/apic.h"
 #include "x86/devices/smp.h"
+#include "x86/modes/mode.h"
 #include "x86/record/layer.h"
 #include "x86/record/recording.h"
 #include "x86/record/setup.h"
@@ -68,6 +69,8 @@ static void run_body(const struct test_case *c)
 	if (__builtin_setjmp(case_exit))
 		return;
 	obstacle = layer->obstacle ? layer->obstacle() : NULL;
+	if (!obstacle && in_other_mode())
+		obstacle = mode_obstacle();
 	need_of_machine(!obstacle, "%s", obstacle);
 	if (needs_are_met(c->needs))
 		c->body();
@@ -132,7 +135,8 @@ static unsigned for_each_point_of(const struct layer *l, unsigned *point, do_poi
 
 	for (const struct test_case *c = test_cases_begin; c != test_cases_end; c++) {
 		for (unsigned e = 0; environments[e].name; e++) {
-			if (!(c->environments & environments[e].bit))
+			if (!(c->environments & environments[e].bit) ||
+			    (l->name && environments[e].mode != MODE_LONG))
 				continue;
 			if (!point_selected(l, c, e, (*point)++))
 				continue;

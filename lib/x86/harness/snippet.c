@@ -3,6 +3,7 @@
 
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/wait.h"
+#include "x86/modes/mode.h"
 #include "x86/record/layer.h"
 #include "x86/record/recording.h"
 #include "x86/record/trace.h"
@@ -25,10 +26,20 @@ bool environment_is_user(void)
 	return environment()->is_user;
 }
 
+bool environment_is_32(void)
+{
+	return environment()->is_32;
+}
+
 void grant_iopl(void)
 {
 	if (environment_is_user())
 		setup.rflags |= X86_EFLAGS_IOPL;
+}
+
+uint16_t code_selector(void)
+{
+	return environment()->cs;
 }
 
 uint16_t stack_selector(void)
@@ -116,6 +127,14 @@ void snippet_around(void (*before)(void), void (*after)(void))
 	around.after = after;
 }
 
+static void enter(struct entry *entry)
+{
+	if (in_other_mode())
+		mode_enter(entry);
+	else
+		layer->enter(entry);
+}
+
 unsigned run_snippet(const struct snippet *snippet)
 {
 	struct recording *rec = this_recording();
@@ -137,7 +156,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	run->entry.iret = start_frame(rec, base);
 	run->entry.method = entry_method();
 	place(code, base);
-	if (environment_is_user()) {
+	if (environment_is_user() && !in_other_mode()) {
 		/* 32-bit code needs real data segments; the handlers do not care. */
 		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
 		wrmsr(MSR_STAR, (uint64_t)(USER_CS32 & ~3) << 48 | (uint64_t)KERNEL_CS << 32);
@@ -145,7 +164,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	if (around.before)
 		around.before();
 	run->code = code;
-	layer->enter(&run->entry);
+	enter(&run->entry);
 	if (around.after)
 		around.after();
 	setup.result = run->entry.regs;

@@ -124,8 +124,14 @@ uint64_t mark_address(const struct snippet *snippet, const char *mark);
 /* True in the environments that run at CPL3. */
 bool environment_is_user(void);
 
+/* True where the 32-bit text of a snippet runs. */
+bool environment_is_32(void);
+
 /* Adds IOPL 3 at CPL3 to setup.rflags, so that STI, CLI, POPF and port I/O do there what they do at CPL0. */
 void grant_iopl(void);
+
+/* The selector that CS holds in the environment. */
+uint16_t code_selector(void);
 
 /* The selector that SS holds in the environment, to be loaded by MOV SS and POP SS. */
 uint16_t stack_selector(void);

@@ -10,6 +10,7 @@
 #define ENTER_JUMP 1
 #define ENTER_SYSRET64 2
 #define ENTER_SYSRET32 3
+#define ENTER_SYSEXIT 4 /* in legacy mode */
 
 #ifndef __ASSEMBLER__
 

@@ -6,11 +6,13 @@
 #include <stddef.h>
 
 const struct environment_row environments[] = {
-	{CPL0, "cpl0", false, false, KERNEL_CS, KERNEL_DS, ENTER_JUMP},
-	{CPL3, "cpl3", true, false, USER_CS, USER_DS, ENTER_SYSRET64},
-	{COMPAT, "compat", true, true, USER_CS32, USER_DS, ENTER_SYSRET32},
-	{LEGACY, "legacy", false, true, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32},
-	{0, NULL, false, false, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32},
+	{CPL0, "cpl0", false, false, KERNEL_CS, KERNEL_DS, ENTER_JUMP, MODE_LONG},
+	{CPL3, "cpl3", true, false, USER_CS, USER_DS, ENTER_SYSRET64, MODE_LONG},
+	{COMPAT, "compat", true, true, USER_CS32, USER_DS, ENTER_SYSRET32, MODE_LONG},
+	{LEGACY, "legacy", false, true, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32, MODE_LONG},
+	{LEGACY_CPL0, "legacy-cpl0", false, true, BOOT_CS32, KERNEL_DS, ENTER_JUMP, MODE_LEGACY},
+	{LEGACY_CPL3, "legacy-cpl3", true, true, USER_CS32, USER_DS, ENTER_SYSEXIT, MODE_LEGACY},
+	{0, NULL, false, false, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32, MODE_LONG},
 };
 
 const struct environment_row *environment_row(enum environment bit)

@@ -12,10 +12,27 @@ enum environment {
 	CPL3 = 1 << 1,
 	COMPAT = 1 << 2, /* 32-bit code at CPL3 under a 64-bit kernel */
 	LEGACY = 1 << 3,
+	/* 32-bit protected mode, EFER.LMA 0, on the PAE paging of the same tables (x86/modes). */
+	LEGACY_CPL0 = 1 << 4,
+	LEGACY_CPL3 = 1 << 5,
 };
 
-#define ALL_NATIVE CPL0 | CPL3 | COMPAT
-#define USER CPL3 | COMPAT
+/* What most rules say they say of every mode. */
+#define ALL_NATIVE CPL0 | CPL3 | COMPAT | LEGACY_CPL0 | LEGACY_CPL3
+#define RING0 CPL0 | LEGACY_CPL0
+#define USER CPL3 | COMPAT | LEGACY_CPL3
+/* Where instructions exist that 64-bit code has not. */
+#define IN_32 COMPAT | LEGACY_CPL0 | LEGACY_CPL3
+#define USER_32 COMPAT | LEGACY_CPL3
+/* Under a kernel of long mode, and where an event gets a stack of its own. */
+#define IN_LONG_MODE CPL0 | CPL3 | COMPAT
+#define WITH_EVENT_STACK CPL0 | CPL3 | COMPAT | LEGACY_CPL3
+
+/* How the mode is entered and left; all but the first are native only. */
+enum mode {
+	MODE_LONG,
+	MODE_LEGACY,
+};
 
 struct environment_row {
 	enum environment bit;
@@ -24,6 +41,7 @@ struct environment_row {
 	bool is_32;	  /* runs the 32-bit text of a snippet */
 	uint16_t cs, ss;
 	uint8_t without_gdt; /* ENTER_…: how to get there without reading a descriptor */
+	enum mode mode;
 };
 
 /* All of them, ended by a row without a name. */

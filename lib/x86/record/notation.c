@@ -37,6 +37,13 @@ void notation_forget_names(void)
 	names_used = 0;
 }
 
+static const uint8_t *other_handlers;
+
+void notation_handlers(const uint8_t *stubs)
+{
+	other_handlers = stubs;
+}
+
 static void offset_from(struct text *out, const char *name, uint64_t offset)
 {
 	text_append(out, offset ? "%s+%#lx" : "%s", name, offset);
@@ -85,6 +92,8 @@ static bool handler_address(struct text *out, uint64_t address)
 	uint64_t offset = address - (uint64_t)vector_stubs;
 	char name[16];
 
+	if (offset >= 256 * VECTOR_STUB_BYTES)
+		offset = address - (uint64_t)other_handlers;
 	if (offset >= 256 * VECTOR_STUB_BYTES)
 		return false;
 	snprintf(name, sizeof(name), "handler[%#lx]", offset / VECTOR_STUB_BYTES);

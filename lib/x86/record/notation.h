@@ -42,4 +42,7 @@ void notation_group(struct text *out, const struct trace *trace, const struct gr
 void notation_name(const char *name, uint64_t address, uint64_t bytes);
 void notation_forget_names(void);
 
+/* The handlers of another mode, 256 entry points as vector_stubs has them, print as `handler[0x3]` too. */
+void notation_handlers(const uint8_t *stubs);
+
 #endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mode.h"
+
+#include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
+#include "x86/cpu/percpu.h"
+#include "x86/record/setup.h"
+#include "x86/sev/sev.h"
+
+#include "panic.h"
+#include "string.h"
+
+extern uint64_t boot_pd[4][512];
+
+/* SDM 3A, PAE Paging: what CR3 points to. Reserved where the tables of long mode have flags. */
+static uint64_t pae_pointers[4] __attribute__((aligned(32)));
+
+static uint8_t own_idt[2048] __attribute__((aligned(4096)));
+
+const char *mode_obstacle(void)
+{
+	return sev_is_on() ? "way out of long mode in Trapline (SEV)" : NULL;
+}
+
+/* The same bytes of the table are missing, of gates that have half the size. */
+static uint16_t limit_of_halves(uint16_t limit)
+{
+	unsigned bytes = limit + 1u;
+
+	return bytes / sizeof(struct gate) * 8 + bytes % sizeof(struct gate) / 2 - 1;
+}
+
+/* A case may have put the IDT elsewhere (mode_fill_idt), or its end. */
+static void choose_idt(const struct table_pointer *of_case)
+{
+	outside.idtr = *of_case;
+	if (of_case->base != (uint64_t)idt)
+		return;
+	mode_fill_idt(own_idt);
+	outside.idtr.base = (uint64_t)own_idt;
+	outside.idtr.limit = limit_of_halves(of_case->limit);
+}
+
+/* Each time: QEMU 10 marks them as accessed, and a hypervisor that reads them anew may refuse that bit. */
+static void set_pae_pointers(void)
+{
+	for (unsigned i = 0; i < 4; i++)
+		pae_pointers[i] = (uint64_t)boot_pd[i] | PTE_PRESENT;
+}
+
+static void prepare(const struct table_pointer *idt_of_case)
+{
+	struct tss *tss = &this_cpu()->descriptors.tss;
+
+	choose_idt(idt_of_case);
+	outside.gdtr = read_gdtr();
+	outside.cr0 = read_cr0();
+	outside.cr3 = (uint64_t)pae_pointers;
+	outside.cr4 = read_cr4();
+	if (!(tss->rsp[0] >> 32))
+		tss->rsp[0] = mode_rsp0(tss->rsp[0]);
+}
+
+#define RING(selector) ((selector)&3)
+
+/* What IRET pops in 32-bit protected mode: the last two only if it goes to an outer ring. */
+struct iret_frame32 {
+	uint32_t eip, cs, eflags, esp, ss;
+};
+
+#define SAME_RING_BYTES 12
+
+static uint32_t *words_at(uint64_t address)
+{
+	return (uint32_t *)address;
+}
+
+/* Handlers run in ring 0. */
+static void write_frame(const struct iret_frame *iret, uint64_t at)
+{
+	struct iret_frame32 frame = {iret->rip, iret->cs, iret->rflags, iret->rsp, iret->ss};
+	bool outer = RING(iret->cs) != 0;
+
+	if (!outer)
+		at = (uint32_t)iret->rsp - SAME_RING_BYTES;
+	memcpy(words_at(at), &frame, outer ? sizeof(frame) : SAME_RING_BYTES);
+	outside.esp = at;
+	outside.ss = KERNEL_DS;
+}
+
+static void put_regs(const struct regs *regs)
+{
+	outside.eax = regs->rax;
+	outside.ebx = regs->rbx;
+	outside.ecx = regs->rcx;
+	outside.edx = regs->rdx;
+	outside.esi = regs->rsi;
+	outside.edi = regs->rdi;
+	outside.ebp = regs->rbp;
+}
+
+static struct regs get_regs(void)
+{
+	return (struct regs){
+		.rax = outside.eax,
+		.rbx = outside.ebx,
+		.rcx = outside.ecx,
+		.rdx = outside.edx,
+		.rsi = outside.esi,
+		.rdi = outside.edi,
+		.rbp = outside.ebp,
+	};
+}
+
+static bool is_code(uint32_t selector)
+{
+	return selector == BOOT_CS32 || selector == USER_CS32;
+}
+
+/*
+ * With an error code CS is the third doubleword, without one the second. What stands there else, EIP or EFLAGS, is no
+ * selector of ours: EFLAGS has bit 1 set and bit 5 clear.
+ */
+static struct trap_frame read_frame(void)
+{
+	const uint32_t *words = words_at(outside.esp);
+	bool has_error = !is_code(words[1]) && is_code(words[2]);
+	const struct iret_frame32 *raw = (const struct iret_frame32 *)(words + has_error);
+	bool outer = RING(raw->cs) != 0;
+
+	return (struct trap_frame){
+		.regs = get_regs(),
+		.vector = outside.vector | (has_error ? FRAME_HAS_ERROR : 0),
+		.error = has_error ? words[0] : 0,
+		.iret =
+			{
+				.rip = raw->eip,
+				.cs = raw->cs,
+				.rflags = raw->eflags,
+				.rsp = outer ? raw->esp : (uint64_t)raw + SAME_RING_BYTES,
+				.ss = outer ? raw->ss : outside.ss,
+			},
+	};
+}
+
+/* The recorder has ended the run: it sends whoever handled the event to snippet_leave. */
+static bool has_left(const struct trap_frame *frame)
+{
+	return frame->iret.rip == (uint64_t)snippet_leave;
+}
+
+/* ENTER_JUMP pops EFLAGS and returns. */
+static void write_jump(const struct iret_frame *iret)
+{
+	uint32_t *words = words_at(iret->rsp) - 2;
+
+	words[0] = iret->rflags;
+	words[1] = iret->rip;
+	outside.esp = (uint32_t)(uint64_t)words;
+}
+
+static void begin(const struct entry *entry)
+{
+	outside.method = entry->method;
+	outside.ds = entry->iret.ss;
+	put_regs(&entry->regs);
+	if (entry->method == ENTER_JUMP)
+		write_jump(&entry->iret);
+	else
+		write_frame(&entry->iret, stack_top(0, STACK_LAYER) - sizeof(struct iret_frame32));
+}
+
+void mode_enter(struct entry *entry)
+{
+	struct table_pointer idt_of_case = read_idtr();
+
+	if (this_cpu()->index)
+		panic("only the first CPU leaves long mode");
+	prepare(&idt_of_case);
+	load_idt(idt, sizeof(idt) - 1); /* long mode's own, whatever comes between two events */
+	begin(entry);
+	for (;;) {
+		struct trap_frame frame;
+
+		set_pae_pointers();
+		mode_switch();
+		frame = read_frame();
+		event_record(&frame);
+		if (has_left(&frame))
+			break;
+		outside.method = ENTER_IRET;
+		put_regs(&frame.regs);
+		write_frame(&frame.iret, outside.esp - 8);
+	}
+	load_idt((const void *)idt_of_case.base, idt_of_case.limit);
+}
