@@ -49,7 +49,7 @@ enum {
 	OP_DM = 41,
 };
 
-enum { ERROR_ACCESS = 13, ERROR_INVALID = 22, ERROR_RESTART = 85 };
+enum { ERROR_ACCESS = 13, ERROR_INVALID = 22, ERROR_RESTART = 85, ERROR_NOT_SUPPORTED = 95 };
 #define DOMID_SELF 0x7ff0
 
 enum { VERSION_VERSION = 0, VERSION_EXTRA = 1, VERSION_CAPABILITIES = 3, VERSION_COMMAND_LINE = 9 };
@@ -211,7 +211,8 @@ struct domctl {
 /* Writes what comes last in createdomain, and where it comes depends on the version. */
 void abi_finish_create(struct domctl *op, const struct xen_version *version);
 
-enum { SYSCTL_CPU_POLICY = 29, POLICY_HVM_MAX = 3 };
+enum { SYSCTL_PHYSINFO = 3, SYSCTL_CPU_POLICY = 29, POLICY_HVM_MAX = 3 };
+enum { PHYSINFO_HAP = 1 << 3, PHYSINFO_SHADOW = 1 << 4 };
 
 struct sysctl {
 	uint32_t command, version;
@@ -220,6 +221,9 @@ struct sysctl {
 			uint32_t index, leaves, msrs, pad;
 			void *leaf, *msr;
 		} policy;
+		struct {
+			uint32_t threads, cores, cpus, max_cpu, nodes, max_node, khz, capabilities;
+		} physinfo;
 		uint8_t all[128];
 	};
 };

@@ -34,22 +34,37 @@ static void name_cpu(char *name)
 	name[48] = '\0';
 }
 
+/* What kinds of second-level translation this Xen has for an HVM domain. */
+static const char *paging(const struct xen_version *version)
+{
+	struct sysctl op = {SYSCTL_PHYSINFO, version->sysctl, {}};
+	static const char *const names[] = {"", "hap", "shadow", "hap,shadow"};
+
+	if (hypercall(OP_SYSCTL, &op) < 0)
+		return "";
+	return names[!!(op.physinfo.capabilities & PHYSINFO_HAP) +
+		     2 * !!(op.physinfo.capabilities & PHYSINFO_SHADOW)];
+}
+
 static void hello(void)
 {
 	static char capabilities[1024], command_line[1024];
 	char extra[17] = "", cpu[49];
-	long version = hypercall(OP_VERSION, (uint64_t)VERSION_VERSION, NULL);
+	long number = hypercall(OP_VERSION, (uint64_t)VERSION_VERSION, NULL);
+	const struct xen_version *version = xen_version_of(number >> 16, number & 0xffff);
 	const char *error = "";
 
 	hypercall(OP_VERSION, (uint64_t)VERSION_EXTRA, extra);
 	hypercall(OP_VERSION, (uint64_t)VERSION_CAPABILITIES, capabilities);
 	hypercall(OP_VERSION, (uint64_t)VERSION_COMMAND_LINE, command_line);
 	name_cpu(cpu);
-	if (!xen_version_of(version >> 16, version & 0xffff))
+	if (!version)
 		error = "error=this Xen's toolstack interface is not known here (lab/xen/abi.c)\n";
-	messagef('H', "tainted=0\nkernel=Xen %d.%d%s\ncpu=%s\ncapabilities=%s\ncommand_line=%s\n%s",
-		 (int)(version >> 16), (int)(version & 0xffff), extra, cpu, capabilities,
-		 command_line, error);
+	messagef('H',
+		 "tainted=0\nkernel=Xen %d.%d%s\ncpu=%s\ncapabilities=%s\npaging=%s\n"
+		 "command_line=%s\n%s",
+		 (int)(number >> 16), (int)(number & 0xffff), extra, cpu, capabilities,
+		 version ? paging(version) : "", command_line, error);
 }
 
 static void run(const char *line)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What VMRUN and #VMEXIT carry between L1 and L2, and what they must not: TF, RF, the interrupt shadow, DR7.
+ * What VMRUN and #VMEXIT carry between L1 and L2, and what they must not: TF, RF, the interrupt shadow, DR7, CR4.
  *
  * The rule (APM 2, "VMRUN and TF/RF Bits in EFLAGS", "Interrupt Shadows", "#VMEXIT"). For L1, VMRUN is one
  * instruction: with TF set the #DB comes after it, at the instruction behind, and never by L2's TF. L2's TF
@@ -69,6 +69,39 @@ CASE(host_tf, IN_LONG_MODE, RULE_TF, CATCHES("vmrun-tf nsvm-vmrun-tf-dr6 bochs-v
 	l2_setup.on_call = stop_stepping;
 	expect("L1 #DB[BS]@after_vmrun");
 	run(call);
+}
+
+/* -- CR4. -------------------------------------------------------------------------------------- */
+
+#define RULE_CR4 "APM 2, #VMEXIT: reloads the host's CR4 from what VMRUN saved"
+
+static uint64_t cr4_wanted, cr4_seen;
+static unsigned looks;
+
+/* What is wrong stays; what is right may still change at the next exit. */
+static void look_at_cr4(struct l2 *v)
+{
+	(void)v;
+	looks++;
+	if (cr4_seen == cr4_wanted)
+		cr4_seen = read_cr4();
+}
+
+CASE(host_cr4, ALL_NATIVE, RULE_CR4, CATCHES("xen-nested-cr4-mce"))
+{
+	uint64_t usual = read_cr4();
+
+	cr4_wanted = cr4_seen = usual & ~(uint64_t)X86_CR4_MCE;
+	looks = 0;
+	l2_setup.on_call = look_at_cr4;
+	write_cr4(cr4_wanted);
+	expect("(none)");
+	run(call_twice);
+	look_at_cr4(NULL);
+	write_cr4(usual);
+	witness(looks == 3, "L2 exited %u times, not twice", looks - 1);
+	check(cr4_seen == cr4_wanted, "CR4 is %#lx behind a #VMEXIT, was %#lx", cr4_seen,
+	      cr4_wanted);
 }
 
 /* -- The shadow, at VMRUN. --------------------------------------------------------------------- */

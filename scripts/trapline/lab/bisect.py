@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Between which two kernels did a case begin to pass, or to fail?
+"""Between which two kernels, or Xens, did a case begin to pass, or to fail?
 
-The kernels are those that scripts/lab has, and, with --debian, every version that the suites hold;
-those are fetched when their turn comes. A kernel that cannot tell (the case is skipped, or blocked by
+They are those that scripts/lab has, and, with --debian, every version that the suites hold;
+those are fetched when their turn comes. One that cannot tell (the case is skipped, or blocked by
 the emulator) is passed over.
 """
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from ..errors import UsageError
-from . import debian, store
+from . import debian, store, xens
 
 GOOD, BAD, CANNOT_TELL = "good", "bad", "cannot tell"
 STATUS = {GOOD: 0, BAD: 1, CANNOT_TELL: 125}
@@ -54,24 +54,69 @@ def run(machine, case, more=()):
     return judge(report["results"])
 
 
-class Candidates:
-    """Kernel versions to try, ascending, each with what must be done to have it."""
+class Kernels:
+    """What is bisected: the kernels of a flavour. `add(name, version, suite)` fetches one."""
 
-    def __init__(self, first, last, suites, flavour, add):
+    called = "kernels"
+
+    def __init__(self, flavour, add):
         self._flavour = flavour
-        self._add = add                 # function of (name, version, suite)
+        self._add = add
+
+    def of_suite(self):
+        """Versions in the suite that debian.configure() named."""
+        return [debian.upstream(s["Version"]) for s in debian.kernel_packages(self._flavour)]
+
+    @staticmethod
+    def stored():
+        """(version, name) of each that is here."""
+        return [(store.load(name).version, name) for name in store.names()]
+
+    def add(self, version, suite):
+        """Fetches one of a suite; its name in the store."""
+        self._add(version, version, suite)
+        return version
+
+
+class Xens:
+    """What is bisected: Xens. Their versions have what Debian writes behind the number of a release: 4.17.5+23-g…"""
+
+    called = "Xens"
+
+    @staticmethod
+    def _version(release):
+        return release.rpartition("-")[0] or release
+
+    def of_suite(self):
+        return [self._version(s["Version"]) for s in xens.packages()]
+
+    def stored(self):
+        return [(self._version(xens.load(name).release), name) for name in xens.names()]
+
+    @staticmethod
+    def add(version, suite):
+        name = xens.PREFIX + version.replace("~", "-")
+        with store.locked():
+            debian.configure(suite)
+            xens.fetch(name, suite, version, say=lambda line: None)
+        return name
+
+
+class Candidates:
+    """Versions to try, ascending, each with what must be done to have it. `what` is Kernels or Xens."""
+
+    def __init__(self, first, last, suites, what):
+        self._what = what
         self._where = {}                # version: name in the store, or ("suite", version)
         for suite in suites:
             debian.configure(suite)
             debian.update()
-            for stanza in debian.kernel_packages(flavour):
-                version = debian.upstream(stanza["Version"])
+            for version in what.of_suite():
                 if key(first) <= key(version) and self._below(version, last):
                     self._where[version] = (suite, version)
-        for name in store.names():
-            kernel = store.load(name)
-            if key(first) <= key(kernel.version) and self._below(kernel.version, last):
-                self._where[kernel.version] = name
+        for version, name in what.stored():
+            if key(first) <= key(version) and self._below(version, last):
+                self._where[version] = name
         self.versions = sorted(self._where, key=key)
 
     @staticmethod
@@ -80,11 +125,10 @@ class Candidates:
         return key(version) <= key(last) or version.startswith(last + ".")
 
     def name(self, version):
-        """Name of the kernel in the store, fetched first where it must be."""
+        """Its name in the store, fetched first where it must be."""
         where = self._where[version]
         if not isinstance(where, str):
-            self._add(version, version, where[0])
-            where = self._where[version] = version
+            where = self._where[version] = self._what.add(version, where[0])
         return where
 
 
@@ -127,14 +171,13 @@ def bisect(candidates, test, say):
             high = middle
 
 
-def command(options, add):
-    """scripts/lab bisect. `add(name, version, suite)` fetches a kernel."""
-    candidates = Candidates(options.first, options.last, options.debian.split(",")
-                            if options.debian else [], options.flavour, add)
+def command(options, what):
+    """scripts/lab bisect, over Kernels or Xens."""
+    candidates = Candidates(options.first, options.last, options.debian.split(",") if options.debian else [], what)
     if len(candidates.versions) < 2:
-        raise UsageError(f"fewer than two kernels from {options.first} to {options.last}: add some, "
+        raise UsageError(f"fewer than two {what.called} from {options.first} to {options.last}: add some, "
                          "or give --debian SUITE,…")
-    print(f"{len(candidates.versions)} kernels from {candidates.versions[0]} to "
+    print(f"{len(candidates.versions)} {what.called} from {candidates.versions[0]} to "
           f"{candidates.versions[-1]}", flush=True)
     suffix = _suffix(options.kind) + "".join(f"+{p}" for p in options.params)
 

@@ -19,6 +19,7 @@ examples:
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
   ./run_tests.sh --machine lab-6.1
   scripts/lab bisect int3/int3_overlap --from 6.12.40 --to 6.12 --debian bookworm-backports,trixie
+  scripts/lab bisect illegal/error_interrupt:cpl0 --xen --from 4.14 --to 4.20 --debian bullseye,bookworm,trixie
   git bisect run sh -c 'make -j8 bzImage modules || exit 125
       scripts/lab try int3/int3_overlap --kernel arch/x86/boot/bzImage --modules .'
 """
@@ -79,18 +80,19 @@ def parser():
     update = commands.add_parser("update", help="fetch newer packages of Debian's kernels")
     update.add_argument("names", nargs="*", metavar="NAME", help="default: all from Debian")
 
-    search = commands.add_parser("bisect", help="find the kernel that a case's verdict changed in")
+    search = commands.add_parser("bisect", help="find the kernel, or Xen, that a case's verdict changed in")
     search.add_argument("case", metavar="CASE", help="GUEST/CASE or GUEST/CASE:ENVIRONMENT")
     search.add_argument("--from", dest="first", required=True, metavar="V")
     search.add_argument("--to", dest="last", required=True, metavar="V",
                         help="a version; 6.1 means all of 6.1")
+    search.add_argument("--xen", action="store_true", help="over Xens, not over kernels")
     search.add_argument("--debian", metavar="SUITE,…",
-                        help="also every kernel of these suites, fetched when needed")
+                        help="also every kernel, or Xen, of these suites, fetched when needed")
     search.add_argument("--flavour", metavar="F", help=f"default: {debian.SMALL}, with --kind sev or sev-es "
                         f"{debian.GENERIC}")
     _kind(search)
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",
-                        help="parameters of the KVM modules")
+                        help="parameters of the KVM modules, or Xen's, or nested")
 
     tables = commands.add_parser("table", help="run what catches KVM's bugs on the kernels, and "
                                  "print which has which, as Markdown")
@@ -409,6 +411,10 @@ def _update_xen(name, named):
 
 
 def _bisect(options):
+    if options.xen:
+        if options.flavour or options.kind not in (None, "intel"):
+            raise UsageError("--xen goes with no flavour and with no kind but intel")
+        return bisect.command(options, bisect.Xens())
     options.flavour = options.flavour or (debian.GENERIC if options.kind in _SEV_KINDS else debian.SMALL)
 
     def add(name, version, suite):
@@ -416,7 +422,7 @@ def _bisect(options):
             _add_debian(name, argparse.Namespace(
                 debian=suite, flavour=options.flavour, sev=False, version=version, mirror=None, keyring=None,
                 any_date=False, dry_run=False), quiet=True)
-    return bisect.command(options, add)
+    return bisect.command(options, bisect.Kernels(options.flavour, add))
 
 
 def _try(options):

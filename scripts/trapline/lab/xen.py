@@ -15,10 +15,12 @@ from ..machines.base import memory_file
 from ..machines.bochs import BochsVmx
 from ..machines.qemu import Tcg
 from . import bochs, emulator, image, iso, xens
+from .debian import version_key
 from .host import Launch, serial_socket, serial_terminal
 from .hosted import ROOT, HostedMachine
 
 DOM0 = os.path.join("build", "lab", "dom0")
+NESTED_WANTS_MORE = "4.20"      # of an AMD CPU
 MEMORY = 448            # MiB, of which a guest has 64
 # No more on COM1 than what is wrong; no scrubbing of memory, and none of what guards against attacks through
 # speculation, which an emulator does not speculate for.
@@ -64,6 +66,11 @@ class XenMachine(HostedMachine):
         self.params[parameter] = value
 
     def probe(self):
+        try:
+            if "hap=0" in self._options and not self.xen.has_shadow():
+                return f"Xen {self.xen.version} was built without shadow paging"
+        except (UsageError, OSError) as error:
+            return str(error)
         return self.underneath.probe() or self.build()
 
     def version(self):
@@ -71,6 +78,14 @@ class XenMachine(HostedMachine):
 
     def number(self):
         return self.xen.version
+
+    def refused(self, facts):
+        paging = facts.get("paging", "").split(",")
+        if "hap=0" in self._options and "shadow" not in paging:
+            return f"Xen {self.xen.version} was built without shadow paging"
+        if "hap=0" not in self._options and "hap" not in paging:
+            return f"Xen {self.xen.version} has no nested paging on this CPU"
+        return None
 
     def cannot_step(self):
         return "the lab's VMM for Xen does not step guests"
@@ -99,6 +114,12 @@ class XenTcg(XenMachine):
         if tools.qemu_is_default and emulator.path():
             tools = replace(tools, qemu=emulator.path())
         super().__init__(tools, variant)
+
+    def probe(self):
+        if self.nested and version_key(self.xen.version) >= version_key(NESTED_WANTS_MORE):
+            return (f"Xen {self.xen.version} nests on a CPU with NRIPS, decode assists, FlushByAsid and LBR "
+                    "virtualization only, and QEMU's emulation has none of them")
+        return super().probe()
 
     def _argv(self, kernel, archive, console):
         return [self.tools.qemu, "-no-user-config", "-M", "q35,smm=off,hpet=off,usb=off",

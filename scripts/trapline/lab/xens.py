@@ -48,6 +48,12 @@ class Xen:
             return b"\0" + name.encode() + b"\0" in file.read()
 
 
+    def has_shadow(self):
+        """Whether shadow paging was compiled in, as far as the file tells: the names of its sources are there."""
+        with open(self.path, "rb") as file:
+            return b"arch/x86/mm/shadow/" in file.read()
+
+
 def folder():
     return os.path.join(store.root(), "xens")
 
