@@ -63,8 +63,11 @@ def test_who_can_be_started_without_a_loader():
     assert not vmlinux.has_pvh_entry(kernel_elf(pvh=False))
 
 
-def test_bundle():
-    made = sevhost.bundle(b"k" * 5000, b"i" * 3)
+def test_bundle(tmp_path):
+    (tmp_path / "kernel").write_bytes(b"k" * 5000)
+    with open(sevhost.bundle(tmp_path / "kernel", b"i" * 3), "rb") as file:
+        file.seek(0)
+        made = file.read()
     magic, kernel_at, kernel_bytes, initrd_at, initrd_bytes = struct.unpack_from("<8sQQQQ", made)
     assert magic == b"L0BUNDLE" and kernel_at % 4096 == initrd_at % 4096 == 0
     assert made[kernel_at:kernel_at + kernel_bytes] == b"k" * 5000
@@ -159,7 +162,7 @@ def test_shadow_paging_is_refused():
 
 def test_words_of_guest_and_monitor():
     plain, sev, es = (machine(kind, GOOD) for kind in (sevhost.LabAmd, sevhost.LabSev, sevhost.LabSevEs))
-    assert plain.whole_lines and not sev.whole_lines and not es.whole_lines
+    assert plain.console == "console=lines" and sev.console == es.console == "console=words"
     assert plain.nested == ("svm",) and sev.nested == es.nested == ()
     assert "l0.without=sev" in plain.shown("x", 1) and "l0." not in es.shown("x", 1)
     newer = store.Kernel(**{**vars(GOOD), "version": "6.12.3"})

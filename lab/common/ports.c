@@ -148,7 +148,9 @@ void port_write(unsigned port, const uint8_t *data, unsigned size)
 		board->forget_page(number);
 	}
 	for (unsigned i = 0; i < size; i++) {
-		if (port + i - COM1_PORT < COM1_PORTS)
+		if (port == WORDS_PORT)
+			com1_send(data[i]);
+		else if (port + i - COM1_PORT < COM1_PORTS)
 			uart_write(port + i - COM1_PORT, data[i]);
 		else if (port + i - PCI_DATA_PORT < 4 && bridge_register(port + i) >= 0)
 			bridge_write(bridge_register(port + i), data[i]);

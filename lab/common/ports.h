@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's ports: COM1 with its interrupt, the exit port, those that say "cold" and "yield", and a 440FX host
+ * The guest's ports: COM1 with its interrupt, one that takes four bytes of COM1's at once, the exit port, those that say
+ * "cold" and "yield", and a 440FX host
  * bridge of which only the PAM registers do something. No more than the guests' library touches. What it takes
  * a hypervisor for is in struct board.
  */
@@ -15,6 +16,7 @@
 #define COM1_PORTS 8
 #define YIELD_PORT 0x80
 #define COLD_PORT 0x84
+#define WORDS_PORT 0x88
 #define EXIT_PORT 0xf4
 #define PCI_ADDRESS_PORT 0xcf8
 #define PCI_DATA_PORT 0xcfc

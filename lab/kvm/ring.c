@@ -23,13 +23,19 @@ void ring_start(int kvm, int vm, void *cpu_pages)
 
 bool ring_use(bool on)
 {
-	struct kvm_coalesced_mmio_zone zone = {.addr = COM1_PORT, .size = 1, .pio = 1};
+	struct kvm_coalesced_mmio_zone zones[] = {
+		{.addr = COM1_PORT, .size = 1, .pio = 1},
+		{.addr = WORDS_PORT, .size = 4, .pio = 1},
+	};
 
 	if (!ring || on == used)
 		return true;
 	used = on;
-	return ioctl(of_vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
-		     &zone) >= 0;
+	for (unsigned i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
+		if (ioctl(of_vm, on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
+			  &zones[i]) < 0)
+			return false;
+	return true;
 }
 
 void ring_drain(void)
@@ -37,7 +43,10 @@ void ring_drain(void)
 	unsigned entries = (PAGE_BYTES - sizeof(*ring)) / sizeof(ring->coalesced_mmio[0]);
 
 	while (ring && ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
-		com1_send(ring->coalesced_mmio[ring->first].data[0]);
+		const struct kvm_coalesced_mmio *entry = &ring->coalesced_mmio[ring->first];
+
+		for (unsigned i = 0; i < entry->len && i < sizeof(entry->data); i++)
+			com1_send(entry->data[i]);
 		__atomic_store_n(&ring->first, (ring->first + 1) % entries, __ATOMIC_RELEASE);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the guest writes to COM1's data register waits in KVM's ring until something else comes out: an exit
+ * What the guest writes to COM1's data register, or four bytes at a time, waits in KVM's ring until something else comes out: an exit
  * for each byte of a report would be most of a run. Not while the guest wants to hear of what was sent.
  */
 #ifndef KVM_RING_H

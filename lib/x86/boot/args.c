@@ -67,8 +67,10 @@ static void parse_word(const char *word)
 		args.patience = PATIENCE_ALL;
 	else if (starts_with(word, "deadline="))
 		args.deadline = number_of(word, word + 9);
+	else if (word_is(word, "console=words"))
+		args.console = CONSOLE_WORDS;
 	else if (word_is(word, "console=lines"))
-		args.console_takes_lines = true;
+		args.console = CONSOLE_LINES;
 	else if (word_is(word, "breadth=edges"))
 		args.edges_only = true;
 	else if (word_is(word, "cold=pages"))

@@ -5,11 +5,17 @@
 
 #include <stdbool.h>
 
+/*
+ * How a line goes out. Where each access is an exit that takes long, and whoever is behind the port takes all: by one
+ * string instruction, or, where a hypervisor cannot read the guest's memory, four bytes at a time at a port for that.
+ */
+enum console_way { CONSOLE_BYTES, CONSOLE_WORDS, CONSOLE_LINES };
+
 struct args {
 	const char *points, *cases, *environment, *layers; /* NULL where not given; up to a blank */
 	unsigned cpus;					   /* 0: not given */
 	unsigned apic_step;				   /* between two CPUs' APIC ids */
-	bool console_takes_lines;			   /* console.h */
+	enum console_way console;			   /* console.h */
 	bool edges_only;				   /* of a range: breadth.h */
 	bool waits_yield;				   /* wait.h */
 	bool cold_page_by_page;				   /* cold.h */

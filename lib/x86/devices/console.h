@@ -3,17 +3,16 @@
 #ifndef LIB_X86_CONSOLE_H
 #define LIB_X86_CONSOLE_H
 
+#include "x86/boot/args.h"
+
 void console_init(void);
 
-/*
- * From now on a line goes out by one string instruction, without a look at how many bytes the FIFO has
- * room for: where each access is an exit that takes long, and whoever is behind the port takes all.
- */
-void console_takes_lines(void);
+/* From now on; only CONSOLE_BYTES, the way at the start, looks at how many bytes the FIFO has room for. */
+void console_set_way(enum console_way way);
 
 /*
  * Writes the bytes as they are, and waits until the last has left: a dying machine loses none. Where the console takes
- * lines, it does not wait behind one that begins with '#'.
+ * more than bytes, it does not wait behind one that begins with '#'.
  */
 void console_write(const char *bytes, unsigned count);
 

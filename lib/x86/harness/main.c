@@ -28,8 +28,7 @@ void guest_main(unsigned long start_info)
 	console_init();
 	report_open(&machine);
 	args_parse(start_info);
-	if (args.console_takes_lines)
-		console_takes_lines();
+	console_set_way(args.console);
 	if (args.cpus)
 		cpus_set(args.cpus);
 	state_learn();

@@ -36,7 +36,7 @@ class HostedMachine(Machine):
     suffix = ""             # of the name, after the host's
     what_in = ""            # the emulator, for the table
     own_words = ()          # for a guest, besides those that the emulator's have
-    whole_lines = True      # a guest may write a line at once (console=lines)
+    console = "console=lines"   # how a guest may write a line
     waits_for_free = False  # another guest would need another host
     turns = False           # where the CPUs of a guest share one: a wait lets the others run
     reuse = True            # one guest after the other on the same host
@@ -103,7 +103,7 @@ class HostedMachine(Machine):
     def start(self, order, names, timeout):
         turns = self.turns and order.cpus > 1
         options = self._options + ([_step(order)] if order.gdb else []) + ["turns"] * turns
-        ours = [*["console=lines"] * self.whole_lines, *self.own_words] + ["waits=yield"] * turns
+        ours = [self.console, *self.own_words] + ["waits=yield"] * turns
         words = f"{os.path.basename(order.image)} {order.cpus} {','.join(options) or '-'} " \
             + " ".join((*order.words, *ours))
         host = self._host(order.image)

@@ -24,13 +24,19 @@ _MAGIC, _ALIGN = b"L0BUNDLE", 4096      # lab/host/base/bundle.h
 
 
 def bundle(kernel, initramfs):
-    """The bytes of both as the monitor wants them."""
-    def aligned(length):
-        return length + -length % _ALIGN
-
-    initrd_at = _ALIGN + aligned(len(kernel))
-    head = struct.pack("<8sQQQQ", _MAGIC, _ALIGN, len(kernel), initrd_at, len(initramfs))
-    return head.ljust(_ALIGN, b"\0") + kernel.ljust(aligned(len(kernel)), b"\0") + initramfs
+    """An anonymous file with both as the monitor wants them. `kernel` is a path: a hundred megabytes are copied by the
+    host's kernel alone."""
+    with open(kernel, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        initrd_at = _ALIGN + length + -length % _ALIGN
+        both = memory_file("trapline-lab",
+                           struct.pack("<8sQQQQ", _MAGIC, _ALIGN, length, initrd_at, len(initramfs)))
+        os.lseek(both, _ALIGN, os.SEEK_SET)
+        done = 0
+        while done < length:
+            done += os.sendfile(both, file.fileno(), done, length - done)
+    os.pwrite(both, initramfs, initrd_at)
+    return both
 
 
 _PARAMETERS = {"sev": "sev", "sev-es": "sev_es"}         # of kvm_amd
@@ -63,6 +69,8 @@ class LabAmd(LabTcg):
     cpu = "max,la57=off,phys-bits=48,x-force-features=on,v-vmsave-vmload=on"
     board = LabTcg.board + ",sata=off"
     monitor_words = ("l0.without=sev",)
+    # Linux asks for the devices of 256 buses, since the memory for their configuration is there; there is one bus.
+    kernel_words = ("pci=lastbus=0",)
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
@@ -82,7 +90,7 @@ class LabAmd(LabTcg):
         return super().version() + ", beneath it our monitor"
 
     def _command_line(self):
-        return " ".join((super()._command_line(), *self.monitor_words))
+        return " ".join((super()._command_line(), *self.kernel_words, *self.monitor_words))
 
     def _argv(self, kernel, initrd, console, log="file,path=MONITOR.LOG"):
         return [*super()._argv(kernel, initrd, console), "-chardev", f"{log},id=monitor",
@@ -90,8 +98,7 @@ class LabAmd(LabTcg):
 
     def _launch(self, initramfs):
         ours, theirs = serial_socket()
-        with open(self.kernel.vmlinux, "rb") as file:
-            both = memory_file("trapline-lab", bundle(file.read(), initramfs))
+        both = bundle(self.kernel.vmlinux, initramfs)
         log = memory_file("trapline-monitor", b"")
         argv = self._argv(os.path.join(ROOT, MONITOR), f"/proc/self/fd/{both}", "chardev:com1",
                           f"file,path=/proc/self/fd/{log}")
@@ -111,7 +118,7 @@ class LabSev(LabAmd):
     nested = ()                 # KVM cannot read an encrypted VMCB
     monitor_words = ()
     # KVM cannot emulate OUTS where it cannot read the guest's memory.
-    whole_lines = False
+    console = "console=words"
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
