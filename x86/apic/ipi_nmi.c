@@ -48,13 +48,18 @@ CASE_NEEDS(MODE_NEEDS, self, SENDERS, RULE_NMI, CATCHES("model-nmi-masked model-
 static void __attribute__((noreturn))
 go_on_without_iret(const struct trap_frame *frame, uint64_t rip)
 {
-	const struct regs *r = &frame->regs;
-	register uint64_t target asm("r8") = rip;
+	uint64_t *stack = (uint64_t *)frame->iret.rsp;
 
-	asm volatile("mov %0, %%rsp; mov %1, %%rbp; jmp *%2"
+	*--stack = rip;
+	/* In the order of struct regs. */
+	asm volatile("mov %0, %%rsp\n"
+		     "mov 8(%1), %%rbx; mov 16(%1), %%rcx; mov 24(%1), %%rdx; mov 32(%1), %%rsi\n"
+		     "mov 48(%1), %%rbp; mov 56(%1), %%r8; mov 64(%1), %%r9; mov 72(%1), %%r10\n"
+		     "mov 80(%1), %%r11; mov 88(%1), %%r12; mov 96(%1), %%r13\n"
+		     "mov 104(%1), %%r14; mov 112(%1), %%r15; mov (%1), %%rax; mov 40(%1), %1\n"
+		     "ret"
 		     :
-		     : "a"(frame->iret.rsp), "d"(r->rbp), "r"(target), "b"(r->rbx), "c"(r->rcx),
-		       "S"(r->rsi), "D"(r->rdi)
+		     : "a"(stack), "D"(&frame->regs)
 		     : "memory");
 	__builtin_unreachable();
 }

@@ -342,6 +342,8 @@ static void try_overlap(const struct row *row)
 	cold_window_page(0);
 	window_map(1, (uint64_t)warm_page | PTE_PAGE);
 	use_ist(row->vector, boundary + 16);
+	/* Where the instruction is run again, the frame is: what its bytes add to is memory. */
+	setup.regs.rax = (uint64_t)warm_page;
 	setup.address = (void *)(boundary + 8);
 	setup.leave_after = 1;
 	expect("%s", row->trace);

@@ -36,7 +36,10 @@
 
 #define REGS_BYTES (15 * 8)
 
-/* In a trap frame, the word above the registers: the vector, and whether an error code was pushed. */
+/* Above the registers a trap frame has the handler's RFLAGS, the vector, an error code or 0, and what IRETQ pops. */
+#define FRAME_BYTES (8 * 8)
+#define FRAME_ABOVE_REGS (3 * 8) /* and below what IRETQ pops */
+/* With the vector: an error code was pushed. */
 #define FRAME_HAS_ERROR 0x100
 
 #define VECTOR_STUB_BYTES 16

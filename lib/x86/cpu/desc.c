@@ -110,6 +110,7 @@ void load_tss(struct descriptors *d, const struct tss *tss)
 	descriptor[0] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | TSS_AVAILABLE << 40 |
 			(base >> 24 & 0xff) << 56;
 	descriptor[1] = base >> 32;
+	d->loaded_tss = tss;
 	asm volatile("ltr %w0" : : "r"(TSS_SELECTOR) : "memory");
 }
 

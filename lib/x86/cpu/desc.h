@@ -31,6 +31,7 @@ struct table_pointer {
 struct descriptors {
 	uint64_t gdt[GDT_BYTES / 8] __attribute__((aligned(16)));
 	struct tss tss __attribute__((aligned(16)));
+	const struct tss *loaded_tss; /* by load_tss */
 };
 
 extern struct gate idt[256];

@@ -26,19 +26,23 @@ vector_stubs:
 	.endr
 
 event_entry:
-	testb	$8, %spl		/* the vector lies on the frame: 0 mod 16 without an error code */
-	jnz	1f
+	pushfq				/* as the CPU has left them */
+	testb	$8, %spl		/* with the vector on the frame: 8 mod 16 without an error code */
+	jz	1f
 	pushq	(%rsp)			/* make room for one */
-	movq	$0, 8(%rsp)
+	pushq	16(%rsp)
+	popq	8(%rsp)
+	movq	$0, 16(%rsp)
 	jmp	2f
-1:	orl	$FRAME_HAS_ERROR, (%rsp)
+1:	orl	$FRAME_HAS_ERROR, 8(%rsp)
 2:	cld
+	cli				/* behind a trap gate nothing has */
 	sub	$REGS_BYTES, %rsp
 	for_each_reg save
 	mov	%rsp, %rdi
 	call	event_record
 	for_each_reg restore
-	add	$(REGS_BYTES + 16), %rsp
+	add	$(REGS_BYTES + FRAME_ABOVE_REGS), %rsp
 	.globl	event_iret
 event_iret:
 	iretq

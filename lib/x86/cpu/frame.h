@@ -19,12 +19,16 @@ struct iret_frame {
 /* The stack while an event is handled, lowest address first. */
 struct trap_frame {
 	struct regs regs;
+	uint64_t rflags; /* with which the handler began */
 	uint64_t vector; /* with FRAME_HAS_ERROR */
 	uint64_t error;
 	struct iret_frame iret;
 };
 
 _Static_assert(sizeof(struct regs) == REGS_BYTES, "entry.S saves 15 registers");
+
+/* What the stubs leave of the registers above. */
+_Static_assert(sizeof(struct trap_frame) == REGS_BYTES + FRAME_BYTES, "entry.S drops so much");
 
 /* 256 entry points, VECTOR_STUB_BYTES apart, each position-independent. */
 extern const uint8_t vector_stubs[];

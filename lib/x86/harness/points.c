@@ -83,6 +83,22 @@ static void judge_waits(void)
 			check(false, "CPU %u waited in vain for %s", i, recordings[i].in_vain);
 }
 
+/* They are in the trace, by name; a case that expects no trace fails by them all the same. */
+static void judge_differences(const struct differences *all)
+{
+	for (unsigned i = 0; i < all->used && i < MAX_DIFFERENCES; i++) {
+		const struct difference *d = &all->list[i];
+		char vector[16] = "";
+
+		if (d->vector != NO_VECTOR)
+			snprintf(vector, sizeof(vector), " %#x", d->vector);
+		check(false, "%s %s%s is %#lx, must be %#lx", d->name, d->where, vector, d->now,
+		      d->right);
+	}
+	if (all->used > MAX_DIFFERENCES)
+		note("and %u more", all->used - MAX_DIFFERENCES);
+}
+
 static void run_point(const struct layer *l, const struct test_case *c, unsigned environment)
 {
 	char point[128];
@@ -99,6 +115,8 @@ static void run_point(const struct layer *l, const struct test_case *c, unsigned
 		layer->leave();
 	witness(cold_was_used(), "a cold page was not touched");
 	judge_waits();
+	for (unsigned i = 0; i < MAX_CPUS; i++)
+		judge_differences(&recordings[i].differences);
 	if (!state_restore())
 		judge_fail();
 	judge_point();

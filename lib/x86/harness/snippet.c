@@ -135,6 +135,24 @@ static void enter(struct entry *entry)
 		layer->enter(entry);
 }
 
+/* What SYSRET and SYSEXIT leave in the registers that they take. */
+static void registers_of_entry(struct run *run)
+{
+	struct before *before = &run->before;
+
+	switch (run->entry.method) {
+	case ENTER_SYSRET64:
+	case ENTER_SYSRET32:
+		before->regs.rcx = run->entry.iret.rip;
+		before->regs.r11 = run->entry.iret.rflags;
+		break;
+	case ENTER_SYSEXIT:
+		before->regs.rcx = run->entry.iret.rsp;
+		before->regs.rdx = run->entry.iret.rip;
+		break;
+	}
+}
+
 unsigned run_snippet(const struct snippet *snippet)
 {
 	struct recording *rec = this_recording();
@@ -164,6 +182,13 @@ unsigned run_snippet(const struct snippet *snippet)
 	if (around.before)
 		around.before();
 	run->code = code;
+	run->before.text = code->text;
+	run->before.base = base;
+	run->before.bytes = code->end - code->start;
+	run->before.is_32 = environment()->is_32;
+	run->before.is_legacy = environment()->mode != MODE_LONG;
+	delivery_begin(&run->before, &run->entry.regs, &run->entry.iret);
+	registers_of_entry(run);
 	enter(&run->entry);
 	if (around.after)
 		around.after();

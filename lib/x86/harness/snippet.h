@@ -56,10 +56,10 @@ asm(".macro area name\n"
 	extern const struct mark snippet_##name##_##bits##_marks[],       \
 		snippet_##name##_##bits##_marks_end[];
 
-#define SNIPPET_CODE_NAMES(name, bits)                                    \
+#define SNIPPET_CODE_NAMES(name, bits, text)                              \
 	{                                                                 \
 		snippet_##name##_##bits, snippet_##name##_##bits##_end,   \
-			snippet_##name##_##bits##_marks, snippet_##name##_##bits##_marks_end \
+			snippet_##name##_##bits##_marks, snippet_##name##_##bits##_marks_end, text \
 	}
 
 /* Where the two modes need different text. */
@@ -67,7 +67,7 @@ asm(".macro area name\n"
 	SNIPPET_CODE(name, 64, text64)                                    \
 	SNIPPET_CODE(name, 32, text32)                                    \
 	static const struct snippet name = {                              \
-		#name, SNIPPET_CODE_NAMES(name, 64), SNIPPET_CODE_NAMES(name, 32)}
+		#name, SNIPPET_CODE_NAMES(name, 64, text64), SNIPPET_CODE_NAMES(name, 32, text32)}
 /* clang-format on */
 
 #define SNIPPET(name, text) SNIPPET_BOTH(name, text, text)

@@ -22,6 +22,9 @@
 #include "report.h"
 #include "string.h"
 
+/* What no #PF here writes, so that it shows who else does. */
+#define CR2_BEFORE 0xc2c2c2c2c000ul
+
 static struct {
 	uint64_t cr0, cr3, cr4, rflags;
 } learned;
@@ -52,9 +55,11 @@ void state_reset(void)
 			recordings[i].subject = NULL;
 			recordings[i].impatient = false;
 			recordings[i].in_vain = NULL;
+			recordings[i].differences.used = 0;
 			recordings[i].run.deadline = 0;
 		}
 	notation_forget_names();
+	write_cr2(CR2_BEFORE);
 	put_back();
 }
 

@@ -130,6 +130,7 @@ static struct trap_frame read_frame(void)
 
 	return (struct trap_frame){
 		.regs = get_regs(),
+		.rflags = outside.eflags,
 		.vector = outside.vector | (has_error ? FRAME_HAS_ERROR : 0),
 		.error = has_error ? words[0] : 0,
 		.iret =

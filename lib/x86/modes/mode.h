@@ -29,7 +29,8 @@ struct outside {
 	uint32_t ds;	  /* and ES */
 	uint32_t vector;  /* of the event that has left the mode */
 	uint32_t method;  /* ENTER_IRET, ENTER_JUMP or ENTER_SYSEXIT */
-	uint32_t cr0, cr3, cr4, reserved;
+	uint32_t cr0, cr3, cr4;
+	uint32_t eflags; /* with which the handler began */
 	struct table_pointer idtr __attribute__((aligned(16))), gdtr __attribute__((aligned(16)));
 };
 
@@ -43,6 +44,7 @@ OUTSIDE_HAS(vector, OUTSIDE_VECTOR);
 OUTSIDE_HAS(method, OUTSIDE_METHOD);
 OUTSIDE_HAS(cr0, OUTSIDE_CR0);
 OUTSIDE_HAS(cr4, OUTSIDE_CR4);
+OUTSIDE_HAS(eflags, OUTSIDE_EFLAGS);
 OUTSIDE_HAS(idtr, OUTSIDE_IDTR);
 OUTSIDE_HAS(gdtr, OUTSIDE_GDTR);
 

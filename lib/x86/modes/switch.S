@@ -125,6 +125,8 @@ from_legacy:
 	mov	%eax, %es
 	pop	outside + OUTSIDE_VECTOR
 	mov	%esp, outside + OUTSIDE_ESP
+	pushfl
+	pop	outside + OUTSIDE_EFLAGS
 	mov	%edi, outside + OUTSIDE_EDI
 	mov	%esi, outside + OUTSIDE_ESI
 	mov	%ebp, outside + OUTSIDE_EBP

@@ -14,6 +14,7 @@ struct mark {
 struct code {
 	const uint8_t *start, *end; /* end: behind the closing UD2 */
 	const struct mark *marks, *marks_end;
+	const char *text; /* as it was assembled */
 };
 
 /* The last mark at or before an offset into the code, or NULL. */

@@ -14,6 +14,7 @@ enum origin {
 	FROM_APIC,    /* the vector's ISR bit was set */
 	FROM_OUTSIDE, /* vector 32 or above, and none of the others */
 	READING,      /* no event: what a case read off a register (observe) */
+	DIFFERENCE,   /* no event: what is wrong where a run or an exit has ended; `name` */
 };
 
 /*
@@ -32,6 +33,7 @@ struct event {
 	bool level;		     /* FROM_APIC: the vector's TMR bit was set */
 	const char *name;	     /* READING: of what; the value is in `error` */
 	uint8_t vector_is, error_is; /* enum relation */
+	uint64_t wrong;		     /* what delivery.h has found, a bit for each enum part */
 	/* Seen by L1 (layer.h): an event delivered to L1 itself, or an exit of its L2. */
 	bool in_l1, is_exit;
 	bool is_exception_exit; /* vector, error, dr6 and cr2 say which */

@@ -5,6 +5,7 @@
 #include "code.h"
 #include "setup.h"
 #include "x86/arch/exceptions.h"
+#include "x86/compare/delivery.h"
 #include "x86/cpu/cpu.h"
 
 #include "string.h"
@@ -226,6 +227,14 @@ static void shown_flags(struct text *out, uint64_t rflags)
 		text_append(out, "}");
 }
 
+/* What the recorder found wrong around the event: "!IF!SS". */
+static void wrong_parts(struct text *out, uint64_t wrong)
+{
+	for (unsigned i = 0; wrong && i < PART_COUNT; i++)
+		if (wrong >> i & 1)
+			text_append(out, "!%s", part_names[i]);
+}
+
 /* What VMX tells apart: INT1, INT3 and INTO from an exception of the same vector. */
 static const char *type_prefix(unsigned type)
 {
@@ -287,16 +296,21 @@ static void append_event(struct text *out, const struct event *event, const stru
 		reading(out, event, group);
 		return;
 	}
+	if (event->origin == DIFFERENCE) {
+		text_append(out, "!%s", event->name);
+		return;
+	}
 	text_append(out, event->in_l1 ? "L1 " : "");
 	if (event->is_exit)
 		vm_exit(out, event, group);
 	else
 		notation_what(out, event, group);
-	if (event->no_place || (event->in_l1 && find_name(event->rip) == names_used))
-		return;
-	text_append(out, "@");
-	address(out, group, event->rip);
-	shown_flags(out, event->rflags);
+	if (!event->no_place && (!event->in_l1 || find_name(event->rip) != names_used)) {
+		text_append(out, "@");
+		address(out, group, event->rip);
+		shown_flags(out, event->rflags);
+	}
+	wrong_parts(out, event->wrong);
 }
 
 static bool has_subject(const struct group *group, unsigned vector)

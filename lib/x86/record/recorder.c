@@ -155,6 +155,14 @@ static void record_in_l1(struct recording *rec, struct event *event, struct trap
 	frame->iret.rflags &= ~X86_EFLAGS_TF;
 }
 
+/* The event that ends a snippet is none of the trace; what is wrong around it is. */
+static void show_at_end(struct recording *rec, uint64_t wrong)
+{
+	for (unsigned i = 0; wrong && i < PART_COUNT; i++)
+		if (wrong >> i & 1)
+			difference_append(rec, part_names[i]);
+}
+
 static void record(struct trap_frame *frame)
 {
 	struct recording *rec = this_recording();
@@ -162,13 +170,17 @@ static void record(struct trap_frame *frame)
 	struct event event = event_of(frame);
 	enum action action = BY_RULE;
 	unsigned events;
+	bool in_l1;
 
 	rec->trace->delivered++;
 	if (!run->code && cpu_wake_event(frame))
 		return;
 	if (!run->code)
 		unexpected(frame);
+	in_l1 = layer_is_l1_event(rec, frame);
+	event.wrong = delivery_look(&run->before, &rec->differences, frame, in_l1);
 	if (event.vector == END_VECTOR && event.rip == run->end && !event.has_error) {
+		show_at_end(rec, event.wrong);
 		leave_snippet(rec, frame);
 		return;
 	}
@@ -182,7 +194,7 @@ static void record(struct trap_frame *frame)
 	event.origin = find_origin(rec, &event);
 	if (event.origin == FROM_APIC)
 		event.level = apic_bit(APIC_TMR, event.vector);
-	if (layer_is_l1_event(rec, frame)) {
+	if (in_l1) {
 		record_in_l1(rec, &event, frame);
 		return;
 	}
@@ -202,6 +214,8 @@ static void record(struct trap_frame *frame)
 		rec->trace->full = true;
 	if (action == LEAVE || events == setup.leave_after || rec->trace->full)
 		leave_snippet(rec, frame);
+	else
+		delivery_end(&run->before, frame);
 }
 
 /* INT 2 is no NMI. */

@@ -54,6 +54,13 @@ void event_append(struct recording *rec, const struct event *event)
 		rec->trace->full = true;
 }
 
+void difference_append(struct recording *rec, const char *name)
+{
+	struct event event = {.origin = DIFFERENCE, .name = name, .rip = rec->run.group->base};
+
+	event_append(rec, &event);
+}
+
 void wait_was_in_vain(const char *what)
 {
 	struct recording *rec = this_recording();

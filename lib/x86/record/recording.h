@@ -5,6 +5,7 @@
 
 #include "enter.h"
 #include "event.h"
+#include "x86/compare/delivery.h"
 #include "x86/cpu/percpu.h"
 #include "x86/cpu/wait.h"
 
@@ -20,6 +21,7 @@ struct run {
 	/* run_until: interrupts seen and enough, and the TSC after which it waits for no more; else 0. */
 	uint32_t waited_for, enough;
 	uint64_t deadline;
+	struct before before;
 	struct entry entry;
 };
 
@@ -31,6 +33,7 @@ struct recording {
 	bool impatient;		      /* a wait of this case was in vain: later ones are short */
 	const char *volatile in_vain; /* what it waited for in this case until its deadline */
 	uint8_t in_service[32];	      /* vectors whose EOI the recorder owes or holds back */
+	struct differences differences;
 };
 
 /* By number of the CPU. */
@@ -61,6 +64,9 @@ void observe(const char *name, uint32_t value);
 
 /* Adds an event to this CPU's run by hand: what L1 saw. */
 void event_append(struct recording *rec, const struct event *event);
+
+/* Puts a difference (difference.h) into this CPU's run: "!CR2". The name is a string that stays. */
+void difference_append(struct recording *rec, const char *name);
 
 /* What a wait was in vain for, the first time in this case: a string that stays. */
 void wait_was_in_vain(const char *what);

@@ -29,7 +29,7 @@ static bool shapes_alike(const struct event *a, uint64_t base_a, const struct ev
 			 uint64_t base_b)
 {
 	if (a->origin != b->origin || a->has_error != b->has_error || a->level != b->level ||
-	    a->name != b->name || a->rip - base_a != b->rip - base_b)
+	    a->name != b->name || a->wrong != b->wrong || a->rip - base_a != b->rip - base_b)
 		return false;
 	if (a->origin == FROM_EXCEPTION && (a->dr6 != b->dr6 || a->cr2 != b->cr2))
 		return false;

@@ -18,9 +18,6 @@ bool fault_is_intercepted(unsigned vector)
 		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
 	case VECTOR_PF:
 		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
-	case VECTOR_SS:
-	case VECTOR_GP:
-		return bug_is_set(NONCANONICAL_PF);
 	}
 	return false;
 }
@@ -50,11 +47,6 @@ void fault_reflect(struct vcpu *v, unsigned vector)
 
 	if (vector == VECTOR_PF) {
 		reflect_page_fault(v);
-		return;
-	}
-	if ((vector == VECTOR_SS || vector == VECTOR_GP) && bug(NONCANONICAL_PF)) {
-		v->vmcb.cr2 = v->regs.rbx;
-		vcpu_raise(v, VECTOR_PF, 0);
 		return;
 	}
 	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))

@@ -20,13 +20,14 @@ vc_entry_held:
 	pushq	$VECTOR_VC
 	jmp	2f
 1:	pushq	$VECTOR_VC | FRAME_HAS_ERROR
-2:	cld
+2:	pushfq
+	cld
 	sub	$REGS_BYTES, %rsp
 	for_each_reg save
 	mov	%rsp, %rdi
 	call	vc_handle
 	for_each_reg restore
-	add	$(REGS_BYTES + 16), %rsp
+	add	$(REGS_BYTES + FRAME_ABOVE_REGS), %rsp
 	addq	$VC_STACK_BYTES, %gs:PERCPU_VC_IST
 vc_exit:
 	iretq
