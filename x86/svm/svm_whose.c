@@ -299,12 +299,12 @@ CASE(vintr_in_shadow, CPL0, RULE_SHADOW, CATCHES("bochs-v-irq tcg-vmrun-shadow")
 	try_v_irq(true, true, 0);
 }
 
-CASE(v_irq_held_by_tpr, CPL0, RULE_V_IRQ, "")
+CASE(v_irq_held_by_tpr, CPL0, RULE_V_IRQ, CATCHES("nsvm-v-tpr"))
 {
 	try_v_irq(false, false, TPR);
 }
 
-CASE(vintr_held_by_tpr, CPL0, RULE_VINTR, "")
+CASE(vintr_held_by_tpr, CPL0, RULE_VINTR, CATCHES("nsvm-v-tpr"))
 {
 	try_v_irq(true, false, TPR);
 }
