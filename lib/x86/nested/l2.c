@@ -101,7 +101,8 @@ static bool handle_exit(struct l2 *v, l2_exit_hook *of_layer)
 		abandon(v);
 		return false;
 	}
-	vendor->forget_injection(v);
+	if (!l2_setup.keep_injection)
+		vendor->forget_injection(v);
 	call = vendor->is_call(v);
 	if (l2_setup.show_exits && !call)
 		l2_show_exit(v);
