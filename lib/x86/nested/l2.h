@@ -52,8 +52,8 @@ struct l2_setup {
 	void (*on_call)(struct l2 *v);
 	/* At each other exit but the snippet's end. Like on_call, it runs with interrupts off (GIF, IF). */
 	l2_exit_hook *on_exit;
-	bool show_exits;      /* the exits that on_exit resumes are part of the trace, too */
-	bool keep_injection;   /* what an exit has left of an injection stays for the hooks and the next entry */
+	bool show_exits; /* the exits that on_exit resumes are part of the trace, too */
+	bool keep_injection; /* what an exit has left of an injection stays for the hooks and the next entry */
 	uint64_t host_rflags; /* L1's RFLAGS at VMRUN, besides the fixed bit */
 };
 
