@@ -39,7 +39,7 @@
 	"SDM 3A, Error Handling: an error raises the LVT error interrupt, once until the ESR is written"
 
 #define BUGS_ILLEGAL \
-	CATCHES("tcg-illegal-vector kvm-illegal-vector xen-illegal-vector model-illegal-vector model-esr-never-set bochs-no-send-illegal")
+	CATCHES("tcg-illegal-vector kvm-illegal-vector xen-illegal-vector xen-receive-illegal xen-esr-sticky model-illegal-vector model-esr-never-set bochs-no-send-illegal")
 
 #define LATER 0x31
 #define ERROR_VECTOR 0x32

@@ -170,7 +170,8 @@ ROUND(nobody_by_logical_id, RULE_LOGICAL, CATCHES("model-ipi-wrong-target"))
 	try_round(0, apic_logical_id(0) << 7, ICR_LOGICAL);
 }
 
-ROUND(all_by_logical_id, RULE_LOGICAL, BUGS_OTHERS)
+ROUND(all_by_logical_id, RULE_LOGICAL,
+      CATCHES("kvm-avic-bad-target xen-x2apic-broadcast model-ipi-error-code model-ipi-lost"))
 {
 	try_round(ALL_CPUS, apic_everybody(), ICR_LOGICAL);
 }
@@ -227,12 +228,13 @@ ROUND(nobody_in_cluster, RULE_LOGICAL, CATCHES("model-ipi-wrong-target"))
 }
 
 ROUND(one_in_every_cluster, RULE_LOGICAL,
-      CATCHES("tcg-cluster-broadcast kvm-cluster-broadcast model-ipi-lost"))
+      CATCHES("tcg-cluster-broadcast kvm-cluster-broadcast xen-cluster-broadcast model-ipi-lost"))
 {
 	try_cluster(1 << 0 | 1 << 1, CLUSTER(0xf, 1));
 }
 
-ROUND(all_in_every_cluster, RULE_LOGICAL, CATCHES("tcg-cluster-broadcast model-ipi-lost"))
+ROUND(all_in_every_cluster, RULE_LOGICAL,
+      CATCHES("tcg-cluster-broadcast xen-cluster-broadcast model-ipi-lost"))
 {
 	try_cluster(ALL_CPUS, CLUSTER(0xf, 0xf));
 }

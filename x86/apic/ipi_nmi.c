@@ -86,7 +86,7 @@ static enum action nmi_in_nmi(const struct event *event, struct trap_frame *fram
 }
 
 CASE_NEEDS(MODE_NEEDS, blocked_until_iret, CPL0, RULE_BLOCKING,
-	   CATCHES("model-nmi-unblocked-early"))
+	   CATCHES("xen-nmi-waits-for-if model-nmi-unblocked-early"))
 {
 	need_iret_unblocks_nmi();
 	calls = 0;

@@ -180,8 +180,9 @@ static void end_lint0(uint32_t before)
 	apic_write(APIC_LVT_LINT0, before);
 }
 
-CASE_NEEDS("apic=1", lint0, ALL_NATIVE, RULE_LINT,
-	   CATCHES("tcg-lint0-extint bochs-lint0-ignored model-ipi-error-code"))
+CASE_NEEDS(
+	"apic=1", lint0, ALL_NATIVE, RULE_LINT,
+	CATCHES("tcg-lint0-extint bochs-lint0-ignored kvm-lint0-fixed xen-lint0-fixed model-ipi-error-code"))
 {
 	uint32_t before = apic_read(APIC_LVT_LINT0);
 
@@ -202,8 +203,9 @@ CASE_NEEDS("apic=1", lint0, ALL_NATIVE, RULE_LINT,
 	end_lint0(before);
 }
 
-CASE_NEEDS("apic=1", lint0_illegal, CPL0, RULE_ILLEGAL,
-	   CATCHES("tcg-lint0-extint bochs-lint0-ignored tcg-illegal-vector kvm-illegal-vector"))
+CASE_NEEDS(
+	"apic=1", lint0_illegal, CPL0, RULE_ILLEGAL,
+	CATCHES("tcg-lint0-extint bochs-lint0-ignored kvm-lint0-fixed xen-lint0-fixed tcg-illegal-vector kvm-illegal-vector"))
 {
 	uint32_t before = apic_read(APIC_LVT_LINT0);
 

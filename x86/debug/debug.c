@@ -225,7 +225,7 @@ CASE(data_cold, ALL_NATIVE, RULE_DATA, CATCHES("model-data-breakpoint-lost"))
 	run(store);
 }
 
-CASE(data_mmio, ALL_NATIVE, RULE_DATA, CATCHES("kvm-mmio-data-breakpoint"))
+CASE(data_mmio, ALL_NATIVE, RULE_DATA, CATCHES("kvm-mmio-data-breakpoint xen-emulated-breakpoint"))
 {
 	setup.shown_flags = X86_EFLAGS_RF;
 	exiting_prepare(&exiting_mmio_write);
@@ -320,7 +320,7 @@ CASE(gd_read_dr7, CPL0, RULE_GD, CATCHES("tcg-dr7-gd"))
 	check(!(setup.result.rax & DR7_GD), "DR7 is %#lx after the fault", setup.result.rax);
 }
 
-CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd"))
+CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd xen-db-bs-added"))
 {
 	single_step();
 	allow(FAULTS_SET_RF, "#DB[BD]@insn{TF,RF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");

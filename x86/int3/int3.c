@@ -353,13 +353,14 @@ static void try_overlap(const struct row *row)
 SNIPPET(int_0x80, "mark insn; int $0x80; mark after; nop");
 static const struct row row_int_0x80 = {&int_0x80, 0x80, "int 0x80@after"};
 
-CASE(int3_overlap, WITH_EVENT_STACK, RULE_OVERLAP, CATCHES("kvm-int3-retry kvm-int3-replaced"))
+CASE(int3_overlap, WITH_EVENT_STACK, RULE_OVERLAP,
+     CATCHES("kvm-int3-retry kvm-int3-replaced xen-soft-event-retry"))
 {
 	try_overlap(&row_int3);
 }
 
 CASE(int_0x80_overlap, WITH_EVENT_STACK, RULE_OVERLAP,
-     CATCHES("kvm-intn-retry kvm-int3-replaced kvm-spec-rip model-event-stale"))
+     CATCHES("kvm-intn-retry kvm-int3-replaced kvm-spec-rip xen-soft-event-retry model-event-stale"))
 {
 	try_overlap(&row_int_0x80);
 }

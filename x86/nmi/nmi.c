@@ -126,7 +126,7 @@ static void try_blocked(unsigned count, const char *trace)
 }
 
 CASE(blocked_until_iret, ALL_NATIVE, RULE_BLOCKED,
-     CATCHES("model-nmi-unblocked-early model-nmi-lost"))
+     CATCHES("xen-nmi-waits-for-if model-nmi-unblocked-early model-nmi-lost"))
 {
 	try_blocked(1, "nmi@wait, nmi@wait");
 }

@@ -94,11 +94,12 @@ def parser():
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",
                         help="parameters of the KVM modules, or Xen's, or nested")
 
-    tables = commands.add_parser("table", help="run what catches KVM's bugs on the kernels, and "
+    tables = commands.add_parser("table", help="run what catches KVM's, or Xen's, bugs on the kernels, or Xens, and "
                                  "print which has which, as Markdown")
-    tables.add_argument("bugs", nargs="*", metavar="BUG", help="ids of bugs.toml (default: KVM's)")
+    tables.add_argument("bugs", nargs="*", metavar="BUG", help="ids of bugs.toml (default: KVM's, or Xen's)")
     tables.add_argument("--cases", nargs="+", default=[], metavar="CASE",
                         help="more cases, for the table of differences")
+    tables.add_argument("--xen", action="store_true", help="of Xen's bugs on the Xens, not of KVM's")
     tables.add_argument("--kernels", metavar="NAME,…", help="default: all")
     tables.add_argument("--machines", metavar="NAME,…",
                         help="these machines of the lab instead: lab-6.1,lab-6.1-intel+ept=0")

@@ -10,19 +10,25 @@ import tempfile
 
 from .. import bugs as bugs_
 from ..errors import UsageError, unknown
-from . import store
+from . import store, xens
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 KVM_BUGS = re.compile(r"(kvm|nsvm|svm|vmrun)-(?!sev|avic)")
-# Between these lines, --write replaces what a file holds.
+XEN_BUGS = re.compile(r"(xen|xsa)-")
 _KINDS = {"-intel": "Intel", "-bochs": "AMD, Bochs", "-amd": "AMD, NRIPS", "-sev": "SEV", "-sev-es": "SEV-ES"}
+# Between these lines, --write replaces what a file holds.
 BEGIN, END = "<!-- scripts/lab table begins -->", "<!-- scripts/lab table ends -->"
+XEN_BEGIN, XEN_END = "<!-- scripts/lab table --xen begins -->", "<!-- scripts/lab table --xen ends -->"
 
 
-def run(machine, words, keep):
-    """The JSON report of a run on one machine; from folder `keep`, if it is there already."""
+# Whose cases see nothing behind others: ESR of an old Xen must not have been set before.
+ALONE = ("xsa-462",)
+
+
+def run(machine, words, keep, mark=""):
+    """The JSON report of a run on one machine; from folder `keep`, if it is there already (`mark`: as another)."""
     with tempfile.TemporaryDirectory(prefix="trapline-") as folder:
-        path = os.path.join(keep or folder, f"{machine}.json")
+        path = os.path.join(keep or folder, f"{machine}{mark}.json")
         if not os.path.exists(path):
             new = os.path.join(folder, "results.json")
             done = subprocess.run(
@@ -108,6 +114,8 @@ def columns(options):
     """Names of the machines, in order: those asked for, or each kernel's first."""
     if options.machines:
         return options.machines.split(",")
+    if options.xen:
+        return [f"lab-{name}" for name in xens.names()] or no_xens()
     names = options.kernels.split(",") if options.kernels else store.names()
     if not names:
         raise UsageError("no kernels yet: see scripts/lab add --help")
@@ -115,10 +123,14 @@ def columns(options):
     return [f"lab-{store.load(name).name}{suffix}" for name in names]
 
 
+def no_xens():
+    raise UsageError("no Xens yet: see scripts/lab add --help")
+
+
 def head(machine, report):
     """A column's head: "6.1.192 intel ept=0"."""
     facts = report["machines"][machine]
-    version = re.search(r"Linux ([\d.]+)", facts["version"])[1]
+    version = re.search(r"(?:Linux|Xen) ([\d.]+)", facts["version"])[1]
     name, *params = machine.split("+")
     kind = next((k for k in _KINDS if name.endswith(k)), "")
     return " ".join([version, _KINDS.get(kind, "AMD"), *params])
@@ -133,18 +145,21 @@ def command(options):
         if bug not in catalogue:
             raise unknown("bug", bug, catalogue)
     wanted = {bug: list(found[bug].values()) for bug in
-              options.bugs or [b for b in catalogue if KVM_BUGS.match(b)] if bug in found}
+              options.bugs or [b for b in catalogue if (XEN_BUGS if options.xen else KVM_BUGS).match(b)]
+              if bug in found}
     if not wanted:
         raise UsageError("no case catches any of these bugs")
     if options.keep and not os.path.isdir(options.keep):
         raise UsageError(f"{options.keep}: is no folder")
-    cases = dict.fromkeys(p for ids in wanted.values() for p in ids)
+    cases = dict.fromkeys(p for bug, ids in wanted.items() if bug not in ALONE for p in ids)
+    alone = [p for bug in ALONE for p in wanted.get(bug, ())]
     by_point, heads, emulators = {}, [], []
     for machine in machines:
-        report = run(machine, [*cases, *options.cases], options.keep)
+        reports = [run(machine, [point], options.keep, f"-{n}") for n, point in enumerate(alone)]
+        report = run(machine, [*cases, *options.cases], options.keep) if cases or options.cases else reports[0]
         heads.append(head(machine, report))
         emulators.append(report["machines"][machine]["version"].split(", in ")[-1])
-        for result in report["results"]:
+        for result in [*report["results"], *(r for other in reports for r in other["results"])]:
             point = f"{result['case']}:{result['environment']}"
             by_point.setdefault(point, {})[machine] = result
     rows = [["bug", *heads]]
@@ -156,7 +171,7 @@ def command(options):
     if len(rows) > 1 and not options.brief:
         text += "\nThe cases of these that fail, or differ between machines:\n\n" + markdown(rows)
     if options.write:
-        write(options.write, text, BEGIN, END)
+        write(options.write, text, *((XEN_BEGIN, XEN_END) if options.xen else (BEGIN, END)))
     else:
         print(text, end="")
     return 0
