@@ -216,10 +216,27 @@ def test_nothing_is_overwritten(tcg, tmp_path):
     assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("machine, words", [
+    ("lab-6.1-sev", "-object sev-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy=0x1"),
+    ("lab-6.1-sev-es+events", "-object sev-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy=0x5"),
+    ("lab-6.1-amd", "-object memory-backend-memfd,id=ram,size=64M -nodefaults"),
+])
+def test_a_guest_of_the_lab_is_the_same_kind_of_guest_elsewhere(tcg, tmp_path, machine, words):
+    doc = json.loads(tcg.read_text())
+    doc["results"] = [{**next(r for r in doc["results"] if r["verdict"] == "known"), "machine": machine}]
+    doc["machines"] = {machine: doc["machines"]["tcg"]}
+    (tmp_path / "run.json").write_text(json.dumps(doc))
+    done = report(tmp_path / "run.json", doc["results"][0]["case"], tmp_path / "r")
+    assert done.returncode == 0, done.stderr
+    assert words in " ".join(command(tmp_path / "r"))
+    assert any(words.split(" -nodefaults")[0] in path.read_text(errors="replace")
+               for path in (tmp_path / "r").iterdir() if path.suffix not in (".md", ".rom", ".elf"))
+
+
 def test_what_no_folder_can_carry(tcg, tmp_path):
     doc = json.loads(tcg.read_text())
     result = next(r for r in doc["results"] if r["verdict"] == "known")
-    for machine, sentence in (("model", "our own model"), ("sev-es", "reports are made for")):
+    for machine, sentence in (("model", "our own model"), ("mine", "reports are made for")):
         changed = json.loads(json.dumps(doc))
         changed["results"] = [{**result, "machine": machine}]
         changed["machines"] = {machine: doc["machines"]["tcg"]}

@@ -101,8 +101,8 @@ def script(section, image, machine=None, points=None, name=None, cpus=None):
         parts = (_HEAD, _FIND_QEMU, _UNPACK, _RUN_QEMU, _JUDGE)
         accel = f"({machine.accel})" if machine else "(kvm where /dev/kvm can be used,\n# else tcg)"
         what, variables = "by QEMU", f"QEMU (qemu-system-x86_64), ACCEL {accel}, TIMEOUT (90 seconds)"
-    # As the runner has it, pages of 4 KiB, so that one can be cold on its own.
-    backend = ("-object", "memory-backend-memfd,id=ram,size=64M") if machine and machine.accel == "kvm" else ()
+    # As the runner has it: pages of 4 KiB, so that one can be cold on its own; what SEV wants.
+    board, backend = machine.elsewhere() if machine and not bochs else ("", ())
     return "".join(parts).format(
         name=name, what=f"a guest of Trapline, to be run {what}.", count=len(points), s="s" * (len(points) != 1),
         variables=f"Environment: {variables}.",
@@ -110,7 +110,7 @@ def script(section, image, machine=None, points=None, name=None, cpus=None):
         ranges=ranges(p.index for p in points), words=" ".join(words(cpus, machine)),
         offset=rom.index(ARGS_MAGIC) + len(ARGS_MAGIC), room=ARGS_SIZE - len(ARGS_MAGIC) - 1,
         cpus=cpus, memory=64, params=shlex.join([*backend, *section.qemu_params]),
-        machine=",memory-backend=ram" if backend else "", accel=_accel(machine),
+        machine=board, accel=_accel(machine),
         config=machine.config("$folder/rom", cpus, "$folder/out", "/dev/null") if bochs else "",
         nothing=f'[ "${{ACCEL:-{section.accel}}}" = {section.accel} ] || exit 77' if section.accel else "",
     ) + base64.encodebytes(gzip.compress(rom, mtime=0)).decode()

@@ -17,6 +17,7 @@ from ..expectations import CRASH
 from ..machines.base import Tools
 from ..machines.bochs import BochsSvm, BochsVmx
 from ..machines.qemu import Kvm, Tcg
+from ..machines.sev import Sev, SevEs, SevSnp
 from ..naming.signatures import seen
 from ..reports import files
 from .names import ELF, OUTPUT, ROM, TEXT
@@ -77,6 +78,9 @@ def machine_of(name, tools):
     """The Machine whose command a report of machine `name` gives. UsageError if it can have none."""
     if name == "tcg":
         return Tcg(tools)
+    for class_ in (SevSnp, SevEs, Sev):
+        if name == class_.name or (name.startswith("lab-") and name.partition("+")[0].endswith("-" + class_.name)):
+            return class_(tools)
     if name == "kvm" or name.startswith("lab-"):
         return Kvm(tools)
     for class_ in (BochsSvm, BochsVmx):
@@ -84,7 +88,7 @@ def machine_of(name, tools):
             return class_(tools)
     if name.startswith("model"):
         raise UsageError(f"{name} is our own model hypervisor: its bugs are there on purpose")
-    raise UsageError(f"machine {name}: reports are made for tcg, kvm, the lab's machines and Bochs")
+    raise UsageError(f"machine {name}: reports are made for tcg, kvm, SEV hosts, the lab's machines and Bochs")
 
 
 def recipe(machine, case, cpus):
@@ -92,8 +96,8 @@ def recipe(machine, case, cpus):
     if machine.accel == "bochs":
         return Recipe(machine, cpus, "bochs -q -f bochsrc -rc bochs.rc </dev/null; cat serial.txt",
                       {"bochsrc": machine.config(ROM, cpus, "serial.txt", "bochs.log"), "bochs.rc": "c\n"})
-    backend = [] if machine.accel == "tcg" else ["-object", f"memory-backend-memfd,id=ram,size={_MEMORY}M"]
-    argv = ["qemu-system-x86_64", "-M", "q35" + (",memory-backend=ram" if backend else ""),
+    board, backend = machine.elsewhere()
+    argv = ["qemu-system-x86_64", "-M", "q35" + board,
             "-accel", machine.accel, "-cpu", "max", "-smp", str(cpus), "-m", str(_MEMORY), *backend,
             "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-bios", ROM, *case.section.qemu_params]

@@ -117,6 +117,8 @@ def _steps(facts):
         "## Steps to reproduce",
         "In the folder of this report:",
         f"```sh\n{facts.recipe.command}\n```",
+        *(["`cbitpos` is the C-bit from Zen 3 on; CPUID Fn8000_001F EBX has a host's own."]
+          if "cbitpos" in facts.recipe.command else []),
         f"It prints `not ok 1 {facts.case.image.name}/{facts.case.point.name}` and, before it, what was expected and "
         "observed. On a hypervisor without the bug it prints `ok 1 …`." if facts.said != CRASH else
         "The output ends without a line `ok 1 …` and without `# Totals:`. On a hypervisor without the bug it has both.",

@@ -53,6 +53,10 @@ class _Qemu(Machine):
 
     _machine = ""
 
+    def elsewhere(self):
+        """(end of -M, words) of a command for a host that is not this one, with the guest's 64 MiB."""
+        return self._machine, []
+
     def _accelerator(self, cpus):
         raise NotImplementedError
 
@@ -122,6 +126,9 @@ class Kvm(_Qemu):
     name = accel = "kvm"
     what = "the host's KVM under QEMU"
     _machine = ",memory-backend=ram"
+
+    def elsewhere(self):
+        return self._machine, ["-object", "memory-backend-memfd,id=ram,size=64M"]
 
     usual_reason = "this KVM has no hardware behind it, dies in many cases and judges nobody's KVM"
 

@@ -14,6 +14,7 @@ from .qemu import Kvm, cpu_flags
 
 _PARAMETERS = "/sys/module/kvm_amd/parameters"
 _DEVICE = "/dev/sev"
+LIKELY = 51, 1          # C-bit and reduced bits from Zen 3 on; CPUID Fn8000_001F EBX has a host's own
 _QUESTIONS = b"".join(b'{"execute":"%s"}\n' % word
                       for word in (b"qmp_capabilities", b"query-sev-capabilities", b"quit"))
 
@@ -109,10 +110,13 @@ class Sev(Kvm):
         """The same for its memory."""
         return "memory-backend-memfd,id=ram,size=64M"
 
+    def elsewhere(self):
+        return self._machine, ["-object", self.backend_words(), "-object", self.object_words(*LIKELY)]
+
     def _accelerator(self, cpus):
         known = self._capabilities()
         # Somebody may ask for the command line on another host.
-        c_bit, reduced = known if isinstance(known, tuple) else (51, 1)
+        c_bit, reduced = known if isinstance(known, tuple) else LIKELY
         return ["-accel", "kvm", "-cpu", "max", "-object", self.backend_words(),
                 "-object", self.object_words(c_bit, reduced)]
 
