@@ -73,11 +73,20 @@ class LabAmd(LabTcg):
     kernel_words = ("pci=lastbus=0",)
 
     def __init__(self, tools, variant=""):
+        self._asked = []        # of the monitor, by the machine's name
         super().__init__(tools, variant)
         if self.params.get(("kvm-amd", "npt")) in ("0", "N", "n"):
             raise UsageError(f"machine '{self.name}': with npt=0, QEMU from 10 on turns the first fault on a page that "
                              "KVM has not mapped into a triple fault, and older ones are too old for the monitor; "
                              f"lab-{self.kernel_name}+npt=0 runs on QEMU 7.2")
+
+    def _set_param(self, parameter, value):
+        """`+as-is=ID` leaves a defect of the emulator as it is, `+without=NAME` takes something from the CPU
+        (lab/host/base/options.h)."""
+        if parameter in ("as-is", "without"):
+            self._asked.append(f"l0.{parameter}={value}")
+        else:
+            super()._set_param(parameter, value)
 
     def probe(self):
         reason = super().probe()
@@ -90,7 +99,7 @@ class LabAmd(LabTcg):
         return super().version() + ", beneath it our monitor"
 
     def _command_line(self):
-        return " ".join((super()._command_line(), *self.kernel_words, *self.monitor_words))
+        return " ".join((super()._command_line(), *self.kernel_words, *self.monitor_words, *self._asked))
 
     def _argv(self, kernel, initrd, console, log="file,path=MONITOR.LOG"):
         return [*super()._argv(kernel, initrd, console), "-chardev", f"{log},id=monitor",
