@@ -93,7 +93,7 @@ static bool handler_address(struct text *out, uint64_t address)
 	uint64_t offset = address - (uint64_t)vector_stubs;
 	char name[16];
 
-	if (offset >= 256 * VECTOR_STUB_BYTES)
+	if (offset >= 256 * VECTOR_STUB_BYTES && other_handlers)
 		offset = address - (uint64_t)other_handlers;
 	if (offset >= 256 * VECTOR_STUB_BYTES)
 		return false;
