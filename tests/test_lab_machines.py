@@ -18,7 +18,7 @@ from conftest import full_but
 from trapline import expectations, ktap
 from trapline import verdicts as verdicts_
 from trapline.errors import UsageError
-from trapline.lab import image, iso, store, table, xens
+from trapline.lab import bisect, image, iso, store, table, xens
 from trapline.lab.machine import LabMachine
 from trapline.lab.xen import XenTcg
 from trapline.machines import known
@@ -220,7 +220,18 @@ def processes(token):
 @pytest.mark.parametrize("how", full_but([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], (signal.SIGINT,)))
 @pytest.mark.parametrize("delay", full_but([0.3, 2.5, 6.0], (2.5,)))
 def test_interrupted_run_leaves_nothing(how, delay):
-    machine, token = newest().name, f"TRAPLINE_TOKEN_{uuid.uuid4().hex}"
+    interrupt(newest().name, how, delay)
+
+
+@pytest.mark.parametrize("how", full_but([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], (signal.SIGINT, signal.SIGKILL)))
+@pytest.mark.parametrize("delay", full_but([0.3, 2.5, 6.0], (2.5,)))
+def test_interrupted_run_on_xen_leaves_nothing(how, delay):
+    interrupt(newest_xen(), how, delay)
+
+
+def interrupt(machine, how, delay):
+    """Starts a run there, sends the signal after `delay` seconds, and sees that nothing is left."""
+    token = f"TRAPLINE_TOKEN_{uuid.uuid4().hex}"
 
     def surroundings():
         tree = subprocess.run(["git", "status", "--porcelain"], cwd=TOP, capture_output=True,
@@ -245,17 +256,48 @@ def test_interrupted_run_leaves_nothing(how, delay):
 
 # -- Xen. -------------------------------------------------------------------------------------------------
 
-def test_a_guest_on_xen(tmp_path):
+def newest_xen():
+    """Name of the machine of the newest Xen in the user's own cache; skips where there is none."""
     names = xens.names()
-    if not names:
-        pytest.skip("the lab has no Xen: scripts/lab add xen-4.17 --debian bookworm --xen")
-    machine, report = f"lab-{names[-1]}", tmp_path / "results.json"
+    return f"lab-{names[-1]}" if names else pytest.skip(
+        "the lab has no Xen: scripts/lab add xen-4.17 --debian bookworm --xen")
+
+
+def test_a_guest_on_xen(tmp_path):
+    machine, report = newest_xen(), tmp_path / "results.json"
     done = subprocess.run([TOP / "run_tests.sh", "--machine", machine, "--json", report, "dummy"], text=True,
                           capture_output=True, timeout=200, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     host = json.loads(report.read_text())["machines"][machine]["host"]
     assert host["kernel"].startswith("Xen 4.") and "hvm-3.0-x86_64" in host["capabilities"]
     assert "dom0_mem=" in host["command_line"] and host["cpu"]
+
+
+def test_what_a_xen_lacks_is_one_sentence(tmp_path, monkeypatch):
+    folder = tmp_path / "xen-old"
+    folder.mkdir()
+    (folder / "xen").write_bytes(b"\x7fELF Xen\0arch/x86/mm/hap/hap.c\0")
+    xen = xens.Xen("xen-old", "4.20.4", "4.20.4-1", "here")
+    monkeypatch.setattr(xens, "folder", lambda: str(tmp_path))
+    monkeypatch.setattr(xens, "load", lambda name: xen)
+    assert not xen.has_shadow()
+    kind = type("Kind", (XenTcg,), {"name": "lab-xen-old", "xen_name": "xen-old"})
+    assert "without shadow paging" in kind(Tools(), "hap=0").probe()
+    assert "decode assists" in kind(Tools(), "nested").probe()
+    machine = kind(Tools(), "")
+    assert machine.refused({"paging": "hap"}) is None and "nested paging" in machine.refused({"paging": ""})
+
+
+def test_bisection_over_xens(monkeypatch):
+    stanzas = {"a": ["4.14.6-1"], "b": ["4.17.5+23-ga4e5191dc0-1", "4.17.7+13-g24-0+deb12u1"]}
+    chosen = []
+    monkeypatch.setattr(bisect.debian, "configure", chosen.append)
+    monkeypatch.setattr(bisect.debian, "update", lambda: None)
+    monkeypatch.setattr(bisect.xens, "packages", lambda: [{"Version": v} for v in stanzas[chosen[-1]]])
+    monkeypatch.setattr(bisect.Xens, "stored", lambda self: [("4.17.7+13-g24", "xen-4.17")])
+    found = bisect.Candidates("4.14", "4.17", ["a", "b"], bisect.Xens())
+    assert found.versions == ["4.14.6", "4.17.5+23-ga4e5191dc0", "4.17.7+13-g24"]
+    assert found.name("4.17.7+13-g24") == "xen-4.17"
 
 
 @pytest.mark.parametrize("line, bad", [

@@ -149,6 +149,9 @@ class XenBochsIntel(XenMachine):
     slowness = 8.0
     turns = True
     own_words = (IDS, "cold=pages")
+    # A guest that waits for its other CPU with IF clear is not interrupted (bochs-vmentry-pending-intr), and Xen's
+    # only CPU has nothing else that would take it away.
+    max_cpus = 1
     what_in = "Bochs's emulation"
     # Bochs and Xen disagree about the layout of what Tiger Lake saves; MWAIT and the C-states and clocks that Xen
     # looks for are not there.
