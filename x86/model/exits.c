@@ -362,6 +362,9 @@ void exit_handle(struct vcpu *v)
 		if (!step_done(v))
 			step_debug(v);
 		return;
+	case SVM_EXIT_EXCEPTION + VECTOR_NP:
+	case SVM_EXIT_EXCEPTION + VECTOR_SS:
+	case SVM_EXIT_EXCEPTION + VECTOR_GP:
 	case SVM_EXIT_EXCEPTION + VECTOR_BR:
 	case SVM_EXIT_EXCEPTION + VECTOR_UD:
 	case SVM_EXIT_EXCEPTION + VECTOR_PF:

@@ -18,6 +18,10 @@ bool fault_is_intercepted(unsigned vector)
 		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
 	case VECTOR_PF:
 		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
+	case VECTOR_NP:
+	case VECTOR_SS:
+	case VECTOR_GP:
+		return bug_is_set(GP_AS_PF);
 	}
 	return false;
 }
@@ -47,6 +51,11 @@ void fault_reflect(struct vcpu *v, unsigned vector)
 
 	if (vector == VECTOR_PF) {
 		reflect_page_fault(v);
+		return;
+	}
+	if (vector >= VECTOR_NP && vector <= VECTOR_GP && bug(GP_AS_PF)) {
+		v->vmcb.cr2 = v->regs.rbx;
+		vcpu_raise(v, VECTOR_PF, 0);
 		return;
 	}
 	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))

@@ -22,6 +22,18 @@ static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
 	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
 }
 
+/* The same of addresses that cannot be: the CPU would find out behind the instruction. */
+static bool leads_somewhere(struct vcpu *v, const uint8_t *gate)
+{
+	bool stack = gate_stack_is_canonical(v, gate);
+
+	if ((gate_offset_is_canonical(gate) && stack) || bug(NONCANONICAL_GATE))
+		return true;
+	step_end(v);
+	vcpu_raise(v, stack ? VECTOR_GP : VECTOR_SS, 0);
+	return false;
+}
+
 /* Whether the gate lets a software interrupt through; raises what it does not. */
 static bool gate_allows(struct vcpu *v, unsigned vector)
 {
@@ -44,7 +56,7 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		raise_for_gate(v, VECTOR_NP, vector);
 		return false;
 	}
-	return true;
+	return !(b->efer & EFER_LMA) || leads_somewhere(v, gate);
 }
 
 void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
