@@ -5,6 +5,7 @@ with SEV is in the cache, one guest of each kind."""
 import gzip
 import json
 import lzma
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -240,6 +241,47 @@ def test_guests_of_both_kinds(lab, tmp_path):
         found.setdefault(result["machine"], set()).add(result["observed"])
     # #VC is what tells the two apart.
     assert "#VC" not in str(found[f"{lab}-sev"]) and "#VC(0x72)@insn" in found[f"{lab}-sev-es"]
+
+
+# -- What the monitor corrects of the emulator, one by one. ---------------------------------------------------------
+
+# A point that passes where it is corrected and does not where it is not; what else the machine is then.
+MATTERS = {
+    "tcg-exitintinfo": ("nmi/cold_stack_ist:cpl0", ""),
+    "tcg-int3-intercept": ("svm_intercept/int3_is_no_int_n:svm-cpl0", "+without=nrips"),
+    "tcg-eventinj-dpl": ("int3/int3_gate_dpl0:cpl3", ""),
+    "eventinj-64bit": ("svm_inject/invalid_bound_in_64_bit_code:svm-cpl0", ""),
+    "eventinj-reserved-vector": ("svm_inject/invalid_reserved_exceptions:svm-cpl0", ""),
+    "invalid-exit-overwrites-save-area": ("svm_inject/invalid_keeps_save_area:svm-cpl0", ""),
+    "tcg-rdtscp-exit": ("svm_intercept/rdtscp:svm-cpl0", ""),
+    "tcg-cr-exit": ("svm_carried/host_cr4:svm-cpl0", ""),
+    "tcg-v-tpr": ("svm_interrupts/v_irq_tpr:svm-cpl0", ""),
+    "tcg-svm-cr8": ("shadow/sti_cr8:cpl0", ""),
+}
+
+
+def test_each_correction_has_a_point():
+    lines = (TOP / "lab/host/base/correct.def").read_text()
+    assert set(re.findall(r'^CORRECT\(\w+, "([\w-]+)"', lines, re.M)) == set(MATTERS)
+
+
+def verdict_of(machine, point, path):
+    subprocess.run([TOP / "run_tests.sh", "--machine", machine, "--strict", "--json", path, point],
+                   capture_output=True, timeout=600, stdin=subprocess.DEVNULL)
+    return json.loads(path.read_text())["results"][0]["verdict"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("bug", MATTERS)
+def test_each_correction_matters(lab, tmp_path, bug):
+    point, besides = MATTERS[bug]
+    assert verdict_of(f"{lab}-amd{besides}", point, tmp_path / "corrected.json") == "pass"
+    assert verdict_of(f"{lab}-amd{besides}+as-is={bug}", point, tmp_path / "as-is.json") in ("fail", "crash", "blocked")
+
+
+def test_words_of_the_monitor_in_a_machine_s_name():
+    words = machine(sevhost.LabAmd, GOOD, "without=nrips+as-is=tcg-v-tpr")._command_line().split()
+    assert "l0.without=nrips" in words and "l0.as-is=tcg-v-tpr" in words
 
 
 # -- The table of docs/sev-host.md. ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 
 #include "panic.h"
 #include "string.h"
-#include "x86/arch/vmsa.h"
+#include "x86/nested/svm/vmsa_regs.h"
 
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
 				     0x89, 0x0e, 0x68, 0xc7, 0x7e, 0x2f, 0xb4, 0x4e};
@@ -77,20 +77,7 @@ static void load_vmsa(struct vcpu *v, const struct vmsa *s)
 	size_t shared = offsetof(struct vmsa, pat) + sizeof(s->pat);
 
 	memcpy(&v->vmcb.es, s, shared);
-	v->regs = (struct regs){.rcx = s->rcx,
-				.rdx = s->rdx,
-				.rbx = s->rbx,
-				.rbp = s->rbp,
-				.rsi = s->rsi,
-				.rdi = s->rdi,
-				.r8 = s->r8,
-				.r9 = s->r9,
-				.r10 = s->r10,
-				.r11 = s->r11,
-				.r12 = s->r12,
-				.r13 = s->r13,
-				.r14 = s->r14,
-				.r15 = s->r15};
+	v->regs = vmsa_get_regs(s);
 	if (bug(SNP_AP_REGISTERS))
 		v->regs.rdx = v->regs.r9 = 0;
 }

@@ -9,7 +9,7 @@
 #include "memory/views.h"
 #include "vectoring.h"
 
-#include "x86/arch/vmsa.h"
+#include "x86/nested/svm/vmsa_regs.h"
 
 #include "string.h"
 
@@ -40,47 +40,6 @@ static uint64_t read_xcr0(void)
 static void write_xcr0(uint64_t value)
 {
 	asm volatile("xsetbv" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0));
-}
-
-/* The general registers but RAX and RSP. */
-static void load_registers(struct cpu *c, const struct vmsa *s)
-{
-	c->regs = (struct regs){
-		.rcx = s->rcx,
-		.rdx = s->rdx,
-		.rbx = s->rbx,
-		.rbp = s->rbp,
-		.rsi = s->rsi,
-		.rdi = s->rdi,
-		.r8 = s->r8,
-		.r9 = s->r9,
-		.r10 = s->r10,
-		.r11 = s->r11,
-		.r12 = s->r12,
-		.r13 = s->r13,
-		.r14 = s->r14,
-		.r15 = s->r15,
-	};
-}
-
-static void save_registers(const struct cpu *c, struct vmsa *s)
-{
-	const struct regs *r = &c->regs;
-
-	s->rcx = r->rcx;
-	s->rdx = r->rdx;
-	s->rbx = r->rbx;
-	s->rbp = r->rbp;
-	s->rsi = r->rsi;
-	s->rdi = r->rdi;
-	s->r8 = r->r8;
-	s->r9 = r->r9;
-	s->r10 = r->r10;
-	s->r11 = r->r11;
-	s->r12 = r->r12;
-	s->r13 = r->r13;
-	s->r14 = r->r14;
-	s->r15 = r->r15;
 }
 
 void es_before(struct l2 *l)
@@ -147,7 +106,7 @@ static void restore_host(struct cpu *c)
 		     c->hsave);
 	views_show(c->hsave, 0);
 	vmload(page);
-	load_registers(c, (const struct vmsa *)(page + HOST_STATE));
+	c->regs = vmsa_get_regs((const struct vmsa *)(page + HOST_STATE));
 }
 
 void es_run(struct l2 *l, struct vmcb *theirs)
@@ -166,14 +125,14 @@ void es_run(struct l2 *l, struct vmcb *theirs)
 	sealed.lbr_control = 0;
 	l->b = &sealed;
 	l->space.state = &sealed;
-	load_registers(l->cpu, s);
+	l->cpu->regs = vmsa_get_regs(s);
 	if (s->xcr0 & 1 && s->xcr0 != xcr0)
 		write_xcr0(s->xcr0);
 	es_fpu_load(s);
 	guard_set(map, watched, WATCHED, msrs);
 	if (run(l, theirs, s)) {
 		memcpy(s, (uint8_t *)&sealed + CONTROL_AREA, SAME_LAYOUT);
-		save_registers(l->cpu, s);
+		vmsa_set_regs(s, &l->cpu->regs);
 		es_fpu_save(s);
 		s->xcr0 = read_xcr0();
 	}

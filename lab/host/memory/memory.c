@@ -167,40 +167,35 @@ static unsigned part_of_page(uint64_t address, unsigned bytes)
 	return bytes < left ? bytes : left;
 }
 
-unsigned space_read(const struct space *s, uint64_t linear, void *to, unsigned bytes,
-		    struct miss *miss)
+/* Between linear addresses and a buffer, page by page; the bytes that could be moved. */
+static unsigned move(const struct space *s, uint64_t linear, uint8_t *buffer, unsigned bytes,
+		     bool write, struct miss *miss)
 {
 	unsigned done = 0;
 	uint64_t gpa;
 
 	while (done < bytes) {
 		unsigned part = part_of_page(linear + done, bytes - done);
-		void *at = space_linear(s, linear + done, false, &gpa, miss);
+		void *at = space_linear(s, linear + done, write, &gpa, miss);
 
 		if (!at)
 			break;
-		memcpy((uint8_t *)to + done, at, part);
+		memcpy(write ? at : buffer + done, write ? buffer + done : at, part);
 		done += part;
 	}
 	return done;
 }
 
+unsigned space_read(const struct space *s, uint64_t linear, void *to, unsigned bytes,
+		    struct miss *miss)
+{
+	return move(s, linear, to, bytes, false, miss);
+}
+
 unsigned space_write(const struct space *s, uint64_t linear, const void *from, unsigned bytes,
 		     struct miss *miss)
 {
-	unsigned done = 0;
-	uint64_t gpa;
-
-	while (done < bytes) {
-		unsigned part = part_of_page(linear + done, bytes - done);
-		void *at = space_linear(s, linear + done, true, &gpa, miss);
-
-		if (!at)
-			break;
-		memcpy(at, (const uint8_t *)from + done, part);
-		done += part;
-	}
-	return done;
+	return move(s, linear, (uint8_t *)from, bytes, true, miss);
 }
 
 unsigned space_code(const struct space *s, uint8_t *bytes)
