@@ -143,13 +143,13 @@ SNIPPET(int3, "mark insn; int3; mark after; nop");
 SNIPPET(int_0x40, "mark insn; int $0x40; mark after; nop");
 
 #define TO_NOWHERE(name, vector)                                                            \
-	CASE(gate_of_##name, ALL_NATIVE, RULE_GATE, CATCHES("model-noncanonical-gate"))     \
+	CASE(gate_of_##name, IN_LONG_MODE, RULE_GATE, CATCHES("model-noncanonical-gate"))   \
 	{                                                                                   \
 		gate_set_handler(vector, (const void *)BAD);                                \
 		expect(GP);                                                                 \
 		run(name);                                                                  \
 	}                                                                                   \
-	CASE(ist_of_##name, ALL_NATIVE, RULE_STACK, CATCHES("model-noncanonical-gate"))     \
+	CASE(ist_of_##name, IN_LONG_MODE, RULE_STACK, CATCHES("model-noncanonical-gate"))   \
 	{                                                                                   \
 		use_ist(vector, BAD);                                                       \
 		expect(SS);                                                                 \
