@@ -13,9 +13,9 @@ from . import cache
 from .errors import UsageError
 from .text import clean
 
-ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3")
+ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3", "real", "big-real")
 # Not under long mode: these have no layers.
-OTHER_MODES = ("legacy-cpl0", "legacy-cpl3")
+OTHER_MODES = ENVIRONMENTS[4:]
 SECTION = ".trapline.cases"
 LAYERS = ".trapline.layers"
 NATIVE = "native"

@@ -47,13 +47,13 @@
 		exiting_judge(&exiting_##name);                                            \
 	}
 
-STEP_ROW(plain, ALL_NATIVE, CATCHES("tcg-movss-tf model-db-twice"))
+STEP_ROW(plain, EVERYWHERE, CATCHES("tcg-movss-tf model-db-twice"))
 FOR_EACH_EXITING(STEP_ROW, BUGS_STEP, BUGS_STEP_MMIO, BUGS_STEP_NATIVE)
 
 SNIPPET(step_movss_twice,
 	"mark insn; mov %esi, %ss; mark first; mov %esi, %ss; mark second; nop; mark after; nop");
 
-CASE(tf_movss_movss, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"))
+CASE(tf_movss_movss, EVERYWHERE, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-db-twice"))
 {
 	single_step();
 	allow("SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: only the first of several is sure to hold back",
@@ -71,20 +71,20 @@ STEP(popss_cpuid, IN_32, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"),
      ".byte 0x56; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop",
      "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
-STEP(movss_int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
+STEP(movss_int3, EVERYWHERE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
      "mark insn; mov %esi, %ss; mark shadow; int3; mark after; nop",
      "#BP@after{TF}, #DB[BS]@end{TF}")
-STEP(movss_int_n, ALL_NATIVE, RULE_TF_CLEARED,
+STEP(movss_int_n, EVERYWHERE, RULE_TF_CLEARED,
      CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
      "mark insn; mov %esi, %ss; mark shadow; int $0x21; mark after; nop",
      "int 0x21@after{TF}, #DB[BS]@end{TF}")
-STEP(movss_int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp xsa-308 kvm-vmx-pending-dbg"),
+STEP(movss_int1, EVERYWHERE, RULE_TF_CLEARED, CATCHES("tcg-icebp xsa-308 kvm-vmx-pending-dbg"),
      "mark insn; mov %esi, %ss; mark shadow; .byte 0xf1; mark after; nop",
      "#DB[]@after{TF}, #DB[BS]@end{TF}")
 
 SNIPPET(step_movss_popf, ".byte 0x55; mark insn; mov %esi, %ss; mark shadow; popf; mark after; nop");
 
-CASE(tf_movss_popf_clears, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("model-step-lost"))
+CASE(tf_movss_popf_clears, EVERYWHERE, RULE_TF_MOVSS, CATCHES("model-step-lost"))
 {
 	single_step();
 	setup.regs.rbp = (setup.rflags | X86_EFLAGS_FIXED) & ~X86_EFLAGS_TF;
@@ -94,7 +94,7 @@ CASE(tf_movss_popf_clears, ALL_NATIVE, RULE_TF_MOVSS, CATCHES("model-step-lost")
 
 SNIPPET(step_sti_movss, "mark insn; sti; mark first; mov %esi, %ss; mark second; nop; mark after; nop");
 
-CASE(tf_sti_movss_pending, ALL_NATIVE, RULE_TF_STI_MOVSS, CATCHES("tcg-sti-tf tcg-movss-tf"))
+CASE(tf_sti_movss_pending, EVERYWHERE, RULE_TF_STI_MOVSS, CATCHES("tcg-sti-tf tcg-movss-tf"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;

@@ -52,7 +52,7 @@
 		exiting_judge(&exiting_##name);                                   \
 	}
 
-STEP_ROW(plain, ALL_NATIVE, CATCHES("model-db-twice"))
+STEP_ROW(plain, EVERYWHERE, CATCHES("model-db-twice"))
 FOR_EACH_EXITING(STEP_ROW, BUGS_STEP, BUGS_STEP_MMIO, BUGS_STEP_NATIVE)
 
 SNIPPET(step_into_cold, "nop; mark insn; nop; mark after; nop");
@@ -75,7 +75,7 @@ CASE(tf_pushf, ALL_NATIVE, "SDM 2B, PUSHF: the image holds TF as it is", CATCHES
 	check(setup.result.rbx & X86_EFLAGS_TF, "PUSHF stored TF clear: %#lx", setup.result.rbx);
 }
 
-STEP(jmp, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"),
+STEP(jmp, EVERYWHERE, RULE_TF, CATCHES("model-step-lost"),
      "mark insn; jmp 1f; mark behind; nop; 1: mark after; nop",
      "#DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
@@ -102,7 +102,7 @@ CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
 
 SNIPPET(step_sti, "mark insn; sti; mark after; nop; mark next; nop");
 
-CASE(tf_sti, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg xsa-308"))
+CASE(tf_sti, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg xsa-308"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -120,21 +120,21 @@ static void try_sti_pending(const struct snippet *snippet)
 	run_snippet(snippet);
 }
 
-CASE(tf_sti_pending, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
+CASE(tf_sti_pending, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
 {
 	try_sti_pending(&step_sti);
 }
 
 SNIPPET(step_sti_cpuid, "mark insn; sti; mark after; cpuid; mark next; nop");
 
-CASE(tf_sti_pending_cpuid, ALL_NATIVE, RULE_TF_STI, CATCHES("tcg-sti-tf model-step-lost"))
+CASE(tf_sti_pending_cpuid, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-sti-tf model-step-lost"))
 {
 	try_sti_pending(&step_sti_cpuid);
 }
 
 SNIPPET(step_popf_if, ".byte 0x55; mark insn; popf; mark after; nop");
 
-CASE(tf_popf_if_pending, ALL_NATIVE, RULE_PRIORITY, CATCHES("tcg-intr-rf model-step-lost"))
+CASE(tf_popf_if_pending, EVERYWHERE, RULE_PRIORITY, CATCHES("tcg-intr-rf model-step-lost"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -197,11 +197,11 @@ CASE(tf_sti_hlt_pending, RING0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tc
 
 /* -- Software interrupts and faults. ----------------------------------------------------------- */
 
-STEP(int3, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+STEP(int3, EVERYWHERE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
      "mark insn; int3; mark after; nop", "#BP@after{TF}, #DB[BS]@end{TF}")
-STEP(int_n, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+STEP(int_n, EVERYWHERE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
      "mark insn; int $0x21; mark after; nop", "int 0x21@after{TF}, #DB[BS]@end{TF}")
-STEP(int1, ALL_NATIVE, RULE_TF_CLEARED, CATCHES("tcg-icebp"),
+STEP(int1, EVERYWHERE, RULE_TF_CLEARED, CATCHES("tcg-icebp"),
      "mark insn; .byte 0xf1; mark after; nop", "#DB[]@after{TF}, #DB[BS]@end{TF}")
 
 SNIPPET(step_ud2, "mark insn; ud2; mark after; nop");
@@ -230,7 +230,7 @@ CASE(tf_page_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-step-lost")
 
 SNIPPET(popf_tf, ".byte 0x55; mark insn; popf; mark after; nop; mark next; nop");
 
-CASE(popf_sets_tf, ALL_NATIVE, RULE_TF, CATCHES("model-db-twice"))
+CASE(popf_sets_tf, EVERYWHERE, RULE_TF, CATCHES("model-db-twice"))
 {
 	single_step();
 	setup.regs.rbp = setup.rflags | X86_EFLAGS_FIXED;
@@ -239,7 +239,7 @@ CASE(popf_sets_tf, ALL_NATIVE, RULE_TF, CATCHES("model-db-twice"))
 	run(popf_tf);
 }
 
-CASE(popf_clears_tf, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"))
+CASE(popf_clears_tf, EVERYWHERE, RULE_TF, CATCHES("model-step-lost"))
 {
 	single_step();
 	setup.regs.rbp = (setup.rflags | X86_EFLAGS_FIXED) & ~X86_EFLAGS_TF;

@@ -113,7 +113,7 @@ static void try_row(const struct row *row, enum cold_thing thing)
  */
 #define FAULT_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold) \
 	static const struct row row_##name = {&name, vector, trace};                             \
-	CELL(name, warm, WARM, "", environments, rule, bugs)                                     \
+	CELL(name, warm, WARM, "", environments | IN_16, rule, bugs)                             \
 	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)            \
 	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)             \
 	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)                   \
@@ -138,10 +138,10 @@ SNIPPET(int1_prefixed, "mark insn; .byte 0xf3, 0xf1; mark after; nop");
 SNIPPET(undefined, "mark insn; ud2; mark after; nop");
 SNIPPET(undefined_prefixed, "mark insn; .byte 0x66, 0x0f, 0x0b; mark after; nop");
 /* 62 is BOUND in 32-bit code only. */
-SNIPPET_BOTH(bound, "mark insn; nop; mark after",
-	     "push $0; push $0; mark insn; bound %eax, (%esp); mark after; nop");
-SNIPPET_BOTH(bound_prefixed, "mark insn; nop; mark after",
-	     "push $0; push $0; mark insn; .byte 0x26; bound %eax, (%esp); mark after; nop");
+#define BOUND(prefix) "pushl $0; pushl $0; mark insn\n" prefix "bound %eax, (%esp); mark after; nop"
+SNIPPET_ALL(bound, "mark insn; nop; mark after", BOUND(""), BOUND(""));
+SNIPPET_ALL(bound_prefixed, "mark insn; nop; mark after", BOUND(".byte 0x26\n"),
+	    BOUND(".byte 0x26\n"));
 
 /* Must stay the first case: any other one would have taken an exception already. */
 CASE(first_exception, CPL0, RULE_INT3, BUGS_SOFT)

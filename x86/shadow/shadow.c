@@ -160,7 +160,8 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define BUGS_EITHER_COLD "model-ipi-no-isr"
 
 #define TAIL(x) "mark before\n" x "\nmark after; nop; mark late; nop; mark later; nop"
-#define BOTH_CODES(name, x, text64, text32) SNIPPET_BOTH(name, text64 TAIL(x), text32 TAIL(x))
+#define BOTH_CODES(name, x, text64, text32) \
+	SNIPPET_ALL(name, text64 TAIL(x), text32 TAIL(x), text32 TAIL(x))
 #define BOTH_CODES_(...) BOTH_CODES(__VA_ARGS__)
 
 #define CELL(needs, row, when, column, x, environments, rule, bugs)     \
@@ -174,19 +175,19 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	CELL("", row, when, column, TEXT_##column, environments, rule, bugs)
 
 /* A row in all environments that it exists in. */
-#define ROW(row, when, environments, rule)                                                  \
-	EXITING_CELL(row, when, plain, environments, rule, BUGS_##when##_PLAIN)             \
-	EXITING_CELL(row, when, cpuid, environments, rule, BUGS_##when##_SKIPPED)           \
-	EXITING_CELL(row, when, in, environments, rule, BUGS_##when##_SKIPPED)              \
-	EXITING_CELL(row, when, out, environments, rule, BUGS_##when##_SKIPPED)             \
-	EXITING_CELL(row, when, mmio_read, environments, rule, BUGS_##when##_SKIPPED)       \
-	EXITING_CELL(row, when, mmio_write, environments, rule, BUGS_##when##_SKIPPED)      \
-	EXITING_CELL(row, when, cold_read, environments, rule, BUGS_##when##_COLD)          \
-	EXITING_CELL(row, when, cold_write, environments, rule, BUGS_##when##_COLD)         \
-	CELL("pam=1", row, when, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD) \
-	CELL("", row, when, int3, "int3", environments, rule, BUGS_##when##_PLAIN)          \
-	CELL("", row, when, int_n, "int $0x21", environments, rule, BUGS_##when##_PLAIN)    \
-	CELL("", row, when, fault, "ud2", environments, rule, BUGS_##when##_PLAIN)
+#define ROW(row, when, environments, in_16, rule)                                                \
+	EXITING_CELL(row, when, plain, environments | in_16, rule, BUGS_##when##_PLAIN)          \
+	EXITING_CELL(row, when, cpuid, environments | in_16, rule, BUGS_##when##_SKIPPED)        \
+	EXITING_CELL(row, when, in, environments | in_16, rule, BUGS_##when##_SKIPPED)           \
+	EXITING_CELL(row, when, out, environments | in_16, rule, BUGS_##when##_SKIPPED)          \
+	EXITING_CELL(row, when, mmio_read, environments, rule, BUGS_##when##_SKIPPED)            \
+	EXITING_CELL(row, when, mmio_write, environments, rule, BUGS_##when##_SKIPPED)           \
+	EXITING_CELL(row, when, cold_read, environments, rule, BUGS_##when##_COLD)               \
+	EXITING_CELL(row, when, cold_write, environments, rule, BUGS_##when##_COLD)              \
+	CELL("pam=1", row, when, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD)      \
+	CELL("", row, when, int3, "int3", environments | in_16, rule, BUGS_##when##_PLAIN)       \
+	CELL("", row, when, int_n, "int $0x21", environments | in_16, rule, BUGS_##when##_PLAIN) \
+	CELL("", row, when, fault, "ud2", environments | in_16, rule, BUGS_##when##_PLAIN)
 
 /* Its columns that only CPL0 may run. */
 #define ROW_CPL0(row, when, rule)                                          \
@@ -194,22 +195,22 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	EXITING_CELL(row, when, wrmsr, RING0, rule, BUGS_##when##_SKIPPED) \
 	EXITING_CELL(row, when, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
 
-ROW(sti, AFTER, ALL_NATIVE, RULE_STI)
+ROW(sti, AFTER, ALL_NATIVE, IN_16, RULE_STI)
 ROW_CPL0(sti, AFTER, RULE_STI)
-ROW(sti_sti, EARLY, ALL_NATIVE, RULE_STI_STI)
+ROW(sti_sti, EARLY, ALL_NATIVE, IN_16, RULE_STI_STI)
 ROW_CPL0(sti_sti, EARLY, RULE_STI_STI)
-ROW(sti_movss, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
+ROW(sti_movss, EITHER, ALL_NATIVE, IN_16, RULE_IN_A_ROW)
 ROW_CPL0(sti_movss, EITHER, RULE_IN_A_ROW)
-ROW(sti_popss, EITHER, IN_32, RULE_IN_A_ROW)
-ROW(movss_sti, EITHER, ALL_NATIVE, RULE_IN_A_ROW)
+ROW(sti_popss, EITHER, IN_32, IN_16, RULE_IN_A_ROW)
+ROW(movss_sti, EITHER, ALL_NATIVE, IN_16, RULE_IN_A_ROW)
 ROW_CPL0(movss_sti, EITHER, RULE_IN_A_ROW)
-ROW(popss_sti, EITHER, IN_32, RULE_IN_A_ROW)
-ROW(movss_popf, EARLY, ALL_NATIVE, RULE_MOVSS)
+ROW(popss_sti, EITHER, IN_32, IN_16, RULE_IN_A_ROW)
+ROW(movss_popf, EARLY, ALL_NATIVE, IN_16, RULE_MOVSS)
 ROW_CPL0(movss_popf, EARLY, RULE_MOVSS)
-ROW(popss_popf, EARLY, IN_32, RULE_MOVSS)
-ROW(popf, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
+ROW(popss_popf, EARLY, IN_32, IN_16, RULE_MOVSS)
+ROW(popf, EARLY, ALL_NATIVE, IN_16, RULE_NO_SHADOW)
 ROW_CPL0(popf, EARLY, RULE_NO_SHADOW)
-ROW(iret, EARLY, ALL_NATIVE, RULE_NO_SHADOW)
+ROW(iret, EARLY, ALL_NATIVE, ALL_NATIVE, RULE_NO_SHADOW)
 ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 
 /* -- STI;CLI: IF was never set at an instruction boundary without a shadow. -------------------- */

@@ -63,7 +63,7 @@ static void try_all(const struct snippet *snippet, unsigned at)
 		try_vector(snippet, at, v);
 }
 
-CASE_NEEDS("apic=1", int_n, ALL_NATIVE, RULE_INT, BUGS_INT)
+CASE_NEEDS("apic=1", int_n, EVERYWHERE, RULE_INT, BUGS_INT)
 {
 	setup.rflags = X86_EFLAGS_IF;
 	setup.shown_flags = X86_EFLAGS_IF | X86_EFLAGS_TF;
@@ -72,7 +72,7 @@ CASE_NEEDS("apic=1", int_n, ALL_NATIVE, RULE_INT, BUGS_INT)
 	try_all(&int_n, 1);
 }
 
-CASE(int_n_prefixed, ALL_NATIVE, RULE_INT, BUGS_INT)
+CASE(int_n_prefixed, EVERYWHERE, RULE_INT, BUGS_INT)
 {
 	expect("[0x0-0xff] int v@after");
 	try_all(&int_n_prefixed, 2);
@@ -80,14 +80,14 @@ CASE(int_n_prefixed, ALL_NATIVE, RULE_INT, BUGS_INT)
 
 /* -- What holds back interrupts does not hold back INT n. -------------------------------------- */
 
-CASE_NEEDS("apic=1", int_n_interrupts_off, ALL_NATIVE, RULE_IF, CATCHES("model-int-n-masked"))
+CASE_NEEDS("apic=1", int_n_interrupts_off, EVERYWHERE, RULE_IF, CATCHES("model-int-n-masked"))
 {
 	setup.shown_flags = X86_EFLAGS_IF;
 	expect("[0x0-0xff] int v@after");
 	try_all(&int_n, 1);
 }
 
-CASE_NEEDS("apic=1", int_n_tpr, ALL_NATIVE, RULE_TPR, CATCHES("model-int-n-masked"))
+CASE_NEEDS("apic=1", int_n_tpr, EVERYWHERE, RULE_TPR, CATCHES("model-int-n-masked"))
 {
 	apic_write(APIC_TPR, 0xff);
 	witness(apic_read(APIC_PPR) == 0xff, "PPR is %#x", apic_read(APIC_PPR));
@@ -97,7 +97,7 @@ CASE_NEEDS("apic=1", int_n_tpr, ALL_NATIVE, RULE_TPR, CATCHES("model-int-n-maske
 	apic_write(APIC_TPR, 0);
 }
 
-CASE(int_n_after_sti, ALL_NATIVE, RULE_SHADOW, CATCHES("model-int-n-masked"))
+CASE(int_n_after_sti, EVERYWHERE, RULE_SHADOW, CATCHES("model-int-n-masked"))
 {
 	setup.rflags = X86_EFLAGS_IOPL;
 	setup.shown_flags = X86_EFLAGS_IF;
@@ -105,7 +105,7 @@ CASE(int_n_after_sti, ALL_NATIVE, RULE_SHADOW, CATCHES("model-int-n-masked"))
 	try_all(&sti_int_n, 1);
 }
 
-CASE(int_n_after_mov_ss, ALL_NATIVE, RULE_SHADOW, CATCHES("model-int-n-masked"))
+CASE(int_n_after_mov_ss, EVERYWHERE, RULE_SHADOW, CATCHES("model-int-n-masked"))
 {
 	expect("[0x0-0xff] int v@after");
 	try_all(&mov_ss_int_n, 1);
@@ -181,7 +181,8 @@ static void try_limit(unsigned missing)
 	}
 }
 
-CASE(within_limit, ALL_NATIVE, RULE_LIMIT, CATCHES("model-idt-limit"))
+CASE(within_limit, EVERYWHERE, RULE_LIMIT,
+     CATCHES("model-idt-limit model-legacy-gate-bytes model-real-gate-bytes"))
 {
 	expect("[0xe-0xff] int v@after");
 	try_limit(0);
@@ -204,7 +205,7 @@ CASE(last_byte_beyond_limit, ALL_NATIVE, RULE_LIMIT, CATCHES("tcg-idt-errcode-64
 
 #define ANY_CR2 0x123456789abcdef0ul
 
-CASE(int_14_leaves_cr2, ALL_NATIVE, RULE_CR2, CATCHES("xen-intn-side-effects"))
+CASE(int_14_leaves_cr2, EVERYWHERE, RULE_CR2, CATCHES("xen-intn-side-effects"))
 {
 	write_cr2(ANY_CR2);
 	witness(read_cr2() == ANY_CR2, "CR2 does not hold what is written");
@@ -233,12 +234,12 @@ static void try_int_1(uint64_t dr6)
 	check(dr6_in_handler == dr6, "DR6 is %#lx, was %#lx", dr6_in_handler, dr6);
 }
 
-CASE(int_1_sets_nothing_in_dr6, ALL_NATIVE, RULE_DR6, CATCHES("xen-intn-side-effects"))
+CASE(int_1_sets_nothing_in_dr6, EVERYWHERE, RULE_DR6, CATCHES("xen-intn-side-effects"))
 {
 	try_int_1(DR6_CLEAR);
 }
 
-CASE(int_1_clears_nothing_in_dr6, ALL_NATIVE, RULE_DR6, CATCHES("xen-intn-side-effects"))
+CASE(int_1_clears_nothing_in_dr6, EVERYWHERE, RULE_DR6, CATCHES("xen-intn-side-effects"))
 {
 	try_int_1(DR6_CLEAR | DR6_BD | DR6_BS | 0xf);
 }

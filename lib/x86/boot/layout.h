@@ -14,7 +14,13 @@
 #define USER_DS 0x2b
 #define USER_CS 0x33
 #define TSS_SELECTOR 0x40
-#define GDT_BYTES 0x50
+#define REAL_CS 0x38 /* 16-bit code at LOW_BASE: the way to real mode */
+#define REAL_DS 0x50 /* what real mode's data segments are after reset but for their base */
+#define GDT_BYTES 0x60
+
+/* Real mode: a segment of low memory that nothing else uses. */
+#define LOW_SELECTOR 0x2000
+#define LOW_BASE 0x20000
 
 /* The image is linked, loaded and run here; the linker script says the same. */
 #ifndef IMAGE_BASE
@@ -50,6 +56,6 @@
 /* The stack that #VC switches to, so long for each level of nesting; where its IST entry lies in struct percpu. */
 #define VC_IST 7
 #define VC_STACK_BYTES 4096
-#define PERCPU_VC_IST 0xb4
+#define PERCPU_VC_IST 0xc4
 
 #endif

@@ -38,11 +38,11 @@ extern const struct exiting exiting_plain, exiting_cpuid, exiting_in, exiting_ou
  * memory accesses that are emulated, and of those that are tried again.
  */
 #define FOR_EACH_EXITING(ROW, skipped, emulated, tried_again) \
-	ROW(cpuid, ALL_NATIVE, skipped)                       \
-	ROW(in, ALL_NATIVE, skipped)                          \
-	ROW(out, ALL_NATIVE, skipped)                         \
-	ROW(rdmsr, RING0, skipped)                            \
-	ROW(wrmsr, RING0, skipped)                            \
+	ROW(cpuid, EVERYWHERE, skipped)                       \
+	ROW(in, EVERYWHERE, skipped)                          \
+	ROW(out, EVERYWHERE, skipped)                         \
+	ROW(rdmsr, RING0 | IN_16, skipped)                    \
+	ROW(wrmsr, RING0 | IN_16, skipped)                    \
 	ROW(cr8, CPL0, skipped)                               \
 	ROW(mmio_read, ALL_NATIVE, emulated)                  \
 	ROW(mmio_write, ALL_NATIVE, emulated)                 \

@@ -16,9 +16,20 @@ static const struct environment_row *environment(void)
 	return environment_row(setup.environment);
 }
 
+bool environment_is_16(void)
+{
+	return environment()->mode == MODE_REAL || environment()->mode == MODE_BIG_REAL;
+}
+
 const struct code *snippet_code(const struct snippet *snippet)
 {
-	return environment()->is_32 ? &snippet->code32 : &snippet->code64;
+	const struct code *code = environment_is_16()	 ? &snippet->code16
+				  : environment()->is_32 ? &snippet->code32
+							 : &snippet->code64;
+
+	if (!code->start)
+		panic("snippet %s has no text for this environment", snippet->name);
+	return code;
 }
 
 bool environment_is_user(void)
@@ -74,7 +85,9 @@ void snippet_patch(const struct snippet *snippet, const char *mark, unsigned off
 
 static uint64_t base_address(const struct snippet *snippet)
 {
-	return setup.address ? (uint64_t)setup.address : (uint64_t)snippet_code(snippet)->start;
+	if (setup.address)
+		return (uint64_t)setup.address;
+	return mode_code_base() ? mode_code_base() : (uint64_t)snippet_code(snippet)->start;
 }
 
 uint64_t mark_address(const struct snippet *snippet, const char *name)
@@ -88,13 +101,18 @@ static void place(const struct code *code, uint64_t base)
 		memcpy((void *)base, code->start, code->end - code->start);
 }
 
+static uint64_t default_stack(const struct recording *rec)
+{
+	return mode_stack() ? mode_stack() : stack_top(rec->cpu, STACK_SNIPPET);
+}
+
 static struct iret_frame start_frame(struct recording *rec, uint64_t base)
 {
 	return (struct iret_frame){
 		.rip = base,
 		.cs = environment()->cs,
 		.rflags = X86_EFLAGS_FIXED | setup.rflags,
-		.rsp = setup.stack_top ? setup.stack_top : stack_top(rec->cpu, STACK_SNIPPET),
+		.rsp = setup.stack_top ? setup.stack_top : default_stack(rec),
 		.ss = environment()->ss,
 	};
 }
@@ -185,7 +203,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	run->before.text = code->text;
 	run->before.base = base;
 	run->before.bytes = code->end - code->start;
-	run->before.is_32 = environment()->is_32;
+	run->before.is_32 = environment()->is_32 || environment_is_16();
 	run->before.is_legacy = environment()->mode != MODE_LONG;
 	delivery_begin(&run->before, &run->entry.regs, &run->entry.iret);
 	registers_of_entry(run);

@@ -20,7 +20,7 @@
 
 struct snippet {
 	const char *name;
-	struct code code64, code32;
+	struct code code64, code32, code16;
 };
 
 asm(".macro area name\n"
@@ -62,15 +62,24 @@ asm(".macro area name\n"
 			snippet_##name##_##bits##_marks, snippet_##name##_##bits##_marks_end, text \
 	}
 
-/* Where the two modes need different text. */
+/* Where the modes need different text. */
+#define SNIPPET_ALL(name, text64, text32, text16)                         \
+	SNIPPET_CODE(name, 64, text64)                                    \
+	SNIPPET_CODE(name, 32, text32)                                    \
+	SNIPPET_CODE(name, 16, text16)                                    \
+	static const struct snippet name = {                              \
+		#name, SNIPPET_CODE_NAMES(name, 64, text64), SNIPPET_CODE_NAMES(name, 32, text32), \
+		SNIPPET_CODE_NAMES(name, 16, text16)}
+
+/* With no text for 16-bit code, which the case then must not list. */
 #define SNIPPET_BOTH(name, text64, text32)                                \
 	SNIPPET_CODE(name, 64, text64)                                    \
 	SNIPPET_CODE(name, 32, text32)                                    \
 	static const struct snippet name = {                              \
-		#name, SNIPPET_CODE_NAMES(name, 64, text64), SNIPPET_CODE_NAMES(name, 32, text32)}
+		#name, SNIPPET_CODE_NAMES(name, 64, text64), SNIPPET_CODE_NAMES(name, 32, text32), {0}}
 /* clang-format on */
 
-#define SNIPPET(name, text) SNIPPET_BOTH(name, text, text)
+#define SNIPPET(name, text) SNIPPET_ALL(name, text, text, text)
 
 /*
  * Runs the snippet in the case's environment on this CPU; its events go to this CPU's trace. Returns
@@ -126,6 +135,9 @@ bool environment_is_user(void);
 
 /* True where the 32-bit text of a snippet runs. */
 bool environment_is_32(void);
+
+/* True where its 16-bit text runs. */
+bool environment_is_16(void);
 
 /* Adds IOPL 3 at CPL3 to setup.rflags, so that STI, CLI, POPF and port I/O do there what they do at CPL0. */
 void grant_iopl(void);

@@ -21,6 +21,14 @@
 #define OUTSIDE_EFLAGS 60
 #define OUTSIDE_IDTR 64
 #define OUTSIDE_GDTR 80
+#define OUTSIDE_DATA 92
 #define OUTSIDE_BYTES 96
+
+/* In the segment of real mode: handlers, the table of vectors, struct outside, snippets, and the top of the stack. */
+#define LOW_CODE 0x0000
+#define LOW_IVT 0x2000
+#define LOW_OUTSIDE 0x2800
+#define LOW_SNIPPET 0x3000
+#define LOW_STACK 0xf000
 
 #endif

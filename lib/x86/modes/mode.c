@@ -4,6 +4,8 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
+#include "x86/record/notation.h"
+#include "x86/record/recording.h"
 #include "x86/record/setup.h"
 #include "x86/sev/sev.h"
 
@@ -17,9 +19,20 @@ static uint64_t pae_pointers[4] __attribute__((aligned(32)));
 
 static uint8_t own_idt[2048] __attribute__((aligned(4096)));
 
+#define HYPERVISOR_LEAF 0x40000000
+#define XEN_FIRST_LETTERS 0x566e6558 /* "XenV" */
+
 const char *mode_obstacle(void)
 {
-	return sev_is_on() ? "way out of long mode in Trapline (SEV)" : NULL;
+	if (sev_is_on())
+		return "way out of long mode in Trapline (SEV)";
+	/*
+	 * QEMU 10 sets the accessed bit in what CR3 points to in PAE paging, where it is reserved; Xen, which reads the
+	 * instructions that it carries out through the guest's tables, then finds none.
+	 */
+	if (cpuid(HYPERVISOR_LEAF, 0).b == XEN_FIRST_LETTERS)
+		return "way out of long mode in Trapline (Xen over QEMU)";
+	return NULL;
 }
 
 /* The same bytes of the table are missing, of gates that have half the size. */
@@ -28,6 +41,13 @@ static uint16_t limit_of_halves(uint16_t limit)
 	unsigned bytes = limit + 1u;
 
 	return bytes / sizeof(struct gate) * 8 + bytes % sizeof(struct gate) / 2 - 1;
+}
+
+static bool is_real(void)
+{
+	enum mode mode = environment_row(setup.environment)->mode;
+
+	return mode == MODE_REAL || mode == MODE_BIG_REAL;
 }
 
 /* A case may have put the IDT elsewhere (mode_fill_idt), or its end. */
@@ -52,9 +72,14 @@ static void prepare(const struct table_pointer *idt_of_case)
 {
 	struct tss *tss = &this_cpu()->descriptors.tss;
 
-	choose_idt(idt_of_case);
+	outside.data = 0;
+	if (is_real())
+		real_prepare(idt_of_case->limit);
+	else
+		choose_idt(idt_of_case);
 	outside.gdtr = read_gdtr();
-	outside.cr0 = read_cr0();
+	/* Real mode itself clears PE. */
+	outside.cr0 = read_cr0() & ~(is_real() ? X86_CR0_PG : 0);
 	outside.cr3 = (uint64_t)pae_pointers;
 	outside.cr4 = read_cr4();
 	if (!(tss->rsp[0] >> 32))
@@ -73,6 +98,57 @@ struct iret_frame32 {
 static uint32_t *words_at(uint64_t address)
 {
 	return (uint32_t *)address;
+}
+
+#define REAL_FRAME_BYTES 6
+
+/* SP or ESP below the end of what was pushed, by the size of the stack segment. */
+static uint32_t real_esp(uint64_t linear)
+{
+	return linear - LOW_BASE;
+}
+
+/*
+ * Where a CPU looks that takes SP for ESP: a frame that leads to the handler of END_VECTOR, with none of ours above, so
+ * that the run ends soon and its event is `nowhere`.
+ */
+static void lay_decoy(uint32_t esp)
+{
+	uint16_t *decoy = (uint16_t *)(LOW_BASE + (uint64_t)(esp & 0xffff)) - 6;
+
+	if (esp < 0x10000)
+		return;
+	for (unsigned i = 0; i < 6; i += 3) {
+		decoy[i] = LOW_CODE + END_VECTOR * VECTOR_STUB_BYTES;
+		decoy[i + 1] = LOW_SELECTOR;
+		decoy[i + 2] = X86_EFLAGS_FIXED;
+	}
+}
+
+/* The flags of IRET with 16-bit operands have no RF. */
+static void write_frame_16(const struct iret_frame *iret)
+{
+	uint16_t ip = iret->rip - ((iret->cs & 0xffff) << 4);
+
+	if (iret->rflags & X86_EFLAGS_RF) {
+		uint32_t *frame = words_at(iret->rsp) - 3;
+
+		frame[0] = ip;
+		frame[1] = iret->cs;
+		frame[2] = iret->rflags;
+		outside.method = ENTER_JUMP;
+		outside.esp = real_esp((uint64_t)frame);
+	} else {
+		uint16_t *frame = (uint16_t *)(iret->rsp - REAL_FRAME_BYTES);
+
+		frame[0] = ip;
+		frame[1] = iret->cs;
+		frame[2] = iret->rflags;
+		outside.method = ENTER_IRET;
+		outside.esp = real_esp((uint64_t)frame);
+	}
+	outside.ss = LOW_SELECTOR;
+	lay_decoy(iret->rsp - LOW_BASE);
 }
 
 /* Handlers run in ring 0. */
@@ -144,6 +220,54 @@ static struct trap_frame read_frame(void)
 	};
 }
 
+/* Where nothing that we know was pushed; the run cannot go on from there. */
+#define NOWHERE 1
+
+static struct trap_frame no_frame(void)
+{
+	notation_name("nowhere", NOWHERE, 1);
+	return (struct trap_frame){
+		.regs = get_regs(),
+		.rflags = outside.eflags,
+		.vector = outside.vector & 0xff,
+		.iret = {.rip = NOWHERE, .rflags = outside.eflags},
+	};
+}
+
+/* As if the snippet had come to its end. */
+static void give_up(struct trap_frame *frame, const struct entry *entry)
+{
+	frame->vector = END_VECTOR;
+	frame->iret = entry->iret;
+	frame->iret.rip = this_recording()->run.end;
+	event_record(frame);
+}
+
+static struct trap_frame read_frame_16(void)
+{
+	uint32_t sp = outside.data == REAL_DS ? outside.esp & 0xffff : outside.esp;
+	const uint16_t *words = (const uint16_t *)((uint64_t)(outside.ss << 4) + sp);
+	bool has_error = words[1] != LOW_SELECTOR && words[2] == LOW_SELECTOR;
+	const uint16_t *raw = words + has_error;
+
+	if (raw[1] != LOW_SELECTOR)
+		return no_frame();
+	return (struct trap_frame){
+		.regs = get_regs(),
+		.rflags = outside.eflags,
+		.vector = (outside.vector & 0xff) | (has_error ? FRAME_HAS_ERROR : 0),
+		.error = has_error ? words[0] : 0,
+		.iret =
+			{
+				.rip = ((uint32_t)raw[1] << 4) + raw[0],
+				.cs = raw[1],
+				.rflags = raw[2],
+				.rsp = (uint64_t)raw + REAL_FRAME_BYTES,
+				.ss = outside.ss & 0xffff,
+			},
+	};
+}
+
 /* The recorder has ended the run: it sends whoever handled the event to snippet_leave. */
 static bool has_left(const struct trap_frame *frame)
 {
@@ -163,12 +287,38 @@ static void write_jump(const struct iret_frame *iret)
 static void begin(const struct entry *entry)
 {
 	outside.method = entry->method;
-	outside.ds = entry->iret.ss;
+	outside.ds = is_real() ? 0 : entry->iret.ss;
 	put_regs(&entry->regs);
-	if (entry->method == ENTER_JUMP)
+	if (is_real())
+		write_frame_16(&entry->iret);
+	else if (entry->method == ENTER_JUMP)
 		write_jump(&entry->iret);
 	else
 		write_frame(&entry->iret, stack_top(0, STACK_LAYER) - sizeof(struct iret_frame32));
+}
+
+static struct trap_frame run_to_event(void)
+{
+	if (is_real()) {
+		real_put_outside();
+		mode_switch();
+		real_get_outside();
+		return read_frame_16();
+	}
+	set_pae_pointers();
+	mode_switch();
+	return read_frame();
+}
+
+static void go_on(const struct trap_frame *frame)
+{
+	put_regs(&frame->regs);
+	if (is_real()) {
+		write_frame_16(&frame->iret);
+		return;
+	}
+	outside.method = ENTER_IRET;
+	write_frame(&frame->iret, outside.esp - 8);
 }
 
 void mode_enter(struct entry *entry)
@@ -181,17 +331,16 @@ void mode_enter(struct entry *entry)
 	load_idt(idt, sizeof(idt) - 1); /* long mode's own, whatever comes between two events */
 	begin(entry);
 	for (;;) {
-		struct trap_frame frame;
+		struct trap_frame frame = run_to_event();
 
-		set_pae_pointers();
-		mode_switch();
-		frame = read_frame();
+		bool lost = frame.iret.rip == NOWHERE;
+
 		event_record(&frame);
+		if (lost && !has_left(&frame))
+			give_up(&frame, entry);
 		if (has_left(&frame))
 			break;
-		outside.method = ENTER_IRET;
-		put_regs(&frame.regs);
-		write_frame(&frame.iret, outside.esp - 8);
+		go_on(&frame);
 	}
 	load_idt((const void *)idt_of_case.base, idt_of_case.limit);
 }

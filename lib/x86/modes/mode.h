@@ -28,10 +28,13 @@ struct outside {
 	uint32_t esp, ss; /* of the raw frame, without an error code: what IRET pops */
 	uint32_t ds;	  /* and ES */
 	uint32_t vector;  /* of the event that has left the mode */
-	uint32_t method;  /* ENTER_IRET, ENTER_JUMP or ENTER_SYSEXIT */
+	uint32_t
+		method; /* ENTER_IRET, ENTER_JUMP or ENTER_SYSEXIT; in real mode, ENTER_JUMP is IRETD */
 	uint32_t cr0, cr3, cr4;
 	uint32_t eflags; /* with which the handler began */
 	struct table_pointer idtr __attribute__((aligned(16))), gdtr __attribute__((aligned(16)));
+	uint32_t data
+		__attribute__((aligned(4))); /* real mode: whose limit its segments have; else 0 */
 };
 
 #define OUTSIDE_HAS(field, offset) \
@@ -47,6 +50,7 @@ OUTSIDE_HAS(cr4, OUTSIDE_CR4);
 OUTSIDE_HAS(eflags, OUTSIDE_EFLAGS);
 OUTSIDE_HAS(idtr, OUTSIDE_IDTR);
 OUTSIDE_HAS(gdtr, OUTSIDE_GDTR);
+OUTSIDE_HAS(data, OUTSIDE_DATA);
 
 _Static_assert(sizeof(struct outside) == OUTSIDE_BYTES, "layout.h");
 
@@ -63,6 +67,15 @@ bool in_other_mode(void);
 
 /* Why this machine cannot leave long mode, as a name that goes behind "the machine has no"; NULL: it can. */
 const char *mode_obstacle(void);
+
+/* Where snippets must lie in this environment, and their stack's top; 0: wherever they are. */
+uint64_t mode_code_base(void);
+uint64_t mode_stack(void);
+
+/* Before and after mode_switch(): what real mode sees of `outside`, and the reverse. */
+void real_prepare(uint16_t limit_of_long_mode);
+void real_put_outside(void);
+void real_get_outside(void);
 
 /* The code that a gate of the vector leads to, in this environment. */
 const uint8_t *mode_stub(unsigned vector);

@@ -61,7 +61,9 @@ to_legacy:
 	cmp	inside_cr4, %eax
 	je	1f
 	mov	%eax, %cr4
-1:	mov	outside + OUTSIDE_CR0, %eax
+1:	cmpl	$0, outside + OUTSIDE_DATA
+	jne	real_begin
+	mov	outside + OUTSIDE_CR0, %eax
 	mov	%eax, %cr0
 	jmp	2f
 2:	mov	outside + OUTSIDE_DS, %es

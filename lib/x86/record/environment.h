@@ -15,6 +15,9 @@ enum environment {
 	/* 32-bit protected mode, EFER.LMA 0, on the PAE paging of the same tables (x86/modes). */
 	LEGACY_CPL0 = 1 << 4,
 	LEGACY_CPL3 = 1 << 5,
+	/* Real mode; with SS.B and the limits of segments at 4 GiB, and ESP above 64 KiB. */
+	REAL = 1 << 6,
+	BIG_REAL = 1 << 7,
 };
 
 /* What most rules say they say of every mode. */
@@ -24,6 +27,9 @@ enum environment {
 /* Where instructions exist that 64-bit code has not. */
 #define IN_32 COMPAT | LEGACY_CPL0 | LEGACY_CPL3
 #define USER_32 COMPAT | LEGACY_CPL3
+/* 16-bit code: a snippet's third text. */
+#define IN_16 REAL | BIG_REAL
+#define EVERYWHERE ALL_NATIVE | IN_16
 /* Under a kernel of long mode, and where an event gets a stack of its own. */
 #define IN_LONG_MODE CPL0 | CPL3 | COMPAT
 #define WITH_EVENT_STACK CPL0 | CPL3 | COMPAT | LEGACY_CPL3
@@ -32,6 +38,8 @@ enum environment {
 enum mode {
 	MODE_LONG,
 	MODE_LEGACY,
+	MODE_REAL,
+	MODE_BIG_REAL,
 };
 
 struct environment_row {

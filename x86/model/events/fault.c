@@ -6,6 +6,7 @@
 #include "insn.h"
 
 #include "x86/arch/exceptions.h"
+#include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 
 #define NOP 0x90
@@ -60,7 +61,8 @@ void fault_reflect(struct vcpu *v, unsigned vector)
 	}
 	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))
 		v->vmcb.rip += 2;
-	if (gate_read(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_EXCEPTIONS))
+	if (v->vmcb.cr0 & X86_CR0_PE && gate_read(v, vector, gate) &&
+	    gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_EXCEPTIONS))
 		vcpu_raise(v, VECTOR_GP, vector * 8 + 2);
 	else
 		vcpu_raise(v, vector, NO_ERROR);

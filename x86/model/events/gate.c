@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "gate.h"
 
+#include "bug.h"
 #include "memory.h"
 
 #include "x86/cpu/cpu.h"
@@ -8,7 +9,11 @@
 
 unsigned gate_bytes(const struct vcpu *v)
 {
-	return v->vmcb.efer & EFER_LMA ? 16 : 8;
+	if (!(v->vmcb.cr0 & X86_CR0_PE))
+		return bug(REAL_GATE_BYTES) ? 8 : 4;
+	if (v->vmcb.efer & EFER_LMA)
+		return 16;
+	return bug(LEGACY_GATE_BYTES) ? 16 : 8;
 }
 
 bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate)

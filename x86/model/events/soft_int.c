@@ -19,6 +19,10 @@ static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
 	unsigned scale = v->vmcb.efer & EFER_LMA && bug(IDT_ERROR_CODE_64) ? 16 : 8;
 
 	step_end(v);
+	if (!(v->vmcb.cr0 & X86_CR0_PE)) {
+		vcpu_raise(v, vector, NO_ERROR);
+		return;
+	}
 	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
 }
 
@@ -41,12 +45,15 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 	unsigned size = gate_bytes(v);
 	uint8_t gate[GATE_MOST_BYTES];
 
-	if ((vector + 1) * size - 1 > b->idtr.limit ||
+	bool is_real = !(b->cr0 & X86_CR0_PE);
+
+	if (((vector + 1) * size - 1 > b->idtr.limit && !(is_real && bug(REAL_LIMIT))) ||
 	    ((vector + 1) * size - 1 == b->idtr.limit && bug(IDT_LIMIT))) {
 		raise_for_gate(v, VECTOR_GP, vector);
 		return false;
 	}
-	if (!gate_read(v, vector, gate))
+	/* The entries of real mode are an address and nothing else. */
+	if (is_real || !gate_read(v, vector, gate))
 		return true;
 	if (gate_dpl(gate) < b->cpl && !bug(XSA_106) && !bug(INT_N_NO_DPL_CHECK)) {
 		raise_for_gate(v, VECTOR_GP, vector);
@@ -110,7 +117,7 @@ void soft_int1(struct vcpu *v, unsigned length)
 
 	step_end(v);
 	/* An injected #DB that its gate refuses would fault behind the instruction. */
-	if (gate_read(v, VECTOR_DB, gate) && !(gate[5] & GATE_PRESENT)) {
+	if (b->cr0 & X86_CR0_PE && gate_read(v, VECTOR_DB, gate) && !(gate[5] & GATE_PRESENT)) {
 		vcpu_raise(v, VECTOR_NP, VECTOR_DB * 8 + 3);
 		return;
 	}
