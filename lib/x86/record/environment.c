@@ -13,8 +13,7 @@ const struct environment_row environments[] = {
 	{LEGACY_CPL0, "legacy-cpl0", false, true, BOOT_CS32, KERNEL_DS, ENTER_JUMP, MODE_LEGACY},
 	{LEGACY_CPL3, "legacy-cpl3", true, true, USER_CS32, USER_DS, ENTER_SYSEXIT, MODE_LEGACY},
 	{REAL, "real", false, false, LOW_SELECTOR, LOW_SELECTOR, ENTER_IRET, MODE_REAL},
-	{BIG_REAL, "big-real", false, false, LOW_SELECTOR, LOW_SELECTOR, ENTER_IRET,
-	 MODE_BIG_REAL},
+	{BIG_REAL, "big-real", false, false, LOW_SELECTOR, LOW_SELECTOR, ENTER_IRET, MODE_BIG_REAL},
 	{0, NULL, false, false, KERNEL_CS, KERNEL_DS, ENTER_SYSRET32, MODE_LONG},
 };
 
