@@ -6,6 +6,7 @@
 #include "string.h"
 
 #define GATE_INTERRUPT 0x8e
+#define GATE_TRAP 0x01 /* in the type, or else an interrupt gate */
 #define GATE_DPL_SHIFT 5
 #define GATE_PRESENT 0x80
 #define TSS_AVAILABLE 0x89ull
@@ -52,6 +53,18 @@ void gate_set_ist(unsigned vector, unsigned ist)
 {
 	idt_changed = true;
 	idt[vector].ist = ist;
+}
+
+void gate_set_trap(unsigned vector)
+{
+	idt_changed = true;
+	idt[vector].attributes |= GATE_TRAP;
+}
+
+void gate_set_selector(unsigned vector, uint16_t selector)
+{
+	idt_changed = true;
+	idt[vector].selector = selector;
 }
 
 static struct {

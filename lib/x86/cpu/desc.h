@@ -46,6 +46,8 @@ void desc_reset(struct descriptors *d, uint64_t rsp0);
 void gate_set_dpl(unsigned vector, unsigned dpl);
 void gate_set_present(unsigned vector, bool present);
 void gate_set_ist(unsigned vector, unsigned ist);
+void gate_set_trap(unsigned vector); /* leaves IF alone */
+void gate_set_selector(unsigned vector, uint16_t selector);
 void gate_set_handler(unsigned vector, const void *handler);
 
 /*

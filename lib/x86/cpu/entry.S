@@ -36,8 +36,10 @@ event_entry:
 	jmp	2f
 1:	orl	$FRAME_HAS_ERROR, 8(%rsp)
 2:	cld
-	cli				/* behind a trap gate nothing has */
-	sub	$REGS_BYTES, %rsp
+	testb	$2, 1(%rsp)		/* IF: behind a trap gate nothing has cleared it */
+	jz	3f
+	cli
+3:	sub	$REGS_BYTES, %rsp
 	for_each_reg save
 	mov	%rsp, %rdi
 	call	event_record

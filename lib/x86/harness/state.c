@@ -92,6 +92,17 @@ static bool restore_cpu(void)
 	return same;
 }
 
+/* The recorder clears it behind each #DB, and nothing else writes it; a match that is not enabled may show. */
+static bool restore_dr6(void)
+{
+	uint64_t conditions = DR6_BD | DR6_BS | DR6_BT;
+	bool same = as_before("DR6", read_dr6() & conditions, 0);
+
+	if (!same)
+		write_dr6(DR6_CLEAR);
+	return same;
+}
+
 static bool restore_apic(void)
 {
 	bool same = true;
@@ -124,6 +135,7 @@ bool state_restore(void)
 {
 	bool same = true;
 
+	same &= restore_dr6();
 	debugreg_clear();
 	same &= restore_cpu();
 	if (!as_before("DR7", read_dr7(), DR7_CLEAR)) {

@@ -6,6 +6,7 @@
 #include "events.h"
 
 #include "bug.h"
+#include "deliver.h"
 #include "gate.h"
 #include "insn.h"
 #include "intercepts.h"
@@ -21,6 +22,8 @@
 
 static void inject(struct vcpu *v, uint32_t what, uint32_t error)
 {
+	if (what & SVM_EVENT_VALID && deliver_wrongly(v, what, error))
+		what = 0;
 	v->vmcb.inject = (struct svm_event){what, error};
 }
 

@@ -8,6 +8,7 @@
 #include "bug.h"
 #include "events.h"
 #include "gate.h"
+#include "memory.h"
 #include "step.h"
 
 #include "x86/arch/exceptions.h"
@@ -38,6 +39,29 @@ static bool leads_somewhere(struct vcpu *v, const uint8_t *gate)
 	return false;
 }
 
+/* What a gate's selector must name: a present code segment of the right size that this CPL may enter. */
+static bool selector_allows(struct vcpu *v, uint16_t selector)
+{
+	const struct svm_segment *gdtr = &v->vmcb.gdtr;
+	bool is_long = v->vmcb.efer & EFER_LMA;
+	uint64_t d = 0;
+
+	if (selector & ~3 && !(selector & 4) && (selector | 7u) <= gdtr->limit &&
+	    memory_read(v, gdtr->base + (selector & ~7u), &d, sizeof(d)) != sizeof(d))
+		return true;
+	if ((d >> 43 & 3) != 3 || (d >> 45 & 3) > v->vmcb.cpl || (is_long && (d >> 53 & 3) != 1)) {
+		step_end(v);
+		vcpu_raise(v, VECTOR_GP, selector & ~3);
+		return false;
+	}
+	if (!(d >> 47 & 1)) {
+		step_end(v);
+		vcpu_raise(v, VECTOR_NP, selector & ~3);
+		return false;
+	}
+	return true;
+}
+
 /* Whether the gate lets a software interrupt through; raises what it does not. */
 static bool gate_allows(struct vcpu *v, unsigned vector)
 {
@@ -63,6 +87,8 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		raise_for_gate(v, VECTOR_NP, vector);
 		return false;
 	}
+	if (b->cr0 & X86_CR0_PE && !selector_allows(v, gate[2] | gate[3] << 8))
+		return false;
 	return !(b->efer & EFER_LMA) || leads_somewhere(v, gate);
 }
 

@@ -180,7 +180,7 @@ void vc_deliver(struct trap_frame *frame, const struct vc_raise *raise)
 		*--stack = raise->error;
 	frame->iret = (struct iret_frame){
 		.rip = gate_handler(gate),
-		.cs = gate->selector,
+		.cs = gate->selector & ~3,
 		.rflags = frame->iret.rflags & ~clear,
 		.rsp = (uint64_t)stack,
 		.ss = from_user ? 0 : frame->iret.ss,
