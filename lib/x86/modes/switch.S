@@ -12,6 +12,7 @@
 #define MSR_GS_BASE 0xc0000101
 #define EFER_LME 0x100
 #define CR0_PG 0x80000000
+#define PTE_ACCESSED 0x20
 
 	.code64
 	.text
@@ -140,6 +141,15 @@ mode_leave:
 	cld
 	mov	outside + OUTSIDE_CR0, %eax
 	and	$~CR0_PG, %eax
+	/*
+	 * QEMU marks the entries that CR3 points to as accessed, where PAE has a reserved bit. A hypervisor that executes
+	 * the next MOV for us walks these tables itself and finds it.
+	 */
+	mov	outside + OUTSIDE_CR3, %ecx
+	andl	$~PTE_ACCESSED, (%ecx)
+	andl	$~PTE_ACCESSED, 8(%ecx)
+	andl	$~PTE_ACCESSED, 16(%ecx)
+	andl	$~PTE_ACCESSED, 24(%ecx)
 	mov	%eax, %cr0
 	mov	inside_cr4, %eax
 	cmp	outside + OUTSIDE_CR4, %eax
