@@ -337,13 +337,17 @@ CODE_BREAKPOINT(into, IN_32, "kvm-int3-retry")
 static void try_overlap(const struct row *row)
 {
 	static uint8_t warm_page[PAGE_BYTES] __attribute__((aligned(4096)));
+	static uint8_t added_to[PAGE_BYTES] __attribute__((aligned(4096)));
 	uint64_t boundary = WINDOW + PAGE_BYTES;
 
 	cold_window_page(0);
 	window_map(1, (uint64_t)warm_page | PTE_PAGE);
 	use_ist(row->vector, boundary + 16);
-	/* Where the instruction is run again, the frame is: what its bytes add to is memory. */
-	setup.regs.rax = (uint64_t)warm_page;
+	/*
+	 * Where the instruction is run again, the frame is, and all zeros behind it: what these bytes add to is memory, and
+	 * not the code itself, which an emulator would translate anew two thousand times.
+	 */
+	setup.regs.rax = (uint64_t)added_to;
 	setup.address = (void *)(boundary + 8);
 	setup.leave_after = 1;
 	expect("%s", row->trace);
