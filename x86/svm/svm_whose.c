@@ -2,28 +2,27 @@
 /*
  * Whose an event is: L1's by an exit, L2's by its own IDT, or L1's once L2 is left.
  *
- * The rule. What decides is what L1 asks for (the intercepts of INTR, NMI and VINTR, V_INTR_MASKING, V_TPR, V_IGN_TPR,
+ * The rule. What decides is what L1 asks for (the intercepts of INTR and VINTR, V_INTR_MASKING, V_TPR, V_IGN_TPR,
  * vGIF), how it enters (GIF, its IF, an STI right before VMRUN) and how L2 stands (IF, the interrupt shadow). Each
  * function `..._demand` below is the manual's answer for one source:
  *
  *	physical interrupt	APM 2, "Physical (INTR) Interrupt Masking in EFLAGS", "INTR Intercept"
  *	virtual interrupt	APM 2, "Injecting Virtual (INTR) Interrupts", "Virtual Interrupt Intercept"
- *	NMI			APM 2, "NMI Intercept", "Global Interrupt Flag"
- *	several			APM 2, "Simultaneous Interrupts"
+ *	either, with vGIF	APM 2, "Virtual GIF"
  *
  * The bugs that taught it. Most cases of nested SVM have one L1 in mind, which enters with GIF 0, intercepts all that
  * comes from outside and sets V_INTR_MASKING, as KVM does. QEMU's, Xen's, Bochs's and KVM's own defects lie in the
  * combinations beside that: Bochs knows no V_INTR_MASKING, KVM 6.1 lets a vector of its own into an L2 that L1 leaves
  * unmasked, KVM 5.10 never gets on while an interrupt waits.
  *
- * Each case is a product (nested/product.h). A buggy hypervisor shows the combinations that went another way.
+ * Several events at once are svm_order.c's, an L2 in HLT is svm_halted.c's. Each case is a product (nested/product.h). A buggy hypervisor shows the combinations that went another way.
  */
 #define GUEST_LAYERS SVM_LAYERS
 #include "trapline.h"
 
 #include "x86/nested/svm/svm.h"
 
-#include "../nested/product.h"
+#include "whose.h"
 
 #define RULE_INTR \
 	"APM 2, Physical (INTR) Interrupt Masking in EFLAGS: V_INTR_MASKING says whose IF masks, the intercept says who gets it"
@@ -33,41 +32,20 @@
 	"APM 2, Injecting Virtual (INTR) Interrupts: taken if IF, GIF, V_TPR and the interrupt shadow allow it"
 #define RULE_VINTR \
 	"APM 2, Virtual Interrupt Intercept: taken just before the interrupt, which stays pending in V_IRQ"
-#define RULE_NMI \
-	"APM 2, NMI Intercept, Global Interrupt Flag: an NMI that waited for GIF comes at VMRUN, whatever IF is"
-#define RULE_ORDER \
-	"APM 2, Simultaneous Interrupts: NMI, then physical interrupts, then virtual ones"
-
-#define RULE_HLT \
-	"APM 3, HLT, and APM 2, HLT Intercept: any interrupt that is not masked ends it, whoever gets that; intercepted it is not executed"
-
-#define PHYSICAL 0x91
-#define VIRTUAL 0xa1
 
 /* With IF set L2 is open at `target`, behind its shadow if it is in one; with IF clear from `open` on. */
 SNIPPET(stretch, "mark call; vmmcall; mark target; nop; mark after; sti; mark shadow; nop; mark open; nop; "
 		 "cli; mark again; vmmcall; mark last; nop");
 
-static unsigned now; /* the combination that runs */
-
 /* -- Physical interrupts. ---------------------------------------------------------------------- */
 
 enum {
-	IF = 1 << 0,	  /* L2's */
-	MASKING = 1 << 1, /* V_INTR_MASKING */
 	HOST_IF = 1 << 2, /* L1's at VMRUN, by POPF well before it */
 	STI = 1 << 3,	  /* ... by STI right before it instead */
 	GIF = 1 << 4,	  /* L1 has set GIF before VMRUN */
 };
 
 static const char *const intr_axes[] = {"if", "masking", "host_if", "sti", "gif", NULL};
-
-/* Of a case: the same for all its combinations. */
-static struct wish {
-	bool intr, nmi, vintr; /* intercepted */
-	bool shadow;	       /* L2's */
-	unsigned part;	       /* of the combinations, those that have these bits */
-} wish;
 
 /* Where an IF that is set, or not, lets L2 be interrupted first. */
 static const char *opens_at(bool if_is_set)
@@ -109,45 +87,6 @@ static void pend(struct l2 *v)
 	svm_sti_before_vmrun = now & STI;
 	if (now & GIF)
 		stgi();
-}
-
-/* What an exit by an event must have left as it was. */
-static void judge_exit(const struct l2 *v)
-{
-	check(!(v->vmcb->exit_int_info.what & L2_EVENT_VALID),
-	      "combination %#x: EXITINTINFO is %#x at an exit that interrupted no event", now,
-	      v->vmcb->exit_int_info.what);
-}
-
-static enum l2_action take_intr(struct l2 *v)
-{
-	if (v->vmcb->exit_code != SVM_EXIT(INTR))
-		return L2_UNEXPECTED;
-	judge_exit(v);
-	check(apic_bit(APIC_IRR, PHYSICAL),
-	      "combination %#x: the interrupt of an exit does not wait in IRR", now);
-	l2_window(true);
-	return L2_RESUME;
-}
-
-static void ask_for(struct l2 *v)
-{
-	if (wish.intr)
-		svm_intercept(v, SVM_INTERCEPT_INTR);
-	if (wish.nmi)
-		svm_intercept(v, SVM_INTERCEPT_NMI);
-	if (wish.vintr)
-		svm_intercept(v, SVM_INTERCEPT_VINTR);
-}
-
-static void begin(unsigned combination)
-{
-	now = combination;
-	svm_sti_before_vmrun = false;
-	l2_setup.before = ask_for;
-	l2_setup.show_exits = true;
-	if (combination & IF)
-		setup.rflags |= X86_EFLAGS_IF;
 }
 
 static void prepare_intr(unsigned combination)
@@ -239,18 +178,6 @@ static void make_virtual(struct l2 *v)
 				(now & IGNORE_TPR ? SVM_V_IGNORE_TPR : 0);
 }
 
-/* The exit has not taken it; the second time it gets through. */
-static enum l2_action let_it_through(struct l2 *v)
-{
-	if (v->vmcb->exit_code != SVM_EXIT(VINTR))
-		return L2_UNEXPECTED;
-	judge_exit(v);
-	check(v->vmcb->int_control & SVM_V_IRQ, "combination %#x: V_IRQ is clear at the exit VINTR",
-	      now);
-	v->vmcb->intercept[SVM_INTERCEPT_VINTR / 32] &= ~(1u << SVM_INTERCEPT_VINTR % 32);
-	return L2_RESUME;
-}
-
 static void prepare_v_irq(unsigned combination)
 {
 	begin(combination);
@@ -308,150 +235,6 @@ CASE(vintr_held_by_tpr, CPL0, RULE_VINTR, CATCHES("nsvm-v-tpr"))
 {
 	try_v_irq(true, false, TPR);
 }
-
-/* -- Several at once. -------------------------------------------------------------------------- */
-
-/* masked_open: V_INTR_MASKING with L1's IF set, so that physical interrupts come whatever L2's IF. */
-enum {
-	WITH_NMI = 1 << 2,
-	WITH_INTR = 1 << 3,
-	WITH_V_IRQ = 1 << 4,
-};
-
-static const char *const several_axes[] = {"if", "masked_open", "nmi", "intr", "v_irq", NULL};
-
-/*
- * Behind what L2 delivered to itself, its handler has IF clear: what its IF masks comes behind the handler's IRET,
- * and an interrupt that L1's IF lets through at the handler's first instruction, to be recorded first.
- */
-static bool several_demand(unsigned c, struct text *out)
-{
-	bool early = c & MASKING && c & WITH_INTR; /* whatever L2's IF */
-	const char *separator = "";
-	const char *later = c & IF ? "target" : "open";
-
-	/* Two groups of combinations have cases of their own. */
-	bool behind_nmi = early && c & WITH_NMI && !wish.nmi;
-	bool behind_intr = c & WITH_INTR && !wish.intr && c & WITH_V_IRQ;
-
-	if (!(c & (WITH_NMI | WITH_INTR | WITH_V_IRQ)) || behind_nmi != (wish.part == WITH_NMI) ||
-	    (behind_intr && !behind_nmi) != (wish.part == WITH_INTR))
-		return false;
-	if (c & WITH_NMI && wish.nmi) {
-		text_append(out, "exit NMI@target, L1 nmi");
-		separator = ", ";
-	}
-	if (early) {
-		const char *at = c & WITH_NMI && !wish.nmi ? "handler[0x2]" : "target";
-
-		text_append(out, wish.intr ? "%sexit INTR@%s, L1 intr 0x91" : "%sintr 0x91@%s",
-			    separator, at);
-		separator = ", ";
-	}
-	if (c & WITH_NMI && !wish.nmi) {
-		text_append(out, "%snmi@target", separator);
-		separator = ", ";
-	}
-	if (c & WITH_INTR && !early) {
-		text_append(out, wish.intr ? "%sexit INTR@%s, L1 intr 0x91" : "%sintr 0x91@%s",
-			    separator, later);
-		separator = ", ";
-	}
-	if (c & WITH_V_IRQ)
-		text_append(out,
-			    wish.vintr ? "%sexit VINTR@%s, extint 0xa1@%s" : "%sextint 0xa1@%s",
-			    separator, later, later);
-	return true;
-}
-
-static void pend_several(struct l2 *v)
-{
-	if (v->exits > 1) {
-		v->vmcb->int_control &= ~SVM_V_IRQ;
-		l2_window(true);
-		return;
-	}
-	if (now & WITH_INTR)
-		interrupt_pending(PHYSICAL);
-	if (now & WITH_NMI)
-		nmi_to_self();
-	if (now & MASKING) {
-		v->vmcb->int_control |= SVM_V_INTR_MASKING;
-		l2_setup.host_rflags = X86_EFLAGS_IF;
-	}
-	if (now & WITH_V_IRQ) {
-		v->vmcb->v_intr_vector = VIRTUAL;
-		v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5);
-	}
-}
-
-static enum l2_action take_each(struct l2 *v)
-{
-	switch (v->vmcb->exit_code) {
-	case SVM_EXIT(INTR):
-		return take_intr(v);
-	case SVM_EXIT(VINTR):
-		return let_it_through(v);
-	case SVM_EXIT(NMI):
-		judge_exit(v);
-		l2_window(false);
-		return L2_RESUME;
-	default:
-		return L2_UNEXPECTED;
-	}
-}
-
-static void prepare_several(unsigned combination)
-{
-	begin(combination);
-	l2_setup.on_call = pend_several;
-	l2_setup.on_exit = take_each;
-}
-
-static const struct product several = {
-	.axes = several_axes,
-	.snippet = &stretch,
-	.demand = several_demand,
-	.prepare = prepare_several,
-};
-
-static void try_several(struct wish of_case)
-{
-	apic_enable(0);
-	wish = of_case;
-	product_run(&several);
-}
-
-#define SEVERAL(name, bugs, ...)                           \
-	CASE_NEEDS("apic=1", name, CPL0, RULE_ORDER, bugs) \
-	{                                                  \
-		try_several((struct wish){__VA_ARGS__});   \
-	}
-
-#define BUGS_ORDER "bochs-intr-masking bochs-v-irq"
-#define BUGS_WINDOW "bochs-intr-masking bochs-v-irq nsvm-window-exit"
-
-SEVERAL(order, CATCHES(BUGS_ORDER), )
-SEVERAL(order_vintr, CATCHES(BUGS_WINDOW), .vintr = true)
-SEVERAL(order_intr, CATCHES(BUGS_ORDER " nsvm-masked-intr-spins"), .intr = true)
-SEVERAL(order_intr_vintr, CATCHES(BUGS_WINDOW " nsvm-masked-intr-spins"), .intr = true,
-	.vintr = true)
-SEVERAL(order_nmi, CATCHES(BUGS_ORDER), .nmi = true)
-SEVERAL(order_nmi_vintr, CATCHES(BUGS_WINDOW), .nmi = true, .vintr = true)
-SEVERAL(order_nmi_intr, CATCHES(BUGS_ORDER " nsvm-masked-intr-spins"), .nmi = true, .intr = true)
-SEVERAL(order_nmi_intr_vintr, CATCHES(BUGS_WINDOW " nsvm-masked-intr-spins"), .nmi = true,
-	.intr = true, .vintr = true)
-
-/* A physical interrupt that the handler of L2's NMI does not mask, as L1's IF decides on it. */
-SEVERAL(intr_in_nmi_handler, CATCHES("tcg-intr-in-handler bochs-intr-masking"), .part = WITH_NMI)
-SEVERAL(intr_exit_in_nmi_handler, CATCHES("tcg-intr-in-handler bochs-intr-masking"),
-	.part = WITH_NMI, .intr = true)
-
-/* L2's own delivery of a physical interrupt leaves V_IRQ alone. */
-SEVERAL(v_irq_behind_intr, CATCHES("tcg-v-irq-lost"), .part = WITH_INTR)
-SEVERAL(vintr_behind_intr, CATCHES("tcg-v-irq-lost nsvm-window-exit"), .part = WITH_INTR,
-	.vintr = true)
-SEVERAL(v_irq_behind_nmi_and_intr, CATCHES("tcg-v-irq-lost"), .part = WITH_INTR, .nmi = true)
 
 /* -- A virtual GIF. ---------------------------------------------------------------------------- */
 
@@ -532,126 +315,4 @@ CASE_NEEDS(
 	apic_enable(0);
 	wish = (struct wish){0};
 	product_run(&v_gif);
-}
-
-/* -- HLT. -------------------------------------------------------------------------------------- */
-
-SNIPPET(sleep, "mark call; vmmcall; mark target; sti; mark halt; hlt; mark woken; nop; cli; mark again; "
-	       "vmmcall; mark last; nop");
-
-/* Which interrupt ends it: a virtual one, a physical one that has waited, or the timer's. */
-enum {
-	HLT = 1 << 0, /* intercepted */
-	INTR = 1 << 1,
-	WAITS = 1 << 2,
-	BY_VIRTUAL = 1 << 3,
-};
-
-static const char *const hlt_axes[] = {"hlt_intercepted", "intr_intercepted", "waits", "virtual",
-				       NULL};
-
-/* Ticks of the timer: of the waker, and of the watchdog where that needs no timer. */
-#define SOON 20000
-#define LATE 1000000000
-
-/* HLT is in the shadow of STI, so it is executed whatever waits. */
-static bool hlt_demand(unsigned c, struct text *out)
-{
-	if (c & BY_VIRTUAL && (!(c & WAITS) || c & INTR))
-		return false;
-	if ((c & BY_VIRTUAL) != wish.part)
-		return false;
-	if (c & HLT)
-		text_append(out, "exit HLT@halt, ");
-	if (c & BY_VIRTUAL)
-		text_append(out, "extint 0xa1@woken");
-	else if (c & INTR)
-		text_append(out, "exit INTR@woken, L1 intr 0x91");
-	else
-		text_append(out, "intr 0x91@woken");
-	if (c & HLT)
-		text_append(out, ", shadow 1");
-	return true;
-}
-
-static bool hlt_shadow;
-
-static void send_waker(struct l2 *v)
-{
-	if (v->exits > 1) {
-		timer_stop();
-		v->vmcb->int_control &= ~SVM_V_IRQ;
-		l2_window(true);
-	} else if (now & BY_VIRTUAL) {
-		timer_start(WATCHDOG, LATE);
-		v->vmcb->v_intr_vector = VIRTUAL;
-		v->vmcb->int_control |= SVM_V_IRQ | SVM_V_PRIORITY(5);
-	} else if (now & WAITS) {
-		interrupt_pending(PHYSICAL);
-	} else {
-		timer_start(PHYSICAL, SOON);
-	}
-}
-
-/* L1 lets L2 sleep by itself: what wakes it is behind the HLT. */
-static enum l2_action halt(struct l2 *v)
-{
-	if (v->vmcb->exit_code != SVM_EXIT(HLT))
-		return take_each(v);
-	judge_exit(v);
-	hlt_shadow = v->vmcb->int_state & SVM_INTERRUPT_SHADOW;
-	v->vmcb->int_state &= ~SVM_INTERRUPT_SHADOW;
-	v->vmcb->rip++;
-	if (!(now & (WAITS | BY_VIRTUAL)))
-		await(apic_bit(APIC_IRR, PHYSICAL), "the timer's interrupt");
-	return L2_RESUME;
-}
-
-static void ask_for_hlt(struct l2 *v)
-{
-	if (now & HLT)
-		svm_intercept(v, SVM_INTERCEPT_HLT);
-	if (now & INTR)
-		svm_intercept(v, SVM_INTERCEPT_INTR);
-}
-
-static void prepare_hlt(unsigned combination)
-{
-	begin(combination);
-	setup.rflags = 0;
-	hlt_shadow = false;
-	l2_setup.before = ask_for_hlt;
-	l2_setup.on_call = send_waker;
-	l2_setup.on_exit = halt;
-}
-
-static void add_shadow(unsigned combination, struct text *out)
-{
-	if (combination & HLT)
-		text_append(out, ", shadow %u", hlt_shadow);
-}
-
-static const struct product hlt = {
-	.axes = hlt_axes,
-	.snippet = &sleep,
-	.demand = hlt_demand,
-	.prepare = prepare_hlt,
-	.finish = add_shadow,
-};
-
-static void try_hlt(unsigned part)
-{
-	apic_enable(0);
-	wish = (struct wish){.part = part};
-	product_run(&hlt);
-}
-
-CASE_NEEDS("apic=1", hlt, CPL0, RULE_HLT, CATCHES("nsvm-masked-intr-spins"))
-{
-	try_hlt(0);
-}
-
-CASE_NEEDS("apic=1", hlt_ended_by_v_irq, CPL0, RULE_HLT, CATCHES("nsvm-hlt-v-irq bochs-v-irq"))
-{
-	try_hlt(BY_VIRTUAL);
 }
