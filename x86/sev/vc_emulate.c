@@ -22,8 +22,12 @@
 #define RULE \
 	"APM 3, the instruction's page: executed and emulated, registers, flags and memory are the same"
 
-/* Room for one instruction; what it does not need stays NOP. */
-SNIPPET(body, "mark stop; ud2; mark insn; .skip 15, 0x90; mark after; ud2; cld; nop");
+/*
+ * Room for one instruction; what it does not need stays NOP. The comment names what such an instruction may write
+ * besides what any bytes may (compare/touch.h).
+ */
+SNIPPET(body, "mark stop; ud2; mark insn; .skip 15, 0x90; mark after; ud2; cld; nop"
+	      "/* %rbp %r8 %r9 %r10 %r11 %r12 %r13 %r14 %r15 */");
 
 /* -- Forms: each assembled, with its length in front, behind the other, up to a length of 0. --- */
 
