@@ -92,12 +92,18 @@ static bool restore_cpu(void)
 	return same;
 }
 
-/* The recorder clears it behind each #DB, and nothing else writes it; a match that is not enabled may show. */
+/*
+ * The recorder clears it behind each #DB, and nothing else writes it; a match that is not enabled may show. An L2 whose
+ * #DB exits has what was not delivered in its DR6, which becomes ours.
+ */
 static bool restore_dr6(void)
 {
 	uint64_t conditions = DR6_BD | DR6_BS | DR6_BT;
-	bool same = as_before("DR6", read_dr6() & conditions, 0);
+	bool same;
 
+	if (layer != &layer_native)
+		return true;
+	same = as_before("DR6", read_dr6() & conditions, 0);
 	if (!same)
 		write_dr6(DR6_CLEAR);
 	return same;

@@ -2,6 +2,7 @@
 #include "svm.h"
 
 #include "l1.h"
+#include "unwritten.h"
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
@@ -69,6 +70,25 @@ static void fill_control(struct vmcb *vmcb, bool nested_paging)
 	}
 }
 
+/* What VMLOAD alone would read is nothing that L2 has. */
+static void fill_unread(struct vmcb *vmcb)
+{
+	static const struct svm_segment none = {.selector = 0x5eec,
+						.attributes = 0x2,
+						.limit = 0x5eed,
+						.base = 0x5eed5eed};
+
+	vmcb->fs = vmcb->gs = vmcb->ldtr = vmcb->tr = none;
+	vmcb->star = 0x5eed0001;
+	vmcb->lstar = 0x5eed0002;
+	vmcb->cstar = 0x5eed0003;
+	vmcb->sfmask = 0x5eed0004;
+	vmcb->kernel_gs_base = 0x5eed0005;
+	vmcb->sysenter_cs = 0x5eed;
+	vmcb->sysenter_esp = 0x5eed0006;
+	vmcb->sysenter_eip = 0x5eed0007;
+}
+
 static void fill_save(struct vmcb *vmcb, const struct l2_start *start)
 {
 	const struct l1_registers *r = &start->registers;
@@ -92,6 +112,7 @@ static void fill_save(struct vmcb *vmcb, const struct l2_start *start)
 	vmcb->rip = start->rip;
 	vmcb->rsp = start->rsp;
 	vmcb->pat = rdmsr(MSR_PAT);
+	fill_unread(vmcb);
 }
 
 static void begin(struct l2 *v, const struct l2_start *start)
@@ -132,8 +153,10 @@ static bool end(struct l2 *v, struct l1_registers *r)
 static void enter(struct l2 *v)
 {
 	v->vmcb->rax = v->regs.rax;
+	unwritten_note(v);
 	svm_vmrun(&v->regs, (uint64_t)v->vmcb, X86_EFLAGS_FIXED | l2_setup.host_rflags,
 		  svm_sti_before_vmrun);
+	unwritten_compare(v);
 	v->regs.rax = v->vmcb->rax;
 }
 
