@@ -115,11 +115,11 @@ static void set_flags(void)
 		run_kind(&kind_##kind);                                                         \
 	}
 
-#define BUGS_OF_SOFT                                                                               \
-	BUGS_FLAGS                                                                                 \
-		"model-delivery-ss model-delivery-stack "                                          \
-		"model-delivery-cr2 model-delivery-dr6 model-delivery-register model-delivery-ds " \
-		"model-delivery-frame-ss model-delivery-frame-rsp model-delivery-arithmetic"
+#define BUGS_OF_SOFT                                                                       \
+	BUGS_FLAGS                                                                         \
+	"model-delivery-ss model-delivery-stack "                                          \
+	"model-delivery-cr2 model-delivery-dr6 model-delivery-register model-delivery-ds " \
+	"model-delivery-frame-ss model-delivery-frame-rsp model-delivery-arithmetic"
 #define BUGS_OF_int3 BUGS_OF_SOFT
 #define BUGS_OF_int_n BUGS_OF_SOFT
 #define BUGS_OF_ud ""
