@@ -59,6 +59,14 @@ class Image:
     points: list = field(default_factory=list)
 
 
+def layer_and_environment(name):
+    """("svm-nonpt", "cpl0") of "svm-nonpt-cpl0"; ("", "legacy-cpl0"), since other modes have no layers."""
+    if name in ENVIRONMENTS:
+        return "", name
+    layer, _, environment = name.rpartition("-")
+    return layer, environment
+
+
 def load(build, name, cache_dir):
     """Image of guest `name` in directory `build`. UsageError if it is missing or malformed."""
     image = Image(name, os.path.join(build, name + ".elf"), os.path.join(build, name + ".rom"))

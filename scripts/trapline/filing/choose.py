@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from ..errors import UsageError, nearest
-from ..guests import ENVIRONMENTS
+from ..guests import ENVIRONMENTS, layer_and_environment
 from ..verdicts import CRASHED, FAIL, FLAKY, KNOWN
 
 FAILING = (FAIL, KNOWN, CRASHED, FLAKY)
@@ -60,7 +60,7 @@ def choose(doc, word, catalogue, machine=None):
 def _hardness(result, bug):
     """Order of points: best is one that needs no nested guest, was written to find the bug, is judged by one legal
     trace, and has a short one."""
-    layer, _, environment = result["environment"].rpartition("-")
+    layer, environment = layer_and_environment(result["environment"])
     return (result["verdict"] == CRASHED, result["verdict"] == FLAKY, bool(layer), bug not in result["catches"],
             bool(result["allowed"]), len(result["observed"]) + len(result["expected"]),
             ENVIRONMENTS.index(environment) if environment in ENVIRONMENTS else 0)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..expectations import CRASH
+from ..guests import layer_and_environment
 from .. import witness
 from ..text import clean
 from .legend import legend
@@ -137,10 +138,13 @@ def _steps(facts):
 
 
 def _environment(name):
-    layer, _, plain = name.rpartition("-")
+    layer, plain = layer_and_environment(name)
     text = {"cpl0": "as the kernel, CPL 0", "cpl3": "as a 64-bit user program, CPL 3",
             "compat": "as a 32-bit user program under a 64-bit kernel, CPL 3",
-            "legacy": "in 32-bit protected mode"}.get(plain, plain)
+            "legacy": "in 32-bit protected mode",
+            "legacy-cpl0": "in 32-bit protected mode, outside of long mode, CPL 0",
+            "legacy-cpl3": "in 32-bit protected mode, outside of long mode, CPL 3",
+            "real": "in real mode", "big-real": "in real mode with a 32-bit stack above 64 KiB"}.get(plain, plain)
     if layer:
         vendor = layer.partition("-")[0]
         text += f", as a nested guest that the ROM runs by {vendor.upper()} ({layer})"

@@ -6,7 +6,7 @@ Known failures, blocked and skipped points speak for no bug and against none.
 
 from dataclasses import dataclass, field
 
-from ..guests import ENVIRONMENTS
+from ..guests import ENVIRONMENTS, layer_and_environment
 from ..verdicts import CRASHED, FAIL, FIXED, FLAKY, PASS
 from .signatures import seen
 
@@ -67,7 +67,7 @@ def runs(results, files):
         section, _, case = result["case"].partition("/")
         environment = result["environment"]
         file = files.get(section, section)
-        plain = environment.rpartition("-")[2]
+        plain = layer_and_environment(environment)[1]
         layered = environment not in ENVIRONMENTS
         home = homes.get(file, section) if layered else section
         point = f"{section}/{case}:{environment}"

@@ -8,7 +8,7 @@ script; page/report.js draws the traces.
 
 from collections import Counter
 
-from ..guests import ENVIRONMENTS
+from ..guests import ENVIRONMENTS, layer_and_environment
 from ..verdicts import BAD, VERDICTS
 from . import files, page
 from .json import document
@@ -62,14 +62,9 @@ def _columns(results, machines):
     """(machine, environments that it has results in, whatever the layer) in order."""
     seen = {machine: set() for machine in machines}
     for result in results:
-        seen[result["machine"]].add(_split(result["environment"])[1])
+        seen[result["machine"]].add(layer_and_environment(result["environment"])[1])
     order = {e: i for i, e in enumerate(ENVIRONMENTS)}
     return [(m, sorted(seen[m], key=lambda e: (order.get(e, 99), e))) for m in machines if seen[m]]
-
-
-def _split(environment):
-    """"svm-nonpt-cpl0" as its layer and the rest, ("svm-nonpt", "cpl0")."""
-    return environment.rpartition("-")[::2]
 
 
 def _bugs(results, machine, bugs):
@@ -99,7 +94,7 @@ def _guests(results, columns):
     guests = {}
     for number, result in enumerate(results):
         cases = guests.setdefault(result["guest"], {})
-        layer, environment = _split(result["environment"])
+        layer, environment = layer_and_environment(result["environment"])
         cell = cases.setdefault((result["case"], layer), {"where": result["where"], "cells": {},
                                                           "seconds": 0.0})
         cell["cells"][result["machine"], environment] = (number, result["verdict"])
