@@ -205,7 +205,7 @@ static void try_round(uint32_t targets, uint32_t destination, uint32_t command)
 
 #define ROUND(name, rule, bugs) ROUND_IN(name, CPL0, "apic=1", rule, CATCHES(bugs))
 
-ROUND_IN(other_by_id, ALL_NATIVE, "apic=1", RULE_PHYSICAL, BUGS_OTHERS)
+ROUND_IN(other_by_id, IN_LONG_MODE, "apic=1", RULE_PHYSICAL, BUGS_OTHERS)
 {
 	try_round(1 << 1, percpu[1].apic_id, 0);
 }

@@ -44,7 +44,8 @@
 		exiting_judge(&exiting_##name);                                  \
 	}
 
-#define BUGS_CODE CATCHES("kvm-emul-db-rf xen-db-loop model-code-breakpoint-lost")
+#define BUGS_CODE \
+	CATCHES("kvm-emul-db-rf xen-db-loop model-code-breakpoint-lost tcg-real-code-breakpoint")
 
 CODE_ROW(plain, ALL_NATIVE, CATCHES("model-code-breakpoint-lost"))
 FOR_EACH_EXITING(CODE_ROW, BUGS_CODE, BUGS_CODE, BUGS_CODE)
