@@ -48,7 +48,8 @@
 	}
 
 STEP_ROW(plain, EVERYWHERE, CATCHES("tcg-movss-tf model-db-twice"))
-FOR_EACH_EXITING(STEP_ROW, BUGS_STEP, BUGS_STEP_MMIO, BUGS_STEP_NATIVE)
+FOR_EACH_EXITING_IN(STEP_ROW, EVERYWHERE, RING0 | IN_16, BUGS_STEP, BUGS_STEP_MMIO,
+		    BUGS_STEP_NATIVE)
 
 SNIPPET(step_movss_twice,
 	"mark insn; mov %esi, %ss; mark first; mov %esi, %ss; mark second; nop; mark after; nop");

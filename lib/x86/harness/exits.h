@@ -38,15 +38,19 @@ extern const struct exiting exiting_plain, exiting_cpuid, exiting_in, exiting_ou
  * memory accesses that are emulated, and of those that are tried again.
  */
 #define FOR_EACH_EXITING(ROW, skipped, emulated, tried_again) \
-	ROW(cpuid, EVERYWHERE, skipped)                       \
-	ROW(in, EVERYWHERE, skipped)                          \
-	ROW(out, EVERYWHERE, skipped)                         \
-	ROW(rdmsr, RING0 | IN_16, skipped)                    \
-	ROW(wrmsr, RING0 | IN_16, skipped)                    \
-	ROW(cr8, CPL0, skipped)                               \
-	ROW(mmio_read, ALL_NATIVE, emulated)                  \
-	ROW(mmio_write, ALL_NATIVE, emulated)                 \
-	ROW(cold_read, ALL_NATIVE, tried_again)               \
+	FOR_EACH_EXITING_IN(ROW, ALL_NATIVE, RING0, skipped, emulated, tried_again)
+
+/* The same, with the environments of those that any ring and ring 0 may run and that have 16-bit text. */
+#define FOR_EACH_EXITING_IN(ROW, any_ring, ring0, skipped, emulated, tried_again) \
+	ROW(cpuid, any_ring, skipped)                                             \
+	ROW(in, any_ring, skipped)                                                \
+	ROW(out, any_ring, skipped)                                               \
+	ROW(rdmsr, ring0, skipped)                                                \
+	ROW(wrmsr, ring0, skipped)                                                \
+	ROW(cr8, CPL0, skipped)                                                   \
+	ROW(mmio_read, ALL_NATIVE, emulated)                                      \
+	ROW(mmio_write, ALL_NATIVE, emulated)                                     \
+	ROW(cold_read, ALL_NATIVE, tried_again)                                   \
 	ROW(cold_write, ALL_NATIVE, tried_again)
 
 /* COM1's scratch register: reads back what was written. */
