@@ -22,9 +22,9 @@
 #define RULE "SDM 2A, IRET/IRETD/IRETQ: 64-Bit Mode Exceptions; the checks come before any change"
 #define BUGS CATCHES("model-gp-as-pf")
 
-/* Between the user's code and the TSS there is a descriptor that nobody uses. */
-#define SPARE 0x38
-#define BEYOND 0x58
+/* A descriptor that long mode does not use: put back with the rest of the table for the next case. */
+#define SPARE REAL_CS
+#define BEYOND GDT_BYTES
 #define LDT 4
 #define FLAT(access, flags) \
 	((uint64_t)0xffff | (uint64_t)(access) << 40 | (uint64_t)((flags) << 4 | 0xf) << 48)

@@ -16,7 +16,7 @@
 #define TSS_SELECTOR 0x40
 #define REAL_CS 0x38 /* 16-bit code at LOW_BASE: the way to real mode */
 #define REAL_DS 0x50 /* what real mode's data segments are after reset but for their base */
-#define GDT_BYTES 0x60
+#define GDT_BYTES 0x58
 
 /* Real mode: a segment of low memory that nothing else uses. */
 #define LOW_SELECTOR 0x2000
