@@ -35,7 +35,7 @@ static void try_it(const struct snippet *snippet, const char *trace)
 #define ROW(name, environments, text, trace) ROW_OF(name, environments, text, trace, BUGS_FRAME)
 #define ROW_OF(name, environments, text, trace, bugs)                                 \
 	SNIPPET_ALL(name, "nop", "nop", "mark insn\n" text "\nmark after; nop; nop"); \
-	CASE(name, environments, RULE_FRAME, BUGS_FRAME)                              \
+	CASE(name, environments, RULE_FRAME, bugs)                                    \
 	{                                                                             \
 		try_it(&name, trace);                                                 \
 	}
@@ -45,7 +45,7 @@ ROW(undefined, IN_16, "ud2", "#UD@insn")
 ROW_OF(load_beyond_limit, REAL, "mov 0xffff, %ax", "#GP@insn", BUGS_LIMIT)
 ROW_OF(store_beyond_limit, REAL, "mov %ax, 0xffff", "#GP@insn", BUGS_LIMIT)
 ROW_OF(stack_beyond_limit, REAL, "mov %ss:0xffff, %ax", "#SS@insn", BUGS_LIMIT)
-ROW(load_far, BIG_REAL, "mov 0x100000, %eax", "(none)")
+ROW(load_far, BIG_REAL, "mov $0x100000, %ebx; mov (%ebx), %eax", "(none)")
 ROW(protected_only, IN_16, "sldt %ax", "#UD@insn")
 ROW(int3, IN_16, "int3", "#BP@after")
 ROW(int_8, IN_16, "int $8", "int 0x8@after")
@@ -76,7 +76,7 @@ CASE_NEEDS("apic=1", interrupt_beyond_limit, IN_16, RULE_LIMIT, BUGS_FRAME)
 	apic_eoi();
 }
 
-SNIPPET_ALL(nmi, "nop", "nop", "mov %eax, (%edi); mark wait; 1: loopl 1b; mark late; nop");
+SNIPPET_ALL(nmi, "nop", "nop", "mov %eax, (%edi); mark wait; 1: dec %ecx; jnz 1b; mark late; nop");
 
 static enum action end_wait(const struct event *event, struct trap_frame *frame)
 {
