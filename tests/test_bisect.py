@@ -24,6 +24,10 @@ needs_git = pytest.mark.skipif(not shutil.which("git"), reason="no git")
 HISTORIES = 20
 
 
+# Those that every QEMU passes.
+THREE = "int3_warm:cpl0,int3_warm:cpl3,int3_warm:compat"
+
+
 def bisect(case, qemu=standin.QEMU, *words):
     done = subprocess.run([ROOT / "run_tests.sh", "--machine", "tcg", "--qemu", qemu, "--bisect",
                            case, *words], capture_output=True, text=True, timeout=120, check=False)
@@ -33,9 +37,9 @@ def bisect(case, qemu=standin.QEMU, *words):
 
 
 @pytest.mark.parametrize("bug, case, status, says", [
-    ("", "int3_warm", 0, "bisect: good: 3 points as they must be"),
+    ("", THREE, 0, "bisect: good: 3 points as they must be"),
     ("", "int3/int3_warm:cpl0,first_exception", 0, "good: 2 points"),
-    ("#UD@insn", "int3_warm", 1, "bad: int3/int3_warm:cpl0@tcg: observed #UD@insn"),
+    ("#UD@insn", THREE, 1, "bad: int3/int3_warm:cpl0@tcg: observed #UD@insn"),
     ("#UD@insn", "int3_warm:cpl3", 0, "good: 1 point "),
     ("#UD@insn", "int_3_warm,int3_warm", 1, "bad: "),
     ("", "int3_wram", 125, "unknown case 'int3_wram'; did you mean 'int3_warm'?"),
@@ -69,7 +73,7 @@ def test_deaths(tmp_path, script, status, says):
         f'case "$*" in *-version*|*help*) exec {standin.QEMU} "$@" ;; esac\n'
     qemu.write_text(f"#!/bin/sh\n{answer}{script}\n")
     qemu.chmod(0o755)
-    found, said = bisect("int3_warm", qemu, "--timeout", "0.5")
+    found, said = bisect(THREE, qemu, "--timeout", "0.5")
     assert (found, says in said) == (status, True), said
 
 
@@ -84,7 +88,7 @@ def test_broken_build_of_the_guests_cannot_tell(tmp_path):
     tree = tmp_path / "trapline"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build*"), symlinks=True)
     (tree / "x86/dummy.c").write_text("#error broken\n")
-    done = subprocess.run([tree / "run_tests.sh", "--bisect", "int3_warm"], capture_output=True,
+    done = subprocess.run([tree / "run_tests.sh", "--bisect", THREE], capture_output=True,
                           text=True, timeout=120, check=False)
     assert done.returncode == 125 and "the build failed" in done.stderr
     done = subprocess.run([tree / "run_tests.sh", "int3"], capture_output=True, timeout=120,
@@ -175,7 +179,7 @@ class History:
 def test_git_bisect_finds_the_commit(tmp_path, seed):
     history = History(tmp_path / "qemu", seed)
     git(history.tree, "bisect", "start", "main", history.good)
-    said = git(history.tree, "bisect", "run", ROOT / "scripts/bisect-qemu", "int3_warm")
+    said = git(history.tree, "bisect", "run", ROOT / "scripts/bisect-qemu", THREE)
     assert git(history.tree, "rev-parse", "refs/bisect/bad").strip() == history.culprit, said
     assert "is the first bad commit" in said
 

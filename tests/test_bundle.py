@@ -104,11 +104,11 @@ def run(bundle, *words, python="/usr/bin/python3", **variables):
 
 def test_statuses(bundle, tmp_path):
     bad = standin.write(tmp_path / "qemu", "#UD@insn")
-    assert run(bundle, "int3/int3_warm").returncode == 0
-    assert run(bundle, "--qemu", bad, "int3/int3_warm").returncode == 1
+    assert run(bundle, "int3/int3_warm:cpl0").returncode == 0
+    assert run(bundle, "--qemu", bad, "int3/int3_warm:cpl0").returncode == 1
     assert run(bundle, "nosuch").returncode == 2
-    assert run(bundle, "--bisect", "int3_warm").returncode == 0
-    assert run(bundle, "--qemu", bad, "--bisect", "int3_warm").returncode == 1
+    assert run(bundle, "--bisect", "int3_warm:cpl0").returncode == 0
+    assert run(bundle, "--qemu", bad, "--bisect", "int3_warm:cpl0").returncode == 1
     assert run(bundle, "--bisect", "nosuch").returncode == 125
     assert run(bundle, "dummy", python="/bin/false").returncode == 2
     for option in ("--html", "--junitxml"):
@@ -117,7 +117,7 @@ def test_statuses(bundle, tmp_path):
 
 
 def test_selection_and_explanation(bundle):
-    done = run(bundle, "-k", "int3_warm and not (cpl3 or compat or svm or vmx)")
+    done = run(bundle, "-k", "int3_warm and cpl0 and not (legacy or svm or vmx)")
     assert "ok 1 int3/int3_warm:cpl0@tcg" in done.stdout and "1..1" in done.stdout, done.stderr
     assert run(bundle, "-k", "int3 and (").returncode == 2
     assert "rule" in run(bundle, "--explain", "int3_warm").stdout

@@ -65,7 +65,7 @@ def run(build, tmp_path, gdb=None):
 def test_stepped(build, tmp_path):
     results, processes, files = run(build, tmp_path)
     assert {r["verdict"] for r in results} == {"pass"}
-    assert len(results) == 9
+    assert len(results) == 15
     assert not processes and not files
 
 

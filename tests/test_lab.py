@@ -375,7 +375,8 @@ def test_real_host_complains_and_dies(lab):
                 s.trouble and "at nowhere" in s.trouble for s in
                 [*boot.stream.results, boot.stream.pending])),
             (["sysrq c"], lambda boot: "the lab's kernel died" in boot.reason)):
-        names = [f"int3/int3_repeated_cold_stack:{e}" for e in ("cpl0", "cpl3", "compat")]
+        names = [f"int3/int3_repeated_cold_stack:{e}" for e in
+                 ("cpl0", "cpl3", "compat", "legacy-cpl0", "legacy-cpl3")]
         words = ("cpus=1", "layers=native", "cases=int3_repeated_cold_stack")
         boot = machine.start(Order(b"", 1, (), rom, words), names, 60.0)
         sent, end = False, time.monotonic() + 200

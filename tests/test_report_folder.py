@@ -196,7 +196,7 @@ def test_a_crash(tcg, tmp_path):
 
 @pytest.mark.parametrize("what, sentence", [
     ("nonsense-bug", "no bug of bugs.toml and no case"),
-    ("int3/int3_warm", "does not fail in this run: pass"),
+    ("int3/first_exception", "does not fail in this run: pass"),
     ("xsa-462", "nothing in this run fails for xsa-462"),
     ("int3/int3_wram", "did you mean"),
 ])
