@@ -72,7 +72,7 @@ CASE(hlt_injected_nonsense, CPL0, RULE_NONSENSE, CATCHES("bochs-hlt-injection-un
 
 /* Whoever goes to sleep where he must not is woken by an exit, and shows it. */
 #define WATCHDOG 0x22
-#define SLEEP_TICKS 20000
+#define SLEEP_TICKS 200000 /* longer than a refused entry takes on Bochs */
 
 static enum l2_action wake(struct l2 *v)
 {
