@@ -55,7 +55,7 @@ boot_gdt:
 	.quad	0x00affb000000ffff	/* USER_CS */
 	.quad	0x00009b020000ffff	/* REAL_CS */
 	.quad	0, 0			/* the TSS */
-	.quad	0x000093000000ffff, 0	/* REAL_DS, and one to spare */
+	.quad	0x000093000000ffff	/* REAL_DS */
 boot_gdt_pointer:
 	.word	GDT_BYTES - 1
 	.long	boot_gdt
