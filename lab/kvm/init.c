@@ -137,6 +137,16 @@ static void write_text(const char *path, const char *text)
 		close(fd);
 }
 
+/*
+ * A WARN_ON_ONCE that one guest has used up must not be missing for the next: which guests share a host is chance. The file
+ * needs CONFIG_DEBUG_FS, which Debian's kernels have.
+ */
+static void warn_once_more(void)
+{
+	if (!access("/sys/kernel/debug/clear_warn_once", W_OK))
+		write_text("/sys/kernel/debug/clear_warn_once", "1");
+}
+
 static pid_t start(const char *line)
 {
 	struct run_order order;
@@ -147,6 +157,7 @@ static pid_t start(const char *line)
 		messagef('R', "order not understood: '%.100s'", line);
 		return 0;
 	}
+	warn_once_more();
 	snprintf(path, sizeof(path), "/images/%s", order.image);
 	child = fork();
 	if (child < 0) {
@@ -218,6 +229,7 @@ int main(void)
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	if (ioperm(MESSAGE_PORT, 1, 1))
 		off();
 	/* Of a guest's CPUs, which spin for each other: vmm.c. */
