@@ -52,6 +52,12 @@ def copy_program(program, root):
             shutil.copy2(path, to)
 
 
+def test_explains_that_a_rule_has_no_witness(bundle):
+    case = next(iter(json.loads((ROOT / "unwitnessed.json").read_text())["cases"]))
+    told = subprocess.run([bundle / "run", "--explain", case], capture_output=True, text=True, check=True).stdout
+    assert "by the manual alone" in told
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
 @pytest.mark.full
 def test_in_an_empty_chroot(bundle, in_tree, tmp_path):
