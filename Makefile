@@ -81,7 +81,7 @@ $(BUILD)/%.rom.o: lib/x86/boot/rom.S $(BUILD)/%.bin
 # The image and 4 KiB of reset code, rounded up to 64 KiB as QEMU's -bios wants it.
 $(BUILD)/%.rom: $(BUILD)/%.rom.o lib/x86/boot/rom.ld
 	$(Q)bytes=$$(( ($$(stat -c %s $(BUILD)/$*.bin) + 4096 + 65535) / 65536 * 65536 )) && \
-	$(LD) $(LDFLAGS) -e 0 --defsym ROM_BYTES=$$bytes -T lib/x86/boot/rom.ld $< -o $@.elf && \
+	$(LD) $(LDFLAGS) -e 0 --just-symbols $(BUILD)/$*.elf --defsym ROM_BYTES=$$bytes -T lib/x86/boot/rom.ld $< -o $@.elf && \
 	$(OBJCOPY) -O binary --gap-fill 0xff $@.elf $@
 
 .PHONY: clean

@@ -30,8 +30,8 @@ MISTAKES = {
         "lib/x86/sev/sev.c", "!snp_register_ghcb(address)", "false", (SNP,)),
     "that a launch needs metadata": ("lib/x86/boot/rom.S", '"ASEV"', '"asev"', (SNP,)),
     "a page in the metadata": (
-        "lib/x86/boot/rom.S", ".long\t0x100000, SNP_RAM_END - 0x100000,",
-        ".long\t0x101000, SNP_RAM_END - 0x101000,", (SNP,)),
+        "lib/x86/boot/rom.S", ".long\tIMAGE_BASE, guest_bytes,",
+        ".long\tIMAGE_BASE + 0x1000, guest_bytes - 0x1000,", (SNP,)),
     "to put the C-bit into pages that are split": (
         "lib/x86/cpu/paging.c", "table[i] = (base + i * PAGE_BYTES) | flags;",
         "table[i] = (base + i * PAGE_BYTES) | (flags & ~sev_c_bit);", (ES, SNP)),

@@ -29,7 +29,12 @@
 /* Application processors start in this page, which SIPI can name. */
 #define AP_START_PAGE 0x8000
 
-/* What a launch under SEV-SNP puts into memory, and how much of that it validates. */
+/* Memory that nothing but a case touches, in blocks that a hypervisor maps one by one (cold.c). */
+#define COLD_BASE 0x1000000
+#define COLD_BLOCK_BYTES 0x200000
+
+/* What a launch under SEV-SNP puts into memory, and how much of that it validates: of each cold block the first pages. */
+#define SNP_COLD_PAGES 32
 #define SNP_SECRETS_PAGE 0xd000
 #define SNP_CPUID_PAGE 0xe000
 #define SNP_RAM_END 0x4000000

@@ -10,7 +10,7 @@
 image:
 	.incbin	IMAGE_FILE
 	.balign	4
-image_end:
+image_bytes_end:
 
 	.section .rom.reset, "ax"
 	.code16
@@ -30,7 +30,7 @@ reset32:
 	cld
 	mov	$image, %esi
 	mov	$IMAGE_BASE, %edi
-	mov	$(image_end - image) / 4, %ecx
+	mov	$(image_bytes_end - image) / 4, %ecx
 	rep movsl
 	xor	%ebx, %ebx
 	mov	$IMAGE_BASE, %eax
@@ -48,12 +48,20 @@ asev:
 	.long	asev_end - asev
 	.long	1
 	.long	(asev_end - asev - 16) / 12
-	/* All memory but the two pages, so that nothing has to be validated by the guest. */
+	/*
+	 * What the guest uses, so that it has nothing to validate: low memory with the two pages, the image with its pools and
+	 * stacks, and of each cold block (cold.c) the first pages. A launch takes a command for each page.
+	 */
 	.long	0, SNP_SECRETS_PAGE, ASEV_VALIDATED
 	.long	SNP_SECRETS_PAGE, 0x1000, ASEV_SECRETS
 	.long	SNP_CPUID_PAGE, 0x1000, ASEV_CPUID
 	.long	SNP_CPUID_PAGE + 0x1000, 0xa0000 - SNP_CPUID_PAGE - 0x1000, ASEV_VALIDATED
-	.long	0x100000, SNP_RAM_END - 0x100000, ASEV_VALIDATED
+	.long	IMAGE_BASE, guest_bytes, ASEV_VALIDATED
+	.set	block, COLD_BASE
+	.rept	(SNP_RAM_END - COLD_BASE) / COLD_BLOCK_BYTES
+	.long	block, SNP_COLD_PAGES * 0x1000, ASEV_VALIDATED
+	.set	block, block + COLD_BLOCK_BYTES
+	.endr
 asev_end:
 
 	.balign	8

@@ -3,6 +3,7 @@
 
 #include "testcase.h"
 #include "x86/boot/args.h"
+#include "x86/boot/layout.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
@@ -10,14 +11,13 @@
 #include "x86/modes/mode.h"
 #include "x86/record/layer.h"
 #include "x86/record/notation.h"
+#include "x86/sev/sev.h"
 
 #include "panic.h"
 #include "string.h"
 
-#define FIRST_BLOCK (16ul << 20)
 #define END_OF_RAM (64ul << 20)
-#define PAGES_IN_BLOCK (BLOCK_BYTES / PAGE_BYTES)
-#define BLOCKS ((END_OF_RAM - FIRST_BLOCK) / BLOCK_BYTES)
+#define BLOCKS ((END_OF_RAM - COLD_BASE) / COLD_BLOCK_BYTES)
 #define MAX_COLD 4
 /* The lab's VMM (lab/common/ports.c) has KVM forget the page of which it is given the number. */
 #define PORT_COLD 0x84
@@ -39,18 +39,24 @@ static void watch(uint64_t *entry, uint64_t address)
 	cold[cold_used++].address = address;
 }
 
+/* Under SEV-SNP, those that the launch has validated: to validate a page is to touch it. */
+static unsigned pages_in_block(void)
+{
+	return sev_is_snp() ? SNP_COLD_PAGES : COLD_BLOCK_BYTES / PAGE_BYTES;
+}
+
 void *cold_page(void)
 {
 	uint64_t block, page, address;
 
-	if (pages_given == BLOCKS * PAGES_IN_BLOCK) {
+	if (pages_given == BLOCKS * pages_in_block()) {
 		need(make_all_cold(), "no page left that was never touched, and no %s",
 		     cold_obstacle());
 		pages_given = 0;
 	}
 	block = pages_given % BLOCKS;
 	page = pages_given++ / BLOCKS;
-	address = FIRST_BLOCK + block * BLOCK_BYTES + page * PAGE_BYTES;
+	address = COLD_BASE + block * COLD_BLOCK_BYTES + page * PAGE_BYTES;
 	watch(paging_pte(address), address);
 	return (void *)address;
 }
