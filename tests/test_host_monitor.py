@@ -51,7 +51,7 @@ def closing_line(program):
     return done.stdout.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("program", ["sev_firmware", "host_memory"])
+@pytest.mark.parametrize("program", ["sev_firmware", "snp_firmware", "host_memory", "host_rmp"])
 def test_by_the_manuals(tmp_path, program):
     """The Secure Processor's states and errors; the views of memory, and whose memory it is."""
     make(tmp_path, "host-monitor")

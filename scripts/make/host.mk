@@ -77,14 +77,16 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
 # The monitor of the SEV host (lab/host): what of it is no matter of a CPU.
 MONITOR_H := $(wildcard lab/host/*/*.h lab/host/*/*.def)
 MONITOR_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -O1 -Ilab/host -Ilib -Itests/host
-MONITOR_TESTS := sev_firmware host_memory
+MONITOR_TESTS := sev_firmware snp_firmware host_memory host_rmp
 
 .PHONY: host-monitor host-opcode
 host-monitor: $(MONITOR_TESTS:%=$(HOST)/%)
 host-opcode: $(HOST)/opcode_zydis
 
-$(HOST)/sev_firmware: lab/host/psp/firmware.c
-$(HOST)/host_memory: $(addprefix lab/host/memory/,views.c shadow.c memory.c)
+$(HOST)/sev_firmware: $(addprefix lab/host/psp/,firmware.c asid.c snp.c) lab/host/memory/rmp.c
+$(HOST)/snp_firmware: $(addprefix lab/host/psp/,firmware.c asid.c snp.c) lab/host/memory/rmp.c
+$(HOST)/host_memory: $(addprefix lab/host/memory/,views.c shadow.c memory.c rmp.c)
+$(HOST)/host_rmp: $(addprefix lab/host/memory/,views.c shadow.c memory.c rmp.c)
 $(HOST)/opcode_zydis: lab/host/base/opcode.c
 
 $(MONITOR_TESTS:%=$(HOST)/%): $(HOST)/%: tests/host/%.c $(MONITOR_H) tests/host/demand.h

@@ -26,13 +26,13 @@
 struct features features = {.sev = true, .es = true, .views = true};
 bool tracing;
 struct cpu cpu0;
-struct range boot_reserved[2];
+struct range boot_reserved[BOOT_RANGES];
 
 static jmp_buf stopped;
 static char sentence[256];
 static uint64_t arena = MONITOR;
 static unsigned checks;
-static bool l1_lacks[(BASE + BYTES) / PAGE];
+static bool l1_lacks[(BASE + BYTES) / PAGE], l1_reads[(BASE + BYTES) / PAGE];
 
 #define CHECK(x)           \
 	do {               \
@@ -74,9 +74,10 @@ void *arena_take(uint64_t bytes)
 	return at;
 }
 
-void identity_map(uint64_t at)
+void identity_give(uint64_t at, bool writable)
 {
 	l1_lacks[at / PAGE] = false;
+	l1_reads[at / PAGE] = !writable;
 }
 
 void identity_unmap(uint64_t at)
@@ -132,9 +133,11 @@ static uint64_t found(uint64_t gpa, unsigned key)
 
 static bool fault(uint64_t gpa, uint64_t error, unsigned key)
 {
+	const struct space space = {.state = &b, .ncr3 = NPT, .key = key};
+
 	b.exit_info1 = error;
 	b.exit_info2 = gpa;
-	return shadow_fault(&b, NPT, key);
+	return shadow_fault(&b, &space) == SHADOW_MAPPED;
 }
 
 /* -- Tests. ---------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "demand.h"
-#include "memory/views.h"
+#include "rmp_ground.h"
 
 #include "string.h"
 

@@ -23,6 +23,10 @@
 #define MSR_VM_PAGE_FLUSH 0xc001011e
 #define MSR_GHCB 0xc0010130
 #define MSR_SEV_STATUS 0xc0010131
+#define MSR_RMP_BASE 0xc0010132
+#define MSR_RMP_END 0xc0010133
+
+#define SYSCFG_SNP (1ul << 24)
 
 /* Exit codes that vmcb.h has no names for. APM 2, "SVM Intercept Exit Codes". */
 #define SVM_EXIT_EFER_TRAP 0x8f

@@ -14,6 +14,7 @@ static const struct {
 } names[] = {
 	{"nrips", &features.nrips}, {"decode", &features.decode}, {"sev", &features.sev},
 	{"es", &features.es},	    {"views", &features.views},	  {"lbrv", &features.lbrv},
+	{"snp", &features.snp},
 };
 
 static const char *const ids[] = {
@@ -123,5 +124,6 @@ const char *options_take(char *line)
 	*to = '\0';
 	features.es &= features.sev;
 	features.views &= features.sev;
+	features.snp &= features.es && features.views;
 	return NULL;
 }

@@ -3,7 +3,7 @@
  * The monitor's words on the command line:
  *
  *   l0.without=NAME,…   features that L1's CPU shall not have: nrips, decode, sev, es, views
- *   l0.with=NAME,…      features that it has when asked for: lbrv (to KVM of 6.12 a condition of SEV-ES)
+ *   l0.with=NAME,…      features that it has when asked for: lbrv (to KVM of 6.12 a condition of SEV-ES), snp
  *   l0.as-is=ID,…|all   defects of the emulator that are not to be corrected (correct.def)
  *   l0.trace            each exit in the log
  *
@@ -21,6 +21,7 @@ struct features {
 	bool es;     /* SEV-ES */
 	bool views; /* what is read with the wrong key is garbage; without: "encrypted" memory is plain */
 	bool lbrv; /* reported, not there: the emulator has no LBR */
+	bool snp;  /* SEV-SNP, with the CPU's family and the IOMMU that Linux wants for it */
 };
 
 extern struct features features;

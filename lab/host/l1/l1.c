@@ -7,6 +7,7 @@
 #include "l2/l2.h"
 #include "memory/boot.h"
 #include "memory/identity.h"
+#include "psp/iommu.h"
 #include "psp/psp.h"
 
 #define PORTS 65536
@@ -61,6 +62,12 @@ static void watch(struct vmcb *b)
 		for (uint16_t port = 0xcf8; port < 0xd00; port++)
 			watch_port(port);
 		psp_init();
+	}
+	if (features.snp) {
+		b->intercept_exceptions |= EXCEPTION(VECTOR_UD);
+		watch_msr(MSR_RMP_BASE);
+		watch_msr(MSR_RMP_END);
+		iommu_init();
 	}
 	if (!(cpuid(0x8000000a, 0).d & SVM_D_VIRTUAL_VMLOAD))
 		stop("the CPU has no virtualized VMLOAD and VMSAVE: without them L1's could reach the monitor's memory "
@@ -120,6 +127,11 @@ void l1_exit(struct cpu *c)
 		break;
 	case SVM_EXIT(VMRUN):
 		l2_vmrun(c);
+		break;
+	case SVM_EXIT_EXCEPTION + VECTOR_UD:
+		if (!l1_rmp_instruction(c))
+			b->inject =
+				(struct svm_event){SVM_EVENT_VALID | SVM_EXCEPTION | VECTOR_UD, 0};
 		break;
 	case SVM_EXIT(SHUTDOWN):
 		stop("the kernel of L1 has shut down its CPU (a triple fault), at %#lx", b->rip);

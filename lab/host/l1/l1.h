@@ -8,6 +8,9 @@
 
 #include "base/cpu.h"
 
+/* #UD of L1 at RMPUPDATE or PSMASH, which the emulator does not know: l1_rmp.c. False: it is none of these. */
+bool l1_rmp_instruction(struct cpu *c);
+
 /* The state in which a kernel is entered, but for RIP, CR3, GDTR and RSI (boot_linux()). */
 void l1_init(struct cpu *c);
 

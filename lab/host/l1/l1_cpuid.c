@@ -20,7 +20,14 @@
 
 #define SEV_A_SEV (1u << 1)
 #define SEV_A_ES (1u << 3)
+#define SEV_A_SNP (1u << 4)
+#define SEV_A_VMPL (1u << 5)
 #define SEV_A_COHERENT (1u << 10)
+
+/* Linux knows the RMP's layout by the processor's family: this is the first with SNP (Milan). A hypervisor's guest
+ * has no RMP for it, so it is no guest. */
+#define FAMILY_19H 0x00a00f11u
+#define CPUID_1_C_HYPERVISOR (1u << 31)
 
 /* A leaf of our own: whoever asks gets the counts into the log. */
 #define CPUID_COUNTS 0x4c300000
@@ -36,10 +43,24 @@ static void encryption(struct cpuid *r)
 	*r = (struct cpuid){0};
 	if (!features.sev)
 		return;
-	r->a = SEV_A_SEV | (features.es ? SEV_A_ES : 0) | SEV_A_COHERENT;
+	r->a = SEV_A_SEV | (features.es ? SEV_A_ES : 0) |
+	       (features.snp ? SEV_A_SNP | SEV_A_VMPL : 0) | SEV_A_COHERENT;
 	r->b = C_BIT_POSITION | C_BIT_REDUCTION << 6;
 	r->c = SEV_ASIDS;
 	r->d = features.es ? SEV_MIN_ASID : 1;
+}
+
+/* Fn8000_001D: caches as a processor of that family has them. Two threads would share the first three. */
+static struct cpuid caches(uint32_t subleaf)
+{
+	static const struct cpuid levels[] = {
+		{0x121, 7u << 22 | 63, 63, 0},
+		{0x122, 7u << 22 | 63, 63, 0},
+		{0x143, 7u << 22 | 63, 1023, 2},
+		{0x163, 15u << 22 | 63, 16383, 1},
+	};
+
+	return subleaf < 4 ? levels[subleaf] : (struct cpuid){0};
 }
 
 void l1_cpuid(struct cpu *c)
@@ -51,6 +72,10 @@ void l1_cpuid(struct cpu *c)
 	switch (leaf) {
 	case 1:
 		r.c = mirror(r.c, CPUID_1_C_OSXSAVE, b->cr4, CR4_OSXSAVE);
+		if (features.snp) {
+			r.a = FAMILY_19H;
+			r.c &= ~CPUID_1_C_HYPERVISOR;
+		}
 		break;
 	case 7:
 		if (!subleaf)
@@ -59,6 +84,14 @@ void l1_cpuid(struct cpu *c)
 	case 0x80000000:
 		if (features.sev && r.a < 0x8000001f)
 			r.a = 0x8000001f;
+		break;
+	case 0x80000001:
+		if (features.snp)
+			r.a = FAMILY_19H;
+		break;
+	case 0x8000001d:
+		if (features.snp)
+			r = caches(subleaf);
 		break;
 	case 0x80000008:
 		if (features.sev)

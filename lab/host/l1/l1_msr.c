@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "l2/guard.h"
+#include "memory/rmp.h"
 
 #define HWCR_SMM_LOCK 1ul
 
@@ -18,6 +19,16 @@ static void write_efer(struct cpu *c, uint64_t value)
 {
 	c->svme = value & EFER_SVME;
 	c->l1.efer = (value & ~(uint64_t)EFER_LMA) | (c->l1.efer & EFER_LMA) | EFER_SVME;
+}
+
+/* SNPEn stays once it is set. */
+static void write_syscfg(struct cpu *c, uint64_t value)
+{
+	uint64_t snp = features.snp ? (value | c->syscfg) & SYSCFG_SNP : 0;
+
+	if (snp && !rmp_is_enabled())
+		rmp_enable();
+	c->syscfg = (value & ~SYSCFG_SNP) | snp;
 }
 
 /* False: #GP. */
@@ -45,6 +56,12 @@ static bool read_msr(struct cpu *c, uint32_t msr, uint64_t *value)
 	case MSR_VM_PAGE_FLUSH:
 		*value = 0;
 		return features.sev;
+	case MSR_RMP_BASE:
+		*value = rmp_base();
+		return true;
+	case MSR_RMP_END:
+		*value = rmp_last();
+		return true;
 	}
 	*value = rdmsr(msr); /* beyond the map, where all exit */
 	return true;
@@ -63,7 +80,7 @@ static bool write_msr(struct cpu *c, uint32_t msr, uint64_t value)
 		break;
 	case MSR_SYSCFG:
 		if (features.sev)
-			c->syscfg = value;
+			write_syscfg(c, value);
 		return true;
 	case MSR_HWCR:
 		c->hwcr = value | HWCR_SMM_LOCK;
@@ -75,6 +92,8 @@ static bool write_msr(struct cpu *c, uint32_t msr, uint64_t value)
 		return features.sev;
 	case MSR_SEV_STATUS:
 	case MSR_GHCB:
+	case MSR_RMP_BASE: /* firmware has set them, and locked them */
+	case MSR_RMP_END:
 		return false;
 	}
 	wrmsr(msr, value);

@@ -6,6 +6,7 @@
 #include "base/sev_cpuid.h"
 #include "es_fpu.h"
 #include "guard.h"
+#include "memory/rmp.h"
 #include "memory/views.h"
 #include "vectoring.h"
 
@@ -18,6 +19,7 @@
 #define SAME_LAYOUT 0x270
 /* What KVM puts into the page of VM_HSAVE_PA: a VMCB's save area, and behind that one of the VMSA's layout. */
 #define HOST_STATE 0x400
+#define SEV_FEATURES_SNP 1ul
 
 static struct vmcb sealed;
 /* Bits of L1's MSR map that must be set while L2 runs, and what they were. APM 2, "MSR Intercepts". */
@@ -49,6 +51,8 @@ void es_before(struct l2 *l)
 	b->intercept_cr_write |= 1u << 0 | 1u << 4 | 1u << 8;
 	l2_intercept(l, SVM_INTERCEPT_MSR);
 	l2_intercept(l, SVM_INTERCEPT_VMMCALL);
+	if (l->space.snp_asid)
+		b->intercept_exceptions |= EXCEPTION(VECTOR_UD);
 }
 
 /* Until an exit is L1's. False: the CPU refused the state. */
@@ -120,6 +124,12 @@ void es_run(struct l2 *l, struct vmcb *theirs)
 		return;
 	}
 	views_show(at, l->space.key);
+	if (s->sev_features & SEV_FEATURES_SNP)
+		l->space.snp_asid = theirs->asid;
+	if (l->space.snp_asid && (!rmp_is_enabled() || !rmp_is_vmsa(at, theirs->asid))) {
+		theirs->exit_code = SVM_EXIT_INVALID;
+		return;
+	}
 	memcpy(&sealed, theirs, CONTROL_AREA);
 	memcpy((uint8_t *)&sealed + CONTROL_AREA, s, SAME_LAYOUT);
 	sealed.lbr_control = 0;

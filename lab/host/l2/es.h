@@ -27,6 +27,14 @@ bool es_exit(struct l2 *l, struct vmcb *theirs);
 bool es_write_cr(struct l2 *l);
 bool es_msr(struct l2 *l, struct vmcb *theirs);
 
+/* es_snp.c: a page that L2 has not validated; PVALIDATE and RMPADJUST, which the emulator does not know. As es_exit(),
+ * the latter also where it is neither of them: then it is #UD. */
+bool es_not_validated(struct l2 *l);
+bool es_snp_instruction(struct l2 *l);
+
+/* An exit for a nested fault that the monitor has found by itself, while it did L2's work. */
+void es_nested_fault(struct l2 *l, const struct miss *miss, bool write);
+
 /* #VC with this error code, at RIP. True: L2 is at its handler; false: L1 has something to do first. */
 bool es_raise_vc(struct l2 *l, uint32_t error);
 

@@ -20,6 +20,7 @@
 #define CR0_LMSW 0xful /* PE, MP, EM, TS */
 #define CR4_PCIDE (1ul << 17)
 #define STATUS_SEV_ES 3
+#define STATUS_SNP 4
 #define CS_LONG (1u << 9)
 
 #define GP_AT(l) l2_raise(l, VECTOR_GP, true, 0)
@@ -170,7 +171,7 @@ bool es_msr(struct l2 *l, struct vmcb *theirs)
 	else if (msr == MSR_GHCB)
 		cpu_set_pair(l->cpu, b, theirs->ghcb);
 	else if (msr == MSR_SEV_STATUS && !is_write)
-		cpu_set_pair(l->cpu, b, STATUS_SEV_ES);
+		cpu_set_pair(l->cpu, b, STATUS_SEV_ES | (l->space.snp_asid ? STATUS_SNP : 0));
 	else
 		return es_raise_vc(l, b->exit_code);
 	return l2_done(l, b->rip + o.length);

@@ -48,6 +48,8 @@ static bool vmmcall(struct l2 *l)
 /* A fault that KVM has marked as a device's is L2's to handle. */
 static bool nested_fault(struct l2 *l)
 {
+	if (l->not_validated)
+		return es_not_validated(l);
 	if (!(l->b->exit_info1 & NPF_RESERVED))
 		return false;
 	return es_raise_vc(l, SVM_EXIT_NPF);
@@ -81,15 +83,35 @@ bool es_exit(struct l2 *l, struct vmcb *theirs)
 		return vmmcall(l);
 	case SVM_EXIT_NPF:
 		return nested_fault(l);
+	case SVM_EXIT_EXCEPTION + VECTOR_UD:
+		return es_snp_instruction(l);
 	default:
 		return es_raise_vc(l, b->exit_code);
 	}
 }
 
+#define NPF_PRESENT (1ul << 0)
 #define NPF_WRITE (1ul << 1)
 #define NPF_USER (1ul << 2)
+#define NPF_RMP (1ul << 31)
 #define NPF_FINAL (1ul << 32)
 #define NPF_TABLE (1ul << 33)
+#define NPF_ENCRYPTED (1ul << 34)
+
+void es_nested_fault(struct l2 *l, const struct miss *miss, bool write)
+{
+	struct vmcb *b = l->b;
+
+	b->exit_code = SVM_EXIT_NPF;
+	b->exit_info1 =
+		NPF_USER | (write ? NPF_WRITE : 0) | (miss->of_table ? NPF_TABLE : NPF_FINAL);
+	if (l->space.snp_asid && miss->private)
+		b->exit_info1 |= NPF_ENCRYPTED;
+	if (miss->kind == MISS_RMP)
+		b->exit_info1 |= NPF_RMP | NPF_PRESENT;
+	b->exit_info2 = miss->gpa;
+	b->exit_int_info = (struct svm_event){0};
+}
 
 bool es_raise_vc(struct l2 *l, uint32_t error)
 {
@@ -106,10 +128,10 @@ bool es_raise_vc(struct l2 *l, uint32_t error)
 			b->cr2 = d.linear;
 		return l2_raise(l, d.vector, true, d.error);
 	case DELIVERY_MISSES:
-		b->exit_code = SVM_EXIT_NPF;
-		b->exit_info1 = NPF_USER | (d.write ? NPF_WRITE : 0) |
-				(d.miss.of_table ? NPF_TABLE : NPF_FINAL);
-		b->exit_info2 = d.miss.gpa;
+		/* #VC is contributory: where its own frame would be another, nothing is left. */
+		if (d.miss.kind == MISS_NOT_VALIDATED)
+			return l2_raise(l, VECTOR_DF, true, 0);
+		es_nested_fault(l, &d.miss, d.write);
 		b->exit_int_info = (struct svm_event){
 			SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | VECTOR_VC, error};
 		return false;

@@ -72,9 +72,13 @@ static void choose_tables(struct l2 *l)
 static bool memory_fault(struct l2 *l)
 {
 	struct vmcb *b = l->b;
+	enum shadow_answer answer;
 
-	if (l->nested_paging)
-		return shadow_fault(b, l->space.ncr3, l->space.key);
+	if (l->nested_paging) {
+		answer = shadow_fault(b, &l->space);
+		l->not_validated = answer == SHADOW_NOT_VALIDATED;
+		return answer == SHADOW_MAPPED;
+	}
 	if (!views_take_back(b->exit_info2))
 		stop("L2 reaches for %#lx, which is not L1's, by the instruction at %#lx",
 		     b->exit_info2, b->rip);

@@ -32,7 +32,8 @@ struct l2 {
 	struct wishes wished;
 	struct space space;   /* of L2; state is b */
 	bool nested_paging;   /* as L1 has it */
-	bool sev, sealed;     /* under SEV; under SEV-ES */
+	bool sev, sealed;     /* under SEV; under SEV-ES, or SEV-SNP, which space.snp_asid tells */
+	bool not_validated;   /* the last exit: a page that L2 has not validated */
 	bool host_if;	      /* L1's IF at VMRUN */
 	bool held_back;	      /* control.c: V_IRQ is set for L1, not for the CPU */
 	uint32_t injected;    /* EVENTINJ at the entry, if it was no software interrupt */

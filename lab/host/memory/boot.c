@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "boot.h"
 
+#include "acpi.h"
 #include "base/bundle.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "rmp.h"
 #include "views.h"
 
 #include "string.h"
@@ -67,7 +69,7 @@ static const struct start_info *start;
 static const struct bundle *bundle;
 static uint64_t memory_end, arena_next;
 
-struct range boot_reserved[2];
+struct range boot_reserved[BOOT_RANGES];
 
 static const struct map_entry *map(unsigned i)
 {
@@ -79,12 +81,22 @@ uint64_t boot_memory_end(void)
 	return memory_end;
 }
 
-bool boot_is_reserved(uint64_t at, uint64_t bytes)
+static bool overlaps_first(unsigned ranges, uint64_t at, uint64_t bytes)
 {
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < ranges; i++)
 		if (at < boot_reserved[i].end && at + bytes > boot_reserved[i].begin)
 			return true;
 	return false;
+}
+
+bool boot_is_reserved(uint64_t at, uint64_t bytes)
+{
+	return overlaps_first(BOOT_RANGES, at, bytes);
+}
+
+bool boot_is_hidden(uint64_t at, uint64_t bytes)
+{
+	return overlaps_first(BOOT_TABLES, at, bytes);
 }
 
 void *arena_take(uint64_t bytes)
@@ -92,7 +104,7 @@ void *arena_take(uint64_t bytes)
 	uint64_t at = arena_next;
 
 	bytes = (bytes + PAGE - 1) & ~(PAGE - 1);
-	if (at + bytes > boot_reserved[1].end)
+	if (at + bytes > boot_reserved[BOOT_ARENA].end)
 		stop("%lu KiB more were to be taken of the monitor's memory, which is full",
 		     bytes >> 10);
 	arena_next += bytes;
@@ -115,15 +127,21 @@ static void place_arena(void)
 	uint64_t frames = memory_end / PAGE;
 	uint64_t bytes = views_bytes(frames) + frames / 512 * PAGE + ARENA_BESIDES;
 	uint64_t end = (uint64_t)bundle & ~0x1ffffful;
+	uint64_t tables = features.snp ? rmp_bytes(frames) + ACPI_BYTES : 0;
 
 	bytes = (bytes + 0x1fffff) & ~0x1ffffful;
-	boot_reserved[0] = (struct range){(uint64_t)host_begin, IMAGE_END};
-	boot_reserved[1] = (struct range){end - bytes, end};
+	tables = (tables + 0x1fffff) & ~0x1ffffful;
+	boot_reserved[BOOT_IMAGE] = (struct range){(uint64_t)host_begin, IMAGE_END};
+	boot_reserved[BOOT_ARENA] = (struct range){end - bytes - tables, end - tables};
+	boot_reserved[BOOT_TABLES] = (struct range){end - tables, end};
+	bytes += tables;
 	if (end < bytes || !is_ram(end - bytes, bytes) ||
 	    end - bytes < KERNEL_AT + 4 * bundle->kernel_bytes / 3)
 		stop("%lu MiB of memory are too little for the monitor (%lu MiB) and its kernel (%lu MiB)",
 		     memory_end >> 20, bytes >> 20, bundle->kernel_bytes >> 20);
-	arena_next = boot_reserved[1].begin;
+	arena_next = boot_reserved[BOOT_ARENA].begin;
+	if (features.snp)
+		rmp_init(end - tables, frames);
 }
 
 void boot_read(const struct start_info *info)
@@ -184,7 +202,7 @@ static void fill_e820(void)
 	for (unsigned i = 0; i < start->map_entries; i++) {
 		uint64_t begin = map(i)->at, end = begin + map(i)->bytes;
 
-		for (unsigned r = 0; map(i)->type == RAM && r < 2; r++) {
+		for (unsigned r = 0; map(i)->type == RAM && r < BOOT_RANGES; r++) {
 			const struct range *own = &boot_reserved[r];
 
 			if (own->begin < begin || own->end > end)
@@ -274,6 +292,7 @@ void boot_linux(struct cpu *c)
 	const uint8_t *image = (const uint8_t *)bundle + bundle->kernel_at;
 	uint64_t initrd = (uint64_t)bundle + bundle->initrd_at;
 	uint8_t *low = l1s(START_PAGES + 7 * PAGE, 2 * PAGE);
+	uint64_t rsdp;
 
 	if (!memcmp(image, "\177ELF", 4))
 		c->l1.rip = load_elf(image);
@@ -288,13 +307,17 @@ void boot_linux(struct cpu *c)
 	set32(BP_RAMDISK_BYTES, bundle->initrd_bytes);
 	set32(BP_COMMAND_LINE, (uint64_t)low + PAGE);
 	set32(BP_COMMAND_LINE_SIZE, sizeof(command_line) - 1);
-	memcpy(&boot_params[BP_RSDP], &start->rsdp, 8);
+	rsdp = start->rsdp;
+	if (features.snp)
+		rsdp = acpi_add_iommu(rsdp, boot_reserved[BOOT_TABLES].end - ACPI_BYTES);
+	memcpy(&boot_params[BP_RSDP], &rsdp, 8);
 	fill_e820();
 	memcpy(low, boot_params, PAGE);
 	memcpy(low + PAGE, command_line, sizeof(command_line));
 	first_tables(&c->l1);
 	c->regs.rsi = (uint64_t)low;
 	say("l0: %lu MiB, kept %#lx-%#lx and %#lx-%#lx; kernel %lu bytes, initramfs %lu bytes at %#lx\n",
-	    memory_end >> 20, boot_reserved[0].begin, boot_reserved[0].end, boot_reserved[1].begin,
-	    boot_reserved[1].end, bundle->kernel_bytes, bundle->initrd_bytes, initrd);
+	    memory_end >> 20, boot_reserved[BOOT_IMAGE].begin, boot_reserved[BOOT_IMAGE].end,
+	    boot_reserved[BOOT_ARENA].begin, boot_reserved[BOOT_TABLES].end, bundle->kernel_bytes,
+	    bundle->initrd_bytes, initrd);
 }

@@ -51,9 +51,9 @@ void identity_unmap(uint64_t at)
 	*small_entry(at) = 0;
 }
 
-void identity_map(uint64_t at)
+void identity_give(uint64_t at, bool writable)
 {
-	*small_entry(at) = (at & ~(PAGE - 1)) | SMALL;
+	*small_entry(at) = (at & ~(PAGE - 1)) | (writable ? SMALL : SMALL & ~PTE_WRITABLE);
 }
 
 bool identity_extend(uint64_t at)
@@ -68,7 +68,7 @@ uint64_t identity_make(void)
 {
 	root = arena_take(PAGE);
 	add_512g(0);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < BOOT_TABLES; i++)
 		for (uint64_t at = boot_reserved[i].begin; at < boot_reserved[i].end; at += PAGE)
 			identity_unmap(at);
 	return (uint64_t)root;

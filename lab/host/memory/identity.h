@@ -13,9 +13,10 @@
 /* Makes the tables, without the monitor's own memory. Returns their root. */
 uint64_t identity_make(void);
 
-/* The page of an address is not there for L1; and there again. L1's TLB is the caller's to flush. */
+/* The page of an address is not there for L1; and there again, to read or also to write. The next entry of L1
+ * flushes its TLB. */
 void identity_unmap(uint64_t at);
-void identity_map(uint64_t at);
+void identity_give(uint64_t at, bool writable);
 
 /* An address beyond the first 512 GiB that L1 names for the first time. False: it is mapped, or taken out. */
 bool identity_extend(uint64_t at);

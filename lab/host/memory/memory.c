@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/sev_cpuid.h"
 #include "boot.h"
+#include "rmp.h"
 #include "views.h"
 
 #include "string.h"
@@ -23,6 +24,24 @@ bool memory_is_l1s(uint64_t at, uint64_t bytes)
 	return at + bytes >= at && at + bytes <= boot_memory_end() && !boot_is_reserved(at, bytes);
 }
 
+/* What the RMP says to an access of an SNP guest. */
+static int rmp_miss(const struct space *s, uint64_t at, uint64_t gpa, bool private, bool write,
+		    bool large)
+{
+	if (!s->snp_asid)
+		return MISS_NONE;
+	if (!private)
+		return write && !rmp_allows_shared_write(at) ? MISS_RMP : MISS_NONE;
+	switch (rmp_check(at, gpa, s->snp_asid, large)) {
+	case RMP_MISMATCH:
+		return MISS_RMP;
+	case RMP_NOT_VALIDATED:
+		return MISS_NOT_VALIDATED;
+	default:
+		return MISS_NONE;
+	}
+}
+
 void *space_physical(const struct space *s, uint64_t gpa, bool private, bool write,
 		     struct miss *miss)
 {
@@ -31,6 +50,7 @@ void *space_physical(const struct space *s, uint64_t gpa, bool private, bool wri
 	gpa &= ~C_BIT;
 	miss->gpa = gpa;
 	miss->kind = MISS_NESTED;
+	miss->private = private;
 	if (!s->ncr3) {
 		if (!memory_is_l1s(gpa & ~(PAGE - 1), PAGE))
 			return NULL;
@@ -54,7 +74,9 @@ void *space_physical(const struct space *s, uint64_t gpa, bool private, bool wri
 		at = (entry & PTE_ADDRESS & ~mask) | (gpa & mask);
 		if (!memory_is_l1s(at & ~(PAGE - 1), PAGE))
 			return NULL;
-		miss->kind = MISS_NONE;
+		miss->kind = rmp_miss(s, at, gpa, private, write, shift > 12);
+		if (miss->kind != MISS_NONE)
+			return NULL;
 		if (s->key)
 			views_show(at, private ? s->key : 0);
 		return (void *)at;

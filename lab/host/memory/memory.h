@@ -27,15 +27,20 @@ struct space {
 	const struct vmcb *state; /* CR0, CR3, CR4, EFER, CS, RIP */
 	uint64_t ncr3;		  /* L1's nested tables; 0: none, a gpa is the machine's */
 	unsigned key;		  /* of private memory (views.h); 0: nothing is encrypted */
+	unsigned
+		snp_asid; /* of a guest under SEV-SNP, whose accesses the RMP decides about; else 0 */
 };
 
 /* Why nothing was found. */
 struct miss {
 	enum {
 		MISS_NONE,
-		MISS_OWN,    /* the guest's own tables: #PF */
-		MISS_NESTED, /* L1's: #NPF at gpa */
+		MISS_OWN,	    /* the guest's own tables: #PF */
+		MISS_NESTED,	    /* L1's: #NPF at gpa */
+		MISS_RMP,	    /* the RMP's: the same, with its bit */
+		MISS_NOT_VALIDATED, /* the guest has not said that it knows the page: #VC */
 	} kind;
+	bool private; /* as the guest has it */
 	uint64_t gpa;
 	bool of_table; /* the gpa is that of one of the guest's page tables */
 };

@@ -6,6 +6,7 @@
 #include "base/sev_cpuid.h"
 #include "boot.h"
 #include "memory.h"
+#include "rmp.h"
 #include "views.h"
 
 #include "string.h"
@@ -20,7 +21,9 @@
 #define NPF_WRITE (1ul << 1)
 #define NPF_RESERVED (1ul << 3)
 #define NPF_FETCH (1ul << 4)
+#define NPF_RMP (1ul << 31)
 #define NPF_TABLE_WALK (1ul << 33)
+#define NPF_ENCRYPTED (1ul << 34) /* the C-bit, as it counts */
 
 #define TABLE_ENTRY (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED)
 
@@ -150,7 +153,7 @@ static void add_leaf(struct root *r, uint64_t gpa, uint64_t value)
 
 struct walk {
 	uint64_t at;
-	bool present, reserved, writable, executable, accessed, dirty;
+	bool present, reserved, writable, executable, accessed, dirty, large;
 	uint64_t *entry;
 };
 
@@ -180,6 +183,7 @@ static struct walk walk(uint64_t ncr3, uint64_t gpa, bool access)
 		w.accessed &= !!(*w.entry & PTE_ACCESSED);
 		if (shift == 12 || (shift < 39 && *w.entry & PTE_LARGE)) {
 			w.present = true;
+			w.large = shift > 12;
 			w.dirty = *w.entry & PTE_DIRTY;
 			w.at = (*w.entry & PTE_ADDRESS & ~mask & ~C_BIT) |
 			       (gpa & mask & PTE_ADDRESS);
@@ -189,11 +193,15 @@ static struct walk walk(uint64_t ncr3, uint64_t gpa, bool access)
 	}
 }
 
-/* A page becomes writable here once it is dirty there. */
+/* A page becomes writable here once it is dirty there; by the raw view, only where the RMP has it as the hypervisor's. */
 static uint64_t leaf_value(const struct walk *w)
 {
+	bool writable = w->writable && w->dirty;
+
+	if (!views_owner(w->at) && !rmp_allows_shared_write(w->at))
+		writable = false;
 	return w->at | PTE_PRESENT | PTE_USER | PTE_ACCESSED | PTE_DIRTY |
-	       (w->writable && w->dirty ? PTE_WRITABLE : 0) | (w->executable ? 0 : PTE_NO_EXECUTE);
+	       (writable ? PTE_WRITABLE : 0) | (w->executable ? 0 : PTE_NO_EXECUTE);
 }
 
 /* Each leaf as L1's tables have it now, or not at all. */
@@ -276,9 +284,20 @@ uint64_t shadow_root(const struct vmcb *b, uint64_t ncr3, unsigned key)
 	return (uint64_t)r->table;
 }
 
-bool shadow_fault(struct vmcb *b, uint64_t ncr3, unsigned key)
+/* What the RMP says; RMP_FINE also where it is not asked. */
+static enum rmp_check ask_rmp(const struct walk *w, const struct space *s, uint64_t gpa,
+			      bool private, bool write)
+{
+	if (s->snp_asid && private)
+		return rmp_check(w->at, gpa, s->snp_asid, w->large);
+	return write && !rmp_allows_shared_write(w->at) ? RMP_MISMATCH : RMP_FINE;
+}
+
+enum shadow_answer shadow_fault(struct vmcb *b, const struct space *s)
 {
 	uint64_t gpa = b->exit_info2, error = b->exit_info1 & ~(NPF_PRESENT | NPF_RESERVED);
+	uint64_t ncr3 = s->ncr3;
+	unsigned key = s->key;
 	bool with_c = key && (is_unpaged(b, key) || gpa & C_BIT);
 	/* Page tables and code are private whatever their C-bit says. */
 	bool private = key && (with_c || error & (NPF_TABLE_WALK | NPF_FETCH));
@@ -287,17 +306,29 @@ bool shadow_fault(struct vmcb *b, uint64_t ncr3, unsigned key)
 	if (key)
 		gpa &= ~C_BIT;
 	b->exit_info2 = gpa;
+	if (s->snp_asid && private)
+		error |= NPF_ENCRYPTED;
 	w = walk(ncr3, gpa, true);
 	if (!w.present) {
 		b->exit_info1 = error | (w.reserved ? NPF_PRESENT | NPF_RESERVED : 0);
-		return false;
+		return SHADOW_L1S;
 	}
 	if ((error & NPF_WRITE && !w.writable) || (error & NPF_FETCH && !w.executable)) {
 		b->exit_info1 = error | NPF_PRESENT;
-		return false;
+		return SHADOW_L1S;
 	}
 	if (!memory_is_l1s(w.at, PAGE))
 		stop("L1 gives L2 the memory at %#lx, which is not its own", w.at);
+	switch (ask_rmp(&w, s, gpa, private, error & NPF_WRITE)) {
+	case RMP_MISMATCH:
+		b->exit_info1 = error | NPF_PRESENT | NPF_RMP;
+		return SHADOW_L1S;
+	case RMP_NOT_VALIDATED:
+		b->exit_info1 = error | NPF_PRESENT;
+		return SHADOW_NOT_VALIDATED;
+	default:
+		break;
+	}
 	if (error & NPF_WRITE && !w.dirty) {
 		*w.entry |= PTE_DIRTY;
 		w.dirty = true;
@@ -310,5 +341,5 @@ bool shadow_fault(struct vmcb *b, uint64_t ncr3, unsigned key)
 	if (tracing)
 		say("map %s %#lx -> %#lx error %#lx\n", private ? "private" : "raw", gpa, w.at,
 		    error);
-	return true;
+	return SHADOW_MAPPED;
 }

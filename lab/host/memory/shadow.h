@@ -12,6 +12,7 @@
 #define HOST_SHADOW_H
 
 #include "base/cpu.h"
+#include "memory.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,12 +33,14 @@ uint64_t shadow_root(const struct vmcb *b, uint64_t ncr3, unsigned key);
 
 /**
  * shadow_fault - a nested page fault of L2
- * @b: its VMCB, EXITINFO1 and EXITINFO2 as the CPU gave them; @ncr3, @key: as above
+ * @b: its VMCB, EXITINFO1 and EXITINFO2 as the CPU gave them
+ * @s: its memory: L1's tables, its key, and whether the RMP is asked
  *
- * Returns true where only our tables lacked something, which is there now: L2 goes on. Returns false where the fault
- * is L1's; the VMCB says then what L1's own tables would have given.
+ * SHADOW_MAPPED: only our tables lacked something, which is there now, and L2 goes on. SHADOW_L1S: the fault is L1's, and
+ * the VMCB says what L1's own tables, and the RMP, would have given. SHADOW_NOT_VALIDATED: it is L2's own, a #VC.
  */
-bool shadow_fault(struct vmcb *b, uint64_t ncr3, unsigned key);
+enum shadow_answer { SHADOW_MAPPED, SHADOW_L1S, SHADOW_NOT_VALIDATED };
+enum shadow_answer shadow_fault(struct vmcb *b, const struct space *s);
 
 /* A frame changes hands: no L2 has it mapped afterwards. */
 void shadow_forget(uint64_t frame);

@@ -5,6 +5,7 @@
 #include "base/sev_cpuid.h"
 #include "boot.h"
 #include "identity.h"
+#include "rmp.h"
 #include "shadow.h"
 
 /* Any odd numbers without a pattern will do (they are those of splitmix64 and of a well-known linear generator). */
@@ -75,7 +76,7 @@ static void change(uint64_t frame, unsigned key, bool as_it_is)
 	}
 	owner[frame] = key;
 	if (!key)
-		identity_map(frame * PAGE);
+		identity_give(frame * PAGE, rmp_allows_shared_write(frame * PAGE));
 	else if (!from)
 		identity_unmap(frame * PAGE);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "firmware.h"
 
+#include "asid.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/sev_cpuid.h"
 #include "memory/views.h"
+#include "snp.h"
 
 #include "string.h"
 
@@ -28,8 +30,6 @@ struct guest {
 static struct {
 	enum platform_state state;
 	bool es;
-	/* An ASID that was taken from a guest is not to be used before DF_FLUSH. */
-	bool wants_flush[SEV_ASIDS + 1];
 	struct guest guests[GUESTS]; /* by handle; 0 is none */
 } firmware;
 
@@ -118,6 +118,8 @@ static enum sev_error initialize(bool es, uint64_t tmr, uint32_t tmr_bytes)
 		return tmr_bytes < TMR_BYTES ? SEV_INVALID_LENGTH : SEV_INVALID_ADDRESS;
 	if (es && !firmware_memory(tmr, TMR_BYTES))
 		return SEV_INVALID_ADDRESS;
+	if (es && !snp_may_write(tmr, TMR_BYTES))
+		return SEV_INVALID_PAGE_STATE;
 	firmware.es = es;
 	firmware.state = PLATFORM_INIT;
 	return SEV_OK;
@@ -145,6 +147,8 @@ static enum sev_error do_SHUTDOWN(void *parameters, struct guest *g)
 {
 	(void)parameters;
 	(void)g;
+	for (unsigned i = 1; i < GUESTS; i++)
+		asid_leave(firmware.guests[i].asid, false);
 	memset(&firmware, 0, sizeof(firmware));
 	return SEV_OK;
 }
@@ -184,7 +188,7 @@ static enum sev_error do_DF_FLUSH(void *parameters, struct guest *g)
 {
 	(void)parameters;
 	(void)g;
-	memset(firmware.wants_flush, 0, sizeof(firmware.wants_flush));
+	asid_flush();
 	return SEV_OK;
 }
 
@@ -261,28 +265,17 @@ static enum sev_error do_LAUNCH_START(void *parameters, struct guest *g)
 static enum sev_error do_ACTIVATE(void *parameters, struct guest *g)
 {
 	const struct guest_parameters *p = parameters;
+	enum sev_error error = g->asid ? SEV_ACTIVE : asid_take(p->asid, g->policy & POLICY_ES);
 
-	if (g->asid)
-		return SEV_ACTIVE;
-	if (!p->asid || p->asid > SEV_ASIDS)
-		return SEV_INVALID_ASID;
-	if (features.es && !!(g->policy & POLICY_ES) != (p->asid < SEV_MIN_ASID))
-		return SEV_INVALID_ASID;
-	for (unsigned i = 1; i < GUESTS; i++)
-		if (firmware.guests[i].used && firmware.guests[i].asid == p->asid)
-			return SEV_ASID_OWNED;
-	if (firmware.wants_flush[p->asid])
-		return SEV_DFFLUSH_REQUIRED;
-	g->asid = p->asid;
-	views_new_key(g->asid);
-	return SEV_OK;
+	if (!error)
+		g->asid = p->asid;
+	return error;
 }
 
 static enum sev_error do_DEACTIVATE(void *parameters, struct guest *g)
 {
 	(void)parameters;
-	if (g->asid)
-		firmware.wants_flush[g->asid] = true;
+	asid_leave(g->asid, true);
 	g->asid = 0;
 	return SEV_OK;
 }
@@ -403,7 +396,7 @@ static enum sev_error do_DBG_ENCRYPT(void *parameters, struct guest *g)
 
 enum { U = 1 << PLATFORM_UNINIT, I = 1 << PLATFORM_INIT, W = 1 << PLATFORM_WORKING };
 enum { NONE, L = 1 << GUEST_LUPDATE, S = 1 << GUEST_LSECRET, R = 1 << GUEST_RUNNING };
-enum { ACTIVE = 1, REFUSED = 2 };
+enum { ACTIVE = 1, REFUSED = 2, ANSWERS = 4 };
 
 typedef enum sev_error action(void *parameters, struct guest *g);
 
@@ -453,6 +446,8 @@ enum sev_error firmware_command(unsigned id, uint64_t buffer)
 	struct guest *g = NULL;
 	void *parameters = NULL;
 
+	if (id >= SNP_COMMANDS)
+		return snp_command(id, buffer, firmware.state != PLATFORM_UNINIT);
 	if (!c)
 		return SEV_INVALID_COMMAND;
 	if (c->bytes) {
@@ -462,6 +457,8 @@ enum sev_error firmware_command(unsigned id, uint64_t buffer)
 	}
 	if (!(c->platform >> firmware.state & 1))
 		return SEV_INVALID_PLATFORM_STATE;
+	if (c->more & ANSWERS && !snp_may_write(buffer & ~C_BIT, c->bytes))
+		return SEV_INVALID_PAGE_STATE;
 	if (c->guest) {
 		const struct guest_parameters *p = parameters;
 

@@ -2,7 +2,7 @@
 /*
  * The Secure Processor's firmware: the commands of the "Secure Encrypted Virtualization API" (AMD publication 55766,
  * rev. 3.24), with the states of platform and guests and the errors for a wrong order or wrong arguments. Which
- * commands there are, and where each may be given, is firmware.def.
+ * commands there are, and where each may be given, is firmware.def. Those of SEV-SNP are in snp.h.
  *
  * Nothing is secret here: keys are numbers (views.h), a measurement is no digest, certificates are filler. What a
  * command does to memory is done: the guest's pages change from raw to private.
@@ -39,6 +39,11 @@ enum sev_error {
 	SEV_UNSUPPORTED,
 	SEV_INVALID_PARAM,
 	SEV_RESOURCE_LIMIT,
+	/* SNP ABI, "Status Codes". */
+	SEV_INVALID_PAGE_SIZE = 0x19,
+	SEV_INVALID_PAGE_STATE,
+	SEV_INVALID_PAGE_OWNER = 0x1c,
+	SEV_RMP_INIT_REQUIRED = 0x20,
 };
 
 /* Version that PLATFORM_STATUS reports. KVM wants 0.17 for most, 1.51 for SNP. */

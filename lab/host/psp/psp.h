@@ -10,15 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An access to 0CF8 to 0CFF. True: it was to the device's configuration space; else the ports are the machine's. */
-bool psp_config(uint16_t port, bool in, unsigned bytes, uint32_t *value);
-
 /* Whether an address is in the BAR; registers by their offset in it. */
 bool psp_claims(uint64_t at);
 uint32_t psp_read(uint64_t at);
 void psp_write(uint64_t at, uint32_t value);
 
-/* Takes the BAR out of what L1 reaches by itself. */
+/* Puts the function on the bus, and takes the BAR out of what L1 reaches by itself. */
 void psp_init(void);
 
 #endif
