@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "sev.h"
+#include "snp.h"
 
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -14,6 +15,15 @@ enum { SLOT_LOW, SLOT_PAM, SLOT_HIGH, SLOT_ROM, SLOTS };
 
 static struct kvm_userspace_memory_region slots[SLOTS];
 
+static void apply(const struct kvm_userspace_memory_region *slot)
+{
+	if (sev_integrity())
+		snp_set_slot(slot);
+	else
+		must("KVM_SET_USER_MEMORY_REGION",
+		     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, slot));
+}
+
 static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes, uint32_t flags)
 {
 	slots[number] = (struct kvm_userspace_memory_region){
@@ -23,8 +33,7 @@ static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes
 		.memory_size = bytes,
 		.userspace_addr = (uintptr_t)host,
 	};
-	must("KVM_SET_USER_MEMORY_REGION",
-	     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &slots[number]));
+	apply(&slots[number]);
 }
 
 void create_memory(void *rom, uint64_t rom_bytes)
@@ -33,6 +42,8 @@ void create_memory(void *rom, uint64_t rom_bytes)
 		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	must("mmap of memory", ram == MAP_FAILED ? -1 : 0);
+	if (sev_integrity())
+		snp_create_memory(rom_bytes);
 	madvise(ram, RAM_BYTES, MADV_NOHUGEPAGE);
 	machine.ram = ram;
 	set_slot(SLOT_LOW, 0, ram, HOLE_BASE, 0);
@@ -56,9 +67,8 @@ static void renew(unsigned number)
 	struct kvm_userspace_memory_region gone = slots[number];
 
 	gone.memory_size = 0;
-	must("KVM_SET_USER_MEMORY_REGION", ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &gone));
-	must("KVM_SET_USER_MEMORY_REGION",
-	     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, &slots[number]));
+	apply(&gone);
+	apply(&slots[number]);
 }
 
 void renew_pam_slot(void)

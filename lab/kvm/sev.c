@@ -32,20 +32,22 @@ struct init2 {
 #define SVM_BIT (1u << 2)
 #define ENCRYPTION_SEV (1u << 1)
 #define ENCRYPTION_SEV_ES (1u << 3)
+#define ENCRYPTION_SEV_SNP (1u << 4)
 #define C_BIT_POSITION 0x3fu
 #define ADDRESS_BITS_LOST (1u << 6)
 
 /* The values are KVM's types of VMs. */
-static enum { NONE = 0, MEMORY = 2, REGISTERS = 3 } kind;
+static enum { NONE = 0, MEMORY = 2, REGISTERS = 3, INTEGRITY = 4 } kind;
 static uint16_t ghcb_version;
 static bool typed;
 static int device;
 
 void sev_choose(const char *options)
 {
-	kind = has_option(options, "sev-es") ? REGISTERS
-	       : has_option(options, "sev")  ? MEMORY
-					     : NONE;
+	kind = has_option(options, "sev-snp")  ? INTEGRITY
+	       : has_option(options, "sev-es") ? REGISTERS
+	       : has_option(options, "sev")    ? MEMORY
+					       : NONE;
 	ghcb_version = has_option(options, "ghcb=1") ? 1 : has_option(options, "ghcb=2") ? 2 : 0;
 }
 
@@ -56,22 +58,36 @@ bool sev_memory(void)
 
 bool sev_registers(void)
 {
-	return kind == REGISTERS;
+	return kind >= REGISTERS;
 }
 
-static void command(const char *name, uint32_t id, void *data)
+bool sev_integrity(void)
+{
+	return kind == INTEGRITY;
+}
+
+int sev_command_again(const char *name, uint32_t id, void *data)
 {
 	struct kvm_sev_cmd request = {.id = id, .data = (uintptr_t)data, .sev_fd = device};
+	int error;
 
-	if (ioctl(machine.vm, KVM_MEMORY_ENCRYPT_OP, &request) < 0) {
-		int error = errno;
+	if (ioctl(machine.vm, KVM_MEMORY_ENCRYPT_OP, &request) >= 0)
+		return 0;
+	error = errno;
+	if (error == EAGAIN)
+		return error;
+	pthread_mutex_lock(&machine.lock);
+	end("%s: %s, the Secure Processor's status %#x", name, strerror(error), request.error);
+}
 
+void sev_command(const char *name, uint32_t id, void *data)
+{
+	if (sev_command_again(name, id, data)) {
 		pthread_mutex_lock(&machine.lock);
-		end("%s: %s, the Secure Processor's status %#x", name, strerror(error),
-		    request.error);
+		end("%s: %s", name, strerror(EAGAIN));
 	}
 }
-#define COMMAND(id, data) command(#id, id, data)
+#define COMMAND(id, data) sev_command(#id, id, data)
 
 int sev_create_vm(void)
 {
@@ -87,7 +103,7 @@ void sev_init(void)
 
 	device = MUST(open("/dev/sev", O_RDWR | O_CLOEXEC));
 	if (typed)
-		command("KVM_SEV_INIT2", INIT2, &request);
+		sev_command("KVM_SEV_INIT2", INIT2, &request);
 	else if (kind == REGISTERS)
 		COMMAND(KVM_SEV_ES_INIT, NULL);
 	else
@@ -106,7 +122,8 @@ void sev_set_leaf(struct kvm_cpuid_entry2 *leaf)
 	if (kind == NONE)
 		return;
 	__cpuid_count(LEAF_ENCRYPTION, 0, a, b, c, d);
-	leaf->eax = ENCRYPTION_SEV | (kind == REGISTERS ? ENCRYPTION_SEV_ES : 0);
+	leaf->eax = ENCRYPTION_SEV | (kind >= REGISTERS ? ENCRYPTION_SEV_ES : 0) |
+		    (kind == INTEGRITY ? ENCRYPTION_SEV_SNP : 0);
 	leaf->ebx = (b & C_BIT_POSITION) | ADDRESS_BITS_LOST;
 }
 

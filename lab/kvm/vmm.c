@@ -10,6 +10,7 @@
 #include "machine.h"
 #include "memory.h"
 #include "sev.h"
+#include "snp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@
 #define TSS_PAGES 0xfeffd000ul
 
 static size_t run_bytes;
-static struct kvm_cpuid2 *cpuid;
+static struct kvm_cpuid2 *cpuid, *cpuid_of_first;
 static volatile bool cancelled;
 
 /* -- CPUs. ------------------------------------------------------------------------------------- */
@@ -126,7 +127,10 @@ static void set_cpuid(unsigned index, unsigned count)
 		sev_set_leaf(leaf);
 	}
 	must("KVM_SET_CPUID2", ioctl(machine.vcpus[index], KVM_SET_CPUID2, own));
-	free(own);
+	if (!index)
+		cpuid_of_first = own;
+	else
+		free(own);
 }
 
 /* Its arrival is what counts: KVM_RUN comes back. */
@@ -150,6 +154,8 @@ static void *run_cpu(void *argument)
 			int error = errno;
 			char place[96];
 
+			if (error == EFAULT && snp_exit(run))
+				continue;
 			if (error == EAGAIN || (error == EINTR && !cancelled)) {
 				if (error == EINTR)
 					churn(index);
@@ -174,7 +180,8 @@ static void *run_cpu(void *argument)
 			debugger_exit(run);
 			break;
 		default:
-			stopped(index, run);
+			if (!snp_exit(run))
+				stopped(index, run);
 		}
 	}
 }
@@ -281,7 +288,9 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 	}
 	machine.cpus = cpus;
 	create_cpus(cpus);
-	if (sev_memory())
+	if (sev_integrity())
+		snp_launch(rom, rom_bytes, cpuid_of_first);
+	else if (sev_memory())
 		sev_launch(rom, rom_bytes);
 	obey_options(options);
 	sigaction(SIGUSR1, &kick, NULL);
