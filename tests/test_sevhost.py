@@ -86,6 +86,9 @@ def kernel(params, modules=("kvm", "ccp", "kvm-amd")):
     (kernel(["npt", "sev", "sev_es"]), "sev-es", None),
     (kernel(["npt", "sev"]), "sev", None),
     (kernel(["npt", "sev"]), "sev-es", "has no SEV-ES: its kvm_amd has no parameter sev_es"),
+    (kernel(["npt", "sev", "sev_es", "sev_snp"]), "sev-snp", None),
+    (kernel(["npt", "sev", "sev_es"]), "sev-snp", "Linux 6.1.99 is older than 6.11"),
+    (kernel(["npt"]), "sev-snp", "cloud flavour"),
     (kernel(["npt"]), "sev", "cloud flavour"),
     (kernel(["sev", "sev_es"], ["kvm", "kvm-amd"]), "sev", "there is no module ccp"),
     (kernel([], ["kvm", "kvm-intel"]), "sev", "has no kvm-amd")])
@@ -96,6 +99,7 @@ def test_which_kernel_has_sev(which, kind, complaint):
 
 @pytest.mark.parametrize("words, complaint", [
     (["add", "x-sev-es", "--debian", "sid"], "cannot be the name of a kernel"),
+    (["add", "x-sev-snp", "--debian", "sid"], "cannot be the name of a kernel"),
     (["add", "x-amd", "--debian", "sid"], "cannot be the name of a kernel"),
     (["add", "x", "--debian", "sid", "--sev", "--flavour", "rt-amd64"], "not allowed with"),
     (["add", "x", "--sev", "--deb", "a.deb"], "need --debian SUITE"),
@@ -135,10 +139,10 @@ def machine(kind, of, variant="", qemu="10.0.13"):
     return made
 
 
-GOOD = kernel(["npt", "sev", "sev_es"])
+GOOD = kernel(["npt", "sev", "sev_es", "sev_snp"])
 
 
-@pytest.mark.parametrize("kind", [sevhost.LabAmd, sevhost.LabSev, sevhost.LabSevEs])
+@pytest.mark.parametrize("kind", [sevhost.LabAmd, sevhost.LabSev, sevhost.LabSevEs, sevhost.LabSevSnp])
 def test_old_emulator_is_refused(kind, monkeypatch):
     monkeypatch.setattr(store, "load", lambda _: GOOD)
     assert machine(kind, GOOD).probe() is None
@@ -168,6 +172,7 @@ def test_words_of_guest_and_monitor():
     assert "l0.without=sev" in plain.shown("x", 1) and "l0." not in es.shown("x", 1)
     newer = store.Kernel(**{**vars(GOOD), "version": "6.12.3"})
     assert "l0.with=lbrv" in machine(sevhost.LabSevEs, newer).shown("x", 1)
+    assert "l0.with=lbrv,snp" in machine(sevhost.LabSevSnp, newer).shown("x", 1)
     assert "l0." not in sev.shown("x", 1) and sev.params == {("kvm-amd", "sev_es"): "0"} and not es.params
 
 

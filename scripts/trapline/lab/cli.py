@@ -28,8 +28,8 @@ examples:
 # Since Linux 7.0, Debian has the kernel beside its modules.
 _VMLINUZ = re.compile(r"boot/vmlinuz-(.+)|(?:usr/)?lib/modules/([^/]+)/vmlinuz")
 _KEPT = 75              # MB of each kernel, most of it vmlinux
-KINDS = ("intel", "bochs", "amd", "sev", "sev-es")       # machines/lab.py has their machines
-_SEV_KINDS = ("sev", "sev-es")
+KINDS = ("intel", "bochs", "amd", "sev", "sev-es", "sev-snp")     # machines/lab.py has their machines
+_SEV_KINDS = ("sev", "sev-es", "sev-snp")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,7 +88,7 @@ def parser():
     search.add_argument("--xen", action="store_true", help="over Xens, not over kernels")
     search.add_argument("--debian", metavar="SUITE,…",
                         help="also every kernel, or Xen, of these suites, fetched when needed")
-    search.add_argument("--flavour", metavar="F", help=f"default: {debian.SMALL}, with --kind sev or sev-es "
+    search.add_argument("--flavour", metavar="F", help=f"default: {debian.SMALL}, with --kind sev, sev-es or sev-snp "
                         f"{debian.GENERIC}")
     _kind(search)
     search.add_argument("--params", nargs="+", default=[], metavar="P=V",

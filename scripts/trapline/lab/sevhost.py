@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""kvm_amd on a CPU with what TCG lacks: NRIPS, decode assists, SEV and SEV-ES (docs/sev-host.md).
+"""kvm_amd on a CPU with what TCG lacks: NRIPS, decode assists, SEV, SEV-ES and SEV-SNP (docs/sev-host.md).
 
 Between the emulator and Linux lies a monitor of ours, lab/host/. QEMU starts it in the kernel's place; kernel
 and initramfs come in one file, the bundle.
@@ -39,13 +39,16 @@ def bundle(kernel, initramfs):
     return both
 
 
-_PARAMETERS = {"sev": "sev", "sev-es": "sev_es"}         # of kvm_amd
+_PARAMETERS = {"sev": "sev", "sev-es": "sev_es", "sev-snp": "sev_snp"}      # of kvm_amd
 
 
 def missing(kernel, kind):
-    """Why this kernel has no "sev" or "sev-es", or None."""
+    """Why this kernel has no "sev", "sev-es" or "sev-snp", or None."""
     if "kvm-amd" not in kernel.modules:
         return f"kernel {kernel.name} has no kvm-amd"
+    if kind == "sev-snp" and "sev_es" in kernel.params["kvm-amd"] and "sev_snp" not in kernel.params["kvm-amd"]:
+        return f"kernel {kernel.name} has no SEV-SNP: Linux {kernel.version} is older than 6.11, whose kvm_amd was the " \
+            "first with a parameter sev_snp"
     if _PARAMETERS[kind] not in kernel.params["kvm-amd"]:
         return f"kernel {kernel.name} has no {kind.upper()}: its kvm_amd has no parameter {_PARAMETERS[kind]} " \
             "(Debian's cloud flavour is built without; scripts/lab add --sev takes the other)"
@@ -164,3 +167,14 @@ class LabSevEs(LabSev):
         if "state" in self._options:
             raise UsageError(f"machine '{self.name}': nobody can take registers out of a SEV-ES guest, and put "
                              "them back: +state is not for it")
+
+
+class LabSevSnp(LabSevEs):
+    """`lab-NAME-sev-snp`: and the integrity of both."""
+
+    suffix = "-sev-snp"
+    what_in = "QEMU's emulation, with SEV-SNP: integrity of memory"
+    kind = "sev-snp"
+    monitor_words = ("l0.with=lbrv,snp",)
+    # Its IOMMU does not say where the IOAPIC is, which remapping of interrupts would need.
+    kernel_words = (*LabSevEs.kernel_words, "intremap=off")

@@ -15,7 +15,8 @@ from . import store, xens
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 KVM_BUGS = re.compile(r"(kvm|nsvm|svm|vmrun)-(?!sev|avic)")
 XEN_BUGS = re.compile(r"(xen|xsa)-")
-_KINDS = {"-intel": "Intel", "-bochs": "AMD, Bochs", "-amd": "AMD, NRIPS", "-sev": "SEV", "-sev-es": "SEV-ES"}
+_KINDS = {"-intel": "Intel", "-bochs": "AMD, Bochs", "-amd": "AMD, NRIPS", "-sev": "SEV", "-sev-es": "SEV-ES",
+          "-sev-snp": "SEV-SNP"}
 # Between these lines, --write replaces what a file holds.
 BEGIN, END = "<!-- scripts/lab table begins -->", "<!-- scripts/lab table ends -->"
 XEN_BEGIN, XEN_END = "<!-- scripts/lab table --xen begins -->", "<!-- scripts/lab table --xen ends -->"

@@ -4,7 +4,7 @@
 from ..errors import UsageError
 from ..lab import store, xens
 from ..lab.bochs import LabBochsAmd, LabBochsIntel
-from ..lab.sevhost import LabAmd, LabSev, LabSevEs
+from ..lab.sevhost import LabAmd, LabSev, LabSevEs, LabSevSnp
 from ..lab.tcg import LabTcg
 from ..lab.xen import XenBochsIntel, XenTcg
 
@@ -17,7 +17,7 @@ def _machines():
             kernel = store.load(name)
         except UsageError:
             continue
-        for kind in (LabTcg, LabBochsIntel, LabBochsAmd, LabAmd, LabSev, LabSevEs):
+        for kind in (LabTcg, LabBochsIntel, LabBochsAmd, LabAmd, LabSev, LabSevEs, LabSevSnp):
             if kind.vendor in kernel.modules:
                 made.append(type(kind.__name__, (kind,), {
                     "name": f"lab-{name}{kind.suffix}", "kernel_name": name,
