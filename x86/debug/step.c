@@ -103,7 +103,8 @@ CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
 
 SNIPPET(step_sti, "mark insn; sti; mark after; nop; mark next; nop");
 
-CASE(tf_sti, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-sti-tf kvm-vmx-pending-dbg xsa-308"))
+CASE(tf_sti, EVERYWHERE, RULE_TF_STI,
+     CATCHES("tcg-sti-tf kvm-vmx-pending-dbg kvm-emul-pending-bs xsa-308"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;

@@ -22,6 +22,8 @@
 
 #define RULE_UD \
 	"SDM 3A, Invalid Opcode Exception (#UD): the encoding is no instruction; the saved RIP is of its first byte"
+#define RULE_SEAM \
+	"Intel TDX CPU Architectural Specification, SEAM instructions: a CPU that has no TDX, as it is shown to a guest, has none of them"
 #define RULE_LOCK "SDM 2A, LOCK: #UD before an instruction that does not write memory so"
 #define RULE_64 "SDM 2, opcode map: not encodable in 64-bit mode"
 #define RULE_LONG "SDM 3A, General Protection Exception (#GP): an instruction of more than 15 bytes"
@@ -76,6 +78,17 @@ UD(two_byte_36, "0x0f, 0x36")
 UD(two_byte_3b, "0x0f, 0x3b")
 UD(mov_from_tr, "0x0f, 0x24, 0xc0")
 UD(mov_to_tr, "0x0f, 0x26, 0xc0")
+
+/* -- Calls between a TD, its module and their host: a guest has none of them. ---------------------- */
+
+#define SEAM(name, bytes)                                                                      \
+	ROW(name, ALL_NATIVE, RULE_SEAM, "#UD@insn", CATCHES("coco-seam model-fault-as-trap"), \
+	    "0x66, 0x0f, 0x01, " bytes)
+
+SEAM(tdcall, "0xcc")
+SEAM(seamret, "0xcd")
+SEAM(seamops, "0xce")
+SEAM(seamcall, "0xcf")
 
 /* -- Forms of a group that are not defined. ------------------------------------------------------ */
 

@@ -243,14 +243,15 @@ static void try_hlt(const struct snippet *snippet, const char *trace)
 
 SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop");
 
-CASE(sti_hlt_pending, RING0, RULE_HLT, CATCHES("model-shadow-lost model-hlt-sleeps"))
+CASE(sti_hlt_pending, RING0, RULE_HLT,
+     CATCHES("nsvm-shadow-not-synced model-shadow-lost model-hlt-sleeps"))
 {
 	interrupt_pending(PENDING);
 	watchdog_start();
 	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");
 }
 
-CASE(sti_hlt_woken, RING0, RULE_HLT, CATCHES("model-hlt-sleeps"))
+CASE(sti_hlt_woken, RING0, RULE_HLT, CATCHES("nsvm-shadow-not-synced model-hlt-sleeps"))
 {
 	timer_start(PENDING, 10000);
 	try_hlt(&hlt_in_shadow, "intr 0x31@after{IF}");

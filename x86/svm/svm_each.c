@@ -20,6 +20,8 @@
 
 #define RULE_EACH \
 	"APM 2, SVM Intercept Codes: each intercept bit catches its instruction with its code, and no other bit does"
+#define RULE_LMSW \
+	"APM 2, Instruction Intercepts: the selective intercept catches LMSW whatever it writes, unless WRITE_CR0 catches it first"
 #define RULE_SELECTIVE \
 	"APM 2, Selective Write CR0 Intercept: for what changes more than TS and MP, unless WRITE_CR0 catches it first"
 
@@ -154,6 +156,59 @@ INSN_ROW(clgi_insn, "clgi", CLGI, ALONE, "")
 INSN_ROW(rdtscp, "rdtscp", RDTSCP, BOTH, CATCHES("tcg-rdtscp-exit"))
 INSN_ROW(wbinvd, "wbinvd", WBINVD, BOTH, "")
 
+/* -- What not every CPU has, or what needs something first. ------------------------------------ */
+
+SNIPPET(monitor_insn, "xor %ecx, %ecx; xor %edx, %edx; vmmcall; mark insn; monitor; "
+		      "mark after; vmmcall; nop");
+SNIPPET(mwait_insn, "xor %ecx, %ecx; vmmcall; mark insn; mwait; mark after; vmmcall; nop");
+SNIPPET(xsetbv_insn, "xor %ecx, %ecx; xor %edx, %edx; vmmcall; mark insn; xsetbv; mark after; vmmcall; nop");
+SNIPPET(two_calls, "vmmcall; mark insn; vmmcall; mark after; nop");
+
+static void need_monitor(void)
+{
+	need_of_machine(cpuid(1, 0).c & 1u << 3, "MONITOR");
+}
+
+CASE(monitor, CPL0, RULE_EACH, CATCHES("bochs-monitor-intercept"))
+{
+	need_monitor();
+	expect("exit MONITOR@insn; (none)");
+	try_row(&monitor_insn, INSTRUCTION(MONITOR), SVM_EXIT(MONITOR), BOTH, (uint64_t)&exit_code);
+}
+
+/* Nothing is armed, so it does not wait. */
+CASE(mwait, CPL0, RULE_EACH, CATCHES("bochs-monitor-intercept"))
+{
+	need_monitor();
+	expect("exit MWAIT@insn");
+	try_row(&mwait_insn, INSTRUCTION(MWAIT), SVM_EXIT(MWAIT), ALONE, 0);
+}
+
+/* XCR0 as reset leaves it. */
+CASE(xsetbv, CPL0, RULE_EACH, CATCHES("tcg-xsetbv-intercept"))
+{
+	uint64_t cr4 = read_cr4();
+
+	need_of_machine(cpuid(1, 0).c & 1u << 26, "XSAVE");
+	expect("exit XSETBV@insn; (none)");
+	write_cr4(cr4 | X86_CR4_OSXSAVE);
+	try_row(&xsetbv_insn, INSTRUCTION(XSETBV), SVM_EXIT(XSETBV), BOTH, 1);
+	write_cr4(cr4);
+}
+
+static void forget_calls(struct l2 *v)
+{
+	v->vmcb->intercept[SVM_INTERCEPT_VMMCALL / 32] &= ~(1u << SVM_INTERCEPT_VMMCALL % 32);
+}
+
+CASE(vmmcall_not_intercepted, IN_LONG_MODE, "APM 3, VMMCALL: #UD if it is not intercepted",
+     CATCHES("nsvm-vmmcall-loop nsvm-vmmcall-ud"))
+{
+	l2_setup.on_call = forget_calls;
+	expect("#UD@insn");
+	run(two_calls);
+}
+
 /* -- The selective intercept of CR0. ----------------------------------------------------------- */
 
 #define CR0_TS (1ul << 3)
@@ -170,18 +225,47 @@ static void set_selective(struct l2 *v)
 		v->vmcb->intercept_cr_write |= 1;
 }
 
-static void try_selective(uint64_t cr0, bool write_too)
+static void try_selective_of(const struct snippet *snippet, uint64_t rax, bool write_too)
 {
 	with_write = write_too;
 	bit = INSTRUCTION(CR0_SELECTIVE);
 	all_but = false;
-	setup.regs.rax = cr0;
+	setup.regs.rax = rax;
 	l2_setup.on_call = set_selective;
 	l2_setup.on_exit = note_code;
-	run(mov_cr0);
+	run_snippet(snippet);
 }
 
-CASE(selective_cr0, CPL0, RULE_SELECTIVE, "")
+static void try_selective(uint64_t cr0, bool write_too)
+{
+	try_selective_of(&mov_cr0, cr0, write_too);
+}
+
+#define BUGS_SELECTIVE CATCHES("nsvm-cr0-sel-write")
+#define BUGS_LMSW CATCHES("nsvm-cr0-sel-write lmsw-selective")
+
+CASE(selective_lmsw, CPL0, RULE_LMSW, BUGS_LMSW)
+{
+	expect("exit CR0_SEL_WRITE@insn; exit WRITE_CR0@insn");
+	try_selective_of(&lmsw_insn, read_cr0(), false);
+	try_selective_of(&lmsw_insn, read_cr0(), true);
+}
+
+CASE(selective_clts, CPL0, RULE_SELECTIVE, BUGS_SELECTIVE)
+{
+	expect("(none); exit WRITE_CR0@insn");
+	try_selective_of(&clts_insn, 0, false);
+	try_selective_of(&clts_insn, 0, true);
+}
+
+CASE(selective_cr0_same, CPL0, RULE_SELECTIVE, BUGS_SELECTIVE)
+{
+	expect("(none); exit WRITE_CR0@insn");
+	try_selective(read_cr0(), false);
+	try_selective(read_cr0(), true);
+}
+
+CASE(selective_cr0, CPL0, RULE_SELECTIVE, BUGS_SELECTIVE)
 {
 	uint64_t cr0 = read_cr0();
 
@@ -190,7 +274,7 @@ CASE(selective_cr0, CPL0, RULE_SELECTIVE, "")
 	try_selective(cr0 ^ CR0_NE, true);
 }
 
-CASE(selective_cr0_ts, CPL0, RULE_SELECTIVE, "")
+CASE(selective_cr0_ts, CPL0, RULE_SELECTIVE, BUGS_SELECTIVE)
 {
 	uint64_t cr0 = read_cr0();
 

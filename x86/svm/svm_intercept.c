@@ -156,7 +156,7 @@ static void need_next_rip(void)
 	setup.rflags = X86_EFLAGS_OF;
 }
 
-CASE(next_rip_of_int3, IN_LONG_MODE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_int3, IN_LONG_MODE, RULE_NEXT_RIP, CATCHES("nsvm-nextrip-not-synced"))
 {
 	need_next_rip();
 	intercepting(ALL_EXCEPTIONS, NO_INSTRUCTION);
@@ -171,14 +171,14 @@ CASE(next_rip_of_into_and_bound, COMPAT, RULE_NEXT_RIP, "")
 	try_next_rip(&bound, "after");
 }
 
-CASE(next_rip_of_int_n, IN_LONG_MODE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_int_n, IN_LONG_MODE, RULE_NEXT_RIP, CATCHES("nsvm-nextrip-not-synced"))
 {
 	need_next_rip();
 	intercepting(0, SVM_INTERCEPT_INTN);
 	try_next_rip(&int_n, "after");
 }
 
-CASE(next_rip_of_cpuid, IN_LONG_MODE, RULE_NEXT_RIP, "")
+CASE(next_rip_of_cpuid, IN_LONG_MODE, RULE_NEXT_RIP, CATCHES("nsvm-nextrip-not-synced"))
 {
 	need_next_rip();
 	instruction = SVM_INTERCEPT_CPUID;

@@ -64,7 +64,7 @@ CASE_NEEDS("apic=1", nmi, IN_LONG_MODE, RULE_INTERCEPT, "")
 CASE_NEEDS(
 	"apic=1", nmi_not_intercepted, IN_LONG_MODE,
 	"APM 2, Global Interrupt Flag: what was held pending is taken when VMRUN sets GIF, by the guest if it is not intercepted",
-	"")
+	CATCHES("kvm-svm-vmcb01-dirty"))
 {
 	l2_setup.on_call = send_one;
 	expect("nmi@target");

@@ -133,6 +133,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "a page");
 #define SVM_INTERCEPT_WBINVD 41
 #define SVM_INTERCEPT_MONITOR 42
 #define SVM_INTERCEPT_MWAIT 43
+#define SVM_INTERCEPT_XSETBV 45
 
 #define SVM_EXIT_READ_CR0 0x00
 #define SVM_EXIT_WRITE_CR0 0x10

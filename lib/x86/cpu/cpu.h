@@ -27,6 +27,7 @@
 #define X86_CR4_DE (1u << 3)
 #define X86_CR4_PAE (1u << 5)
 #define X86_CR4_MCE (1u << 6)
+#define X86_CR4_OSXSAVE (1u << 18)
 
 #define CPUID_1_C_X2APIC (1u << 21)
 
