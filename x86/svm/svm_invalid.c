@@ -23,9 +23,6 @@
 #define RULE_INVALID \
 	"APM 2, Canonicalization and Consistency Checks: illegal state is VMEXIT_INVALID"
 
-#define CALL "vmmcall"
-#define FIELD size_t
-
 /* An offset in the VMCB; narrower fields are changed in the low half of eight bytes. */
 static void field_change(struct l2 *v, size_t field, uint64_t set, uint64_t clear)
 {
@@ -37,7 +34,39 @@ static void field_change(struct l2 *v, size_t field, uint64_t set, uint64_t clea
 	memcpy(at, &value, sizeof(value));
 }
 
-#include "../nested/invalid_state.h"
+SNIPPET(call, "mark call; vmmcall; mark target; nop");
+
+struct wrong {
+	size_t field;
+	uint64_t set, clear;
+};
+
+static const struct wrong *wrong;
+
+static void make_wrong(struct l2 *v)
+{
+	field_change(v, wrong->field, wrong->set, wrong->clear);
+}
+
+static void try_wrong(const char *exit, const struct wrong *table, unsigned count)
+{
+	if (count > 1)
+		expect("exit %s x%u", exit, count);
+	else
+		expect("exit %s", exit);
+	l2_setup.on_call = make_wrong;
+	for (wrong = table; wrong < table + count; wrong++)
+		run(call);
+}
+
+/* A case with one run for each {field, bits to set, bits to clear}; `exit` as the trace shows it. */
+#define WRONG(name, rule, exit, bugs, ...)                                \
+	CASE(name, CPL0, rule, bugs)                                      \
+	{                                                                 \
+		static const struct wrong table[] = {__VA_ARGS__};        \
+                                                                          \
+		try_wrong(exit, table, sizeof(table) / sizeof(table[0])); \
+	}
 
 #define ILLEGAL(name, field, set, clear)                                                        \
 	WRONG(name, RULE_INVALID, "INVALID", CATCHES("tcg-vmexit-invalid nsvm-exit-code-high"), \

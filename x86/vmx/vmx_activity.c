@@ -21,9 +21,6 @@
 	"SDM 3C, Activity State, and Delivery of Events after VM Entry: an L2 in HLT is woken by what it can take"
 #define RULE_BS \
 	"SDM 3C, Checks on Guest Non-Register State: in a shadow or in HLT, pending BS must say what RFLAGS.TF says"
-#define RULE_NONSENSE \
-	"SDM 3C, Checks on the Guest State Area: state that cannot be fails the entry, exit reason 33"
-
 #define RULE_NO_HLT \
 	"SDM 3C, Checks on Guest Non-Register State: an L2 in a shadow or at CPL 3 cannot be in HLT; exit reason 33"
 
@@ -31,8 +28,6 @@
 #include "vmx_state.h"
 
 SNIPPET(call, "mark call; vmcall; mark target; nop; mark after; nop; mark third; nop");
-
-#define ACTIVITY_HLT 1
 
 CASE_NEEDS("apic=1", hlt_woken, CPL0, RULE_ACTIVITY, CATCHES("kvm-nvmx-pending"))
 {
@@ -59,15 +54,6 @@ CASE(hlt_injected, CPL0, RULE_ACTIVITY, "")
 		setup.leave_after = 1;
 		run(call);
 	}
-}
-
-CASE(hlt_injected_nonsense, CPL0, RULE_NONSENSE, CATCHES("bochs-hlt-injection-unchecked"))
-{
-	nothing_in();
-	in.activity = ACTIVITY_HLT;
-	in.event = L2_EXCEPTION | VECTOR_UD;
-	expect("exit INVALID_GUEST");
-	run(call);
 }
 
 /* Whoever goes to sleep where he must not is woken by an exit, and shows it. */
@@ -120,13 +106,6 @@ CASE_NEEDS("apic=1", hlt_tf_without_bs, CPL0, RULE_BS, CATCHES("bochs-pending-bs
 {
 	expect("exit INVALID_GUEST");
 	try_sleep(X86_EFLAGS_TF, 0);
-}
-
-CASE(activity_nonsense, CPL0, RULE_NONSENSE, "")
-{
-	expect("exit INVALID_GUEST x2");
-	try_state(&call, 0, 4, 0);
-	try_state(&call, 0, ~0u, 0);
 }
 
 CASE_NEEDS("apic=1", hlt_in_shadow, CPL0, RULE_NO_HLT, CATCHES("kvm-nvmx-hlt-unchecked"))

@@ -27,8 +27,6 @@
 	"SDM 3C, Loading Guest RIP, RSP, RFLAGS, and SSP: RF that an entry loads spares the first instruction a breakpoint"
 #define RULE_SHADOW \
 	"SDM 3C, Guest Non-Register State: blocking by STI and by MOV SS is saved at an exit and in force again at an entry"
-#define RULE_NONSENSE \
-	"SDM 3C, Checks on the Guest State Area: state that cannot be fails the entry, exit reason 33"
 #define RULE_DR7 "SDM 3C, Loading Host Control Registers, Debug Registers, MSRs: DR7 is set to 400H"
 
 #define BUGS_GUEST_TF CATCHES("bochs-exit-pending-bs")
@@ -83,22 +81,6 @@ CASE_NEEDS("apic=1", shadow_in, IN_LONG_MODE, RULE_SHADOW, "")
 	try_shadow_in(0);
 	try_shadow_in(BLOCKED_BY_STI);
 	try_shadow_in(BLOCKED_BY_MOV_SS);
-}
-
-CASE(shadow_nonsense, IN_LONG_MODE, RULE_NONSENSE, "")
-{
-	expect("exit INVALID_GUEST x2");
-	try_state(&call, BLOCKED_BY_STI | BLOCKED_BY_MOV_SS, 0, X86_EFLAGS_IF);
-	try_state(&call, BLOCKED_BY_STI, 0, 0);
-}
-
-CASE(interruptibility_reserved, CPL0, RULE_NONSENSE, "")
-{
-	expect("exit INVALID_GUEST x28");
-	/* Bit 2 is for SMM, where we are not; bit 4 is that of an enclave. */
-	try_state(&call, 1u << 2, 0, 0);
-	for (unsigned bit = 5; bit < 32; bit++)
-		try_state(&call, 1u << bit, 0, 0);
 }
 
 /* -- L1's MOV SS. ------------------------------------------------------------------------------ */

@@ -6,15 +6,12 @@
  * that event before L2's first instruction. An interrupt, an NMI or a hardware exception saves L2's RIP. A
  * software interrupt (type 4), a software exception (6: INT3, INTO) and a privileged one (5: INT1) save
  * RIP plus the VM-entry instruction length, whatever instruction stands there or does not; 4 and 6 check
- * the gate's DPL. The error code is pushed iff bit 11 is set. What the field must not say (a reserved type
- * or bit, an NMI that is not vector 2, an exception above 31, an error code where there is none) is VMfail
- * with error 7. An interrupt while IF is 0, or an event that L2's shadow holds back, is the exit "invalid
- * guest state". Either way L2 has not run, and the VMCS is what it was.
+ * the gate's DPL. The error code is pushed iff bit 11 is set.
  *
  * The bugs that taught it. Xen treated an injected INT 1 or INT 14 as the exception, and wrote DR6 or CR2.
- * Xen and KVM have had to learn each of these checks, as an L1 that gets by with nonsense crashes L0.
  *
- * What SVM can inject as well is in inject.h; what an injected NMI blocks is in vmx_nmi.c.
+ * What SVM can inject as well is in inject.h; what an injected NMI blocks is in vmx_nmi.c; what must not be
+ * injected is in vmx_refused.c and vmx_refused_state.c.
  *
  * A buggy hypervisor shows another return address, an error code too many or too few, an event where
  * `exit INVALID_...` should be, or one that came twice.
@@ -43,8 +40,6 @@
 	"SDM 3C, Details of Vectored-Event Injection: the frame holds the RFLAGS of the VMCS, RF too; an interrupt does not set RF"
 #define RULE_FIRST \
 	"SDM 3C, Event Injection: the event comes before the first instruction, and before a breakpoint on it"
-#define RULE_INVALID \
-	"SDM 3C, VM-Entry Control Fields: the interruption-information field, error code and length are checked; VMfail with error 7"
 #define RULE_BLOCKED \
 	"SDM 3C, Checks on Guest Non-Register State and RIP, RFLAGS: an event that the guest's state holds back cannot be injected; exit 33"
 
@@ -77,28 +72,6 @@ static void try_blocked(uint64_t state, uint32_t what)
 	now.what = what;
 	l2_setup.on_call = inject_blocked;
 	run(call);
-}
-
-CASE(interrupt_if0, IN_LONG_MODE, RULE_BLOCKED, "")
-{
-	begin(0, 0);
-	expect("exit INVALID_GUEST");
-	try_inject(&call, L2_INTR | 0x50, 0);
-}
-
-CASE(interrupt_in_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
-{
-	begin(X86_EFLAGS_IF, 0);
-	expect("exit INVALID_GUEST x2");
-	try_blocked(BLOCKED_BY_STI, L2_INTR | 0x50);
-	try_blocked(BLOCKED_BY_MOV_SS, L2_INTR | 0x50);
-}
-
-CASE(nmi_in_movss_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
-{
-	begin(0, 0);
-	expect("exit INVALID_GUEST");
-	try_blocked(BLOCKED_BY_MOV_SS, L2_NMI | VECTOR_NMI);
 }
 
 CASE(nmi_in_sti_shadow, IN_LONG_MODE, RULE_BLOCKED, "")
@@ -186,14 +159,6 @@ CASE(length_0, IN_LONG_MODE,
 		try_length(trap_types[i], 0);
 }
 
-CASE(length_16, IN_LONG_MODE, RULE_INVALID, "")
-{
-	begin(0, 0);
-	expect("exit INVALID_CONTROLS x4");
-	for (unsigned i = 0; i < sizeof(trap_types) / sizeof(trap_types[0]); i++)
-		try_length(trap_types[i], 16);
-}
-
 CASE(length_of_no_trap, IN_LONG_MODE,
      "SDM 3C, VM-Entry Control Fields: for other events the instruction length is neither checked nor used",
      "")
@@ -226,65 +191,6 @@ CASE(int3_as_hardware_exception_gate_dpl0, CPL3 | COMPAT, RULE_NO_DPL, "")
 
 /* -- What cannot be injected. ------------------------------------------------------------------ */
 
-CASE(invalid_types, IN_LONG_MODE, RULE_INVALID, "")
-{
-	begin(0, 0);
-	expect("exit INVALID_CONTROLS x4");
-	try_inject(&call, 1u << 8 | 0x50, 0);
-	try_inject(&call, 1u << 8 | 6, 0);
-	/* Type 7 has vector 0 alone: a pending MTF exit. */
-	try_inject(&call, 7u << 8 | 1, 0);
-	try_inject(&call, 7u << 8 | 0x50, 0);
-}
-
-CASE(invalid_nmi_vector, IN_LONG_MODE, RULE_INVALID, "")
-{
-	static const uint8_t low[] = {0, 1};
-
-	begin(0, 0);
-	expect("exit INVALID_CONTROLS x2; [0x3-0xff] exit INVALID_CONTROLS");
-	TRY_EACH(L2_NMI, low);
-	try_from(L2_NMI, 3);
-}
-
-CASE(invalid_exceptions, IN_LONG_MODE, RULE_INVALID, "")
-{
-	begin(0, 0);
-	expect("[0x20-0xff] exit INVALID_CONTROLS");
-	try_from(L2_EXCEPTION, 32);
-}
-
-CASE(invalid_reserved_bits, IN_LONG_MODE, RULE_INVALID, "")
-{
-	begin(X86_EFLAGS_IF, 0);
-	setup.leave_after = 1;
-	expect("exit INVALID_CONTROLS x19");
-	for (unsigned bit = 12; bit < 31; bit++)
-		try_inject(&call, L2_INTR | 0x50 | 1u << bit, 0);
-}
-
-CASE(invalid_error_code, IN_LONG_MODE, RULE_INVALID, CATCHES("bochs-entry-error-code"))
-{
-	static const uint32_t without[] = {L2_INTR | 0x50, L2_NMI | VECTOR_NMI, L2_SOFT_INT | 13,
-					   L2_SOFT_EXCEPTION | 3, L2_PRIVILEGED_SOFT | 1};
-
-	begin(X86_EFLAGS_IF, 0);
-	setup.leave_after = 1;
-	expect("exit INVALID_CONTROLS x5");
-	for (unsigned i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
-		now.next = mark_address(&call, "after");
-		try_inject(&call, without[i] | L2_EVENT_HAS_ERROR, 0);
-	}
-}
-
-CASE(invalid_high_error_code, IN_LONG_MODE, RULE_INVALID, "")
-{
-	begin(0, 0);
-	expect("exit INVALID_CONTROLS x2");
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP, 0x10000);
-	try_inject(&call, L2_EXCEPTION | L2_EVENT_HAS_ERROR | VECTOR_GP, 0x80000000);
-}
-
 #define RULE_EV_BY_VECTOR \
 	"SDM 3C, VM-Entry Control Fields: bit 11 is what the vector demands, unless bit 56 of IA32_VMX_BASIC is set"
 
@@ -316,64 +222,4 @@ CASE(error_code_too_many, IN_LONG_MODE, RULE_EV_BY_VECTOR, "")
 	else
 		expect("exit INVALID_CONTROLS x12");
 	TRY_EACH(L2_EXCEPTION | L2_EVENT_HAS_ERROR, vectors);
-}
-
-/* -- Refused without a trace. ------------------------------------------------------------------ */
-
-static const enum vmcs_field kept[] = {
-	VMCS_GUEST_RIP,		  VMCS_GUEST_RSP,
-	VMCS_GUEST_RFLAGS,	  VMCS_GUEST_CR0,
-	VMCS_GUEST_CR3,		  VMCS_GUEST_CR4,
-	VMCS_GUEST_DR7,		  VMCS_GUEST_INTERRUPTIBILITY,
-	VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SELECTOR + 2,
-	VMCS_GUEST_SELECTOR + 4,  VMCS_GUEST_IDTR_BASE,
-	VMCS_GUEST_GDTR_BASE,	  VMCS_ENTRY_ERROR_CODE,
-	VMCS_ENTRY_LENGTH,
-};
-#define KEPT (sizeof(kept) / sizeof(kept[0]))
-
-static uint64_t before[KEPT];
-static unsigned changed;
-static uint32_t nonsense;
-
-static void inject_nonsense(struct l2 *v)
-{
-	l2_inject(v, nonsense, 0, 0);
-	for (unsigned i = 0; i < KEPT; i++)
-		before[i] = vmread(kept[i]);
-}
-
-static enum l2_action compare_and_resume(struct l2 *v)
-{
-	l2_show_exit(v);
-	for (unsigned i = 0; i < KEPT; i++)
-		if (vmread(kept[i]) != before[i])
-			changed++;
-	return L2_RESUME;
-}
-
-static void try_nonsense(uint32_t what)
-{
-	nonsense = what;
-	changed = 0;
-	l2_setup.on_call = inject_nonsense;
-	l2_setup.on_exit = compare_and_resume;
-	run(call_ud2);
-	check(!changed, "%u fields of the VMCS are not what they were", changed);
-}
-
-CASE(invalid_then_good, IN_LONG_MODE,
-     "SDM 3C, VM Entries: an entry that fails has no effect on the guest, nor on the VMCS but for the error number",
-     "")
-{
-	expect("exit INVALID_CONTROLS, #UD@target");
-	try_nonsense(L2_NMI | 3);
-}
-
-CASE(blocked_then_good, IN_LONG_MODE,
-     "SDM 3C, VM-Entry Failures During or After Loading Guest State: the guest-state area is not changed",
-     "")
-{
-	expect("exit INVALID_GUEST, #UD@target");
-	try_nonsense(L2_INTR | 0x50);
 }

@@ -26,9 +26,6 @@
 	"SDM 3C, Delivery of Pending Debug Exceptions after VM Entry: before the first instruction, or behind it in the shadow of MOV SS"
 #define RULE_PENDING_OUT \
 	"SDM 3C, Saving Non-Register State: pending debug exceptions are those that MOV SS holds back, and clear at most other exits"
-#define RULE_NONSENSE \
-	"SDM 3C, Checks on the Guest State Area: state that cannot be fails the entry, exit reason 33"
-
 #define CALL "vmcall"
 #include "vmx_state.h"
 
@@ -117,15 +114,6 @@ CASE(pending_and_injected, IN_LONG_MODE,
 	in.event = L2_INTR | 0x50;
 	expect("extint 0x50@target");
 	run(call);
-}
-
-CASE(pending_reserved, CPL0, RULE_NONSENSE, "")
-{
-	static const uint8_t bits[] = {4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 31};
-
-	expect("exit INVALID_GUEST x12");
-	for (unsigned i = 0; i < sizeof(bits); i++)
-		try_pending(1u << bits[i], 0, 0);
 }
 
 /* -- Out. -------------------------------------------------------------------------------------- */

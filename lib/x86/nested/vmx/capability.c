@@ -65,6 +65,25 @@ uint32_t vmx_allowed(enum vmx_controls controls, uint32_t wanted)
 	return (wanted | (uint32_t)allowed) & allowed >> 32;
 }
 
+uint64_t vmx_limits(enum vmcs_field controls)
+{
+	switch (controls) {
+	case VMCS_PIN_CONTROLS:
+		return capability(VMX_PIN);
+	case VMCS_CPU_CONTROLS:
+		return capability(VMX_CPU);
+	case VMCS_EXIT_CONTROLS:
+		return capability(VMX_EXIT);
+	case VMCS_ENTRY_CONTROLS:
+		return capability(VMX_ENTRY);
+	case VMCS_SECONDARY_CONTROLS:
+	default:
+		return vmx_allowed(VMX_CPU, CPU_SECONDARY) & CPU_SECONDARY
+			       ? capability(VMX_SECONDARY)
+			       : 0;
+	}
+}
+
 uint32_t vmx_revision(void)
 {
 	return reported(MSR_VMX_BASIC) & 0x7fffffff;

@@ -74,6 +74,10 @@ const char *vmx_reason_name(uint32_t reason)
 const char *vmx_error_name(uint32_t error)
 {
 	switch (error) {
+	case VMX_ERROR_LAUNCHED:
+		return "LAUNCHED";
+	case VMX_ERROR_NOT_LAUNCHED:
+		return "NOT_LAUNCHED";
 	case VMX_ERROR_CONTROLS:
 		return "INVALID_CONTROLS";
 	case VMX_ERROR_HOST:

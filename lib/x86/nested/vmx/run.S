@@ -29,7 +29,9 @@ vmx_entry:
 	jmp	3f
 2:	mov	host_ss(%rip), %ss
 	vmresume
-3:	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
+3:	pushfq
+	popq	vmx_flags_of_failure(%rip)
+	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
 	adc	$0, %eax
 	xor	$3, %eax
 	pop	%rdi

@@ -52,13 +52,6 @@ static unsigned field_index(enum vmcs_field field)
 	return (field >> 13 & 3) << 7 | (field >> 10 & 3) << 5 | (field >> 1 & 31);
 }
 
-enum { CONTROL, READ_ONLY, GUEST, HOST };
-
-static unsigned field_type(enum vmcs_field field)
-{
-	return field >> 10 & 3;
-}
-
 static void note(enum vmcs_field field, uint64_t value, bool known)
 {
 	unsigned i = field_index(field);
@@ -80,7 +73,7 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 	if (!good)
 		panic("VMWRITE of field %#x failed", field);
 	/* L2 may change what a case puts into its state. */
-	note(field, value, field_type(field) != GUEST);
+	note(field, value, vmcs_type(field) != VMCS_GUEST);
 }
 
 /*
@@ -100,7 +93,7 @@ static void ensure(enum vmcs_field field, uint64_t value)
 static void forget_guest_state(void)
 {
 	for (unsigned i = 0; i < FIELDS; i++)
-		first_cpu.known[i] &= (i >> 5 & 3) != GUEST;
+		first_cpu.known[i] &= (i >> 5 & 3) != VMCS_GUEST;
 }
 
 void vmset(enum vmcs_field field, uint64_t bits)

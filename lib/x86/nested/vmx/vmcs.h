@@ -7,6 +7,8 @@
 enum vmcs_segment { VMCS_ES, VMCS_CS, VMCS_SS, VMCS_DS, VMCS_FS, VMCS_GS, VMCS_LDTR, VMCS_TR };
 
 enum vmcs_field {
+	VMCS_VPID = 0x0,
+	VMCS_POSTED_VECTOR = 0x2,
 	VMCS_GUEST_SELECTOR = 0x800, /* + 2 * segment, as the other three of a segment */
 	VMCS_HOST_ES = 0xc00,
 	VMCS_HOST_CS = 0xc02,
@@ -16,16 +18,31 @@ enum vmcs_field {
 	VMCS_HOST_GS = 0xc0a,
 	VMCS_HOST_TR = 0xc0c,
 
+	VMCS_IO_BITMAP_A = 0x2000,
+	VMCS_IO_BITMAP_B = 0x2002,
 	VMCS_MSR_BITMAP = 0x2004,
+	VMCS_EXIT_MSR_STORE = 0x2006,
+	VMCS_EXIT_MSR_LOAD = 0x2008,
+	VMCS_ENTRY_MSR_LOAD = 0x200a,
+	VMCS_PML_ADDRESS = 0x200e,
+	VMCS_VIRTUAL_APIC = 0x2012,
+	VMCS_APIC_ACCESS = 0x2014,
+	VMCS_POSTED_DESCRIPTOR = 0x2016,
+	VMCS_VM_FUNCTIONS = 0x2018,
 	VMCS_EPT_POINTER = 0x201a,
+	VMCS_VMREAD_BITMAP = 0x2026,
+	VMCS_VMWRITE_BITMAP = 0x2028,
 	VMCS_VE_INFO_ADDRESS = 0x202a,
 	VMCS_GUEST_PHYSICAL_ADDRESS = 0x2400,
 	VMCS_LINK_POINTER = 0x2800,
 	VMCS_GUEST_DEBUGCTL = 0x2802,
 	VMCS_GUEST_PAT = 0x2804,
 	VMCS_GUEST_EFER = 0x2806,
+	VMCS_GUEST_PERF_GLOBAL = 0x2808,
+	VMCS_GUEST_BNDCFGS = 0x2812,
 	VMCS_HOST_PAT = 0x2c00,
 	VMCS_HOST_EFER = 0x2c02,
+	VMCS_HOST_PERF_GLOBAL = 0x2c04,
 
 	VMCS_PIN_CONTROLS = 0x4000,
 	VMCS_CPU_CONTROLS = 0x4002,
@@ -41,6 +58,7 @@ enum vmcs_field {
 	VMCS_ENTRY_EVENT = 0x4016, /* VM-entry interruption-information field */
 	VMCS_ENTRY_ERROR_CODE = 0x4018,
 	VMCS_ENTRY_LENGTH = 0x401a, /* VM-entry instruction length */
+	VMCS_TPR_THRESHOLD = 0x401c,
 	VMCS_SECONDARY_CONTROLS = 0x401e,
 
 	VMCS_INSTRUCTION_ERROR = 0x4400,
@@ -58,6 +76,7 @@ enum vmcs_field {
 	VMCS_GUEST_INTERRUPTIBILITY = 0x4824,
 	VMCS_GUEST_ACTIVITY = 0x4826,
 	VMCS_GUEST_SYSENTER_CS = 0x482a,
+	VMCS_PREEMPTION_TIMER = 0x482e,
 	VMCS_HOST_SYSENTER_CS = 0x4c00,
 
 	VMCS_CR0_MASK = 0x6000,
@@ -95,37 +114,56 @@ enum vmcs_field {
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI (1u << 3)
 #define PIN_VIRTUAL_NMIS (1u << 5)
+#define PIN_PREEMPTION_TIMER (1u << 6)
+#define PIN_POSTED (1u << 7)
 
 #define CPU_INTERRUPT_WINDOW (1u << 2)
 #define CPU_HLT (1u << 7)
 #define CPU_RDTSC (1u << 12)
 #define CPU_CR8_LOAD (1u << 19)
 #define CPU_CR8_STORE (1u << 20)
+#define CPU_TPR_SHADOW (1u << 21)
 #define CPU_NMI_WINDOW (1u << 22)
 #define CPU_MOV_DR (1u << 23)
 #define CPU_ALL_PORTS (1u << 24)
+#define CPU_IO_BITMAPS (1u << 25)
+#define CPU_MTF (1u << 27)
 #define CPU_MSR_BITMAP (1u << 28)
 #define CPU_PAUSE (1u << 30)
 #define CPU_SECONDARY (1u << 31)
 
+#define SECONDARY_APIC_ACCESSES (1u << 0)
 #define SECONDARY_EPT (1u << 1)
 #define SECONDARY_RDTSCP (1u << 3)
+#define SECONDARY_X2APIC (1u << 4)
+#define SECONDARY_VPID (1u << 5)
 #define SECONDARY_UNRESTRICTED (1u << 7)
+#define SECONDARY_APIC_REGISTERS (1u << 8)
+#define SECONDARY_VIRTUAL_INTERRUPTS (1u << 9) /* their delivery */
 #define SECONDARY_INVPCID (1u << 12)
+#define SECONDARY_VM_FUNCTIONS (1u << 13)
+#define SECONDARY_SHADOWING (1u << 14)
+#define SECONDARY_PML (1u << 17)
 #define SECONDARY_VE (1u << 18) /* EPT-violation #VE */
 #define SECONDARY_XSAVES (1u << 20)
 
 #define EXIT_SAVE_DEBUG (1u << 2)
 #define EXIT_HOST_64_BIT (1u << 9)
+#define EXIT_LOAD_PERF_GLOBAL (1u << 12)
 #define EXIT_ACK_INTERRUPT (1u << 15)
 #define EXIT_LOAD_PAT (1u << 19)
 #define EXIT_SAVE_EFER (1u << 20)
 #define EXIT_LOAD_EFER (1u << 21)
+#define EXIT_SAVE_TIMER (1u << 22) /* the preemption timer's value */
 
 #define ENTRY_LOAD_DEBUG (1u << 2)
 #define ENTRY_GUEST_64_BIT (1u << 9)
+#define ENTRY_SMM (1u << 10)
+#define ENTRY_END_DUAL_MONITOR (1u << 11)
+#define ENTRY_LOAD_PERF_GLOBAL (1u << 13)
 #define ENTRY_LOAD_PAT (1u << 14)
 #define ENTRY_LOAD_EFER (1u << 15)
+#define ENTRY_LOAD_BNDCFGS (1u << 16)
 
 #define ACCESS_BUSY_TSS 0x8b
 #define ACCESS_LONG (1u << 13)
@@ -134,7 +172,13 @@ enum vmcs_field {
 /* Interruptibility state */
 #define BLOCKED_BY_STI (1u << 0)
 #define BLOCKED_BY_MOV_SS (1u << 1)
+#define BLOCKED_BY_SMI (1u << 2)
 #define BLOCKED_BY_NMI (1u << 3)
+
+/* Activity state */
+#define ACTIVITY_HLT 1
+#define ACTIVITY_SHUTDOWN 2
+#define ACTIVITY_WAIT_FOR_SIPI 3
 
 /* Pending debug exceptions; bits 0 to 3 and 14 as in DR6. */
 #define PENDING_DEBUG_ENABLED (1u << 12)
@@ -166,12 +210,18 @@ enum vmx_reason {
 	VMX_RDMSR = 31,
 	VMX_WRMSR = 32,
 	VMX_INVALID_GUEST = 33,
+	VMX_INVALID_MSR_LOAD = 34,
+	VMX_MTF = 37,
 	VMX_PAUSE = 40,
+	VMX_TPR_THRESHOLD = 43,
 	VMX_EPT_VIOLATION = 48,
+	VMX_PREEMPTION_TIMER = 52,
 };
 #define VMX_ENTRY_FAILURE (1u << 31)
 
 /* VM-instruction errors. SDM 3C, "VM-Instruction Error Numbers". */
+#define VMX_ERROR_LAUNCHED 4
+#define VMX_ERROR_NOT_LAUNCHED 5
 #define VMX_ERROR_CONTROLS 7
 #define VMX_ERROR_HOST 8
 #define VMX_ERROR_MOV_SS 26

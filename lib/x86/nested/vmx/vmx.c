@@ -21,9 +21,10 @@ static struct {
 	uint32_t error;	       /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
 } cpus[MAX_CPUS];
 
-bool vmx_enter_behind_mov_ss;
+bool vmx_enter_behind_mov_ss, vmx_enter_by_other;
+uint64_t vmx_flags_of_failure;
 
-static uint32_t entry_error(const struct l2 *v)
+uint32_t vmx_entry_error(const struct l2 *v)
 {
 	return cpus[v->cpu->index].error;
 }
@@ -32,7 +33,7 @@ uint32_t vmx_reason(const struct l2 *v)
 {
 	uint32_t reason;
 
-	if (entry_error(v))
+	if (vmx_entry_error(v))
 		return VMX_ENTRY_FAILURE;
 	reason = vmread(VMCS_EXIT_REASON);
 	return (reason & 0xffff) | (reason & VMX_ENTRY_FAILURE);
@@ -75,7 +76,8 @@ static void enter(struct l2 *v)
 		cpus[cpu].slat_changes = slat_changes();
 		vmx_invept();
 	}
-	failed = vmx_entry(&v->regs, cpus[cpu].launched, vmx_enter_behind_mov_ss);
+	failed = vmx_entry(&v->regs, cpus[cpu].launched ^ vmx_enter_by_other,
+			   vmx_enter_behind_mov_ss);
 	cpus[cpu].error = failed == 0 ? 0 : failed == 1 ? ~0u : vmread(VMCS_INSTRUCTION_ERROR);
 	if (!(vmx_reason(v) & VMX_ENTRY_FAILURE))
 		cpus[cpu].launched = true;
@@ -168,7 +170,7 @@ static void describe(const struct l2 *v, struct event *event)
 	event->exit_code = reason;
 	event->no_place = reason & VMX_ENTRY_FAILURE;
 	event->exit_name =
-		entry_error(v) ? vmx_error_name(entry_error(v)) : vmx_reason_name(reason);
+		vmx_entry_error(v) ? vmx_error_name(vmx_entry_error(v)) : vmx_reason_name(reason);
 	if (reason & VMX_ENTRY_FAILURE)
 		return;
 	event->vectoring = vmread(VMCS_VECTORING_EVENT) & VMX_EVENT_BITS;
@@ -335,6 +337,7 @@ void vmx_enter(struct entry *entry, bool ept, const struct l2_hooks *hooks)
 void vmx_reset(void)
 {
 	vmx_enter_behind_mov_ss = false;
+	vmx_enter_by_other = false;
 	l2_reset(&slat_ept);
 }
 

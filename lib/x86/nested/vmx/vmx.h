@@ -40,14 +40,36 @@ void vmclear_bits(enum vmcs_field field, uint64_t bits);
 /* The basic exit reason; with VMX_ENTRY_FAILURE where the entry failed. After VMfail: that bit alone. */
 uint32_t vmx_reason(const struct l2 *v);
 
+/* VM-instruction error of an entry that failed by VMfail; ~0: VMfailInvalid; 0: there was none. */
+uint32_t vmx_entry_error(const struct l2 *v);
+
 /* The VMCS is cleared and loaded again, so that L2 goes on by VMLAUNCH. */
 void vmx_launch_again(struct l2 *v);
 
 /* VMRESUME stands right behind a MOV SS of L1's. Reset before each case. */
 extern bool vmx_enter_behind_mov_ss;
 
+/* The next entry is by the other of VMLAUNCH and VMRESUME. Reset before each case. */
+extern bool vmx_enter_by_other;
+
+/* The flags that the last VMLAUNCH or VMRESUME left that did not enter L2. */
+extern uint64_t vmx_flags_of_failure;
+
 /* Does this CPU allow the 1-setting of these secondary controls? */
 bool vmx_has_secondary(uint32_t controls);
+
+/* Of one of the five fields of controls: bits 31:0 must be 1, bits 63:32 may be 1; 0: there is no such field. */
+uint64_t vmx_limits(enum vmcs_field controls);
+
+/* The fields that this CPU's VMCS has, in the order of their numbers. */
+const uint16_t *vmcs_fields(unsigned *count);
+
+/* SDM 3D, "Field Encoding in VMCS". */
+enum vmcs_type { VMCS_CONTROL, VMCS_READ_ONLY, VMCS_GUEST, VMCS_HOST };
+static inline enum vmcs_type vmcs_type(enum vmcs_field field)
+{
+	return field >> 10 & 3;
+}
 
 /* The name of an exit or of an entry's failure; NULL for exceptions and for reasons without one. */
 const char *vmx_reason_name(uint32_t reason);
