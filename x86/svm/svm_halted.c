@@ -21,9 +21,6 @@
 #define RULE_HLT \
 	"APM 3, HLT, and APM 2, HLT Intercept: any interrupt that is not masked ends it, whoever gets that; intercepted it is not executed"
 
-SNIPPET(sleep, "mark call; vmmcall; mark target; sti; mark halt; hlt; mark woken; nop; cli; mark again; "
-	       "vmmcall; mark last; nop");
-
 /* Which interrupt ends it: a virtual one, a physical one that has waited, or the timer's. */
 enum {
 	HLT = 1 << 0, /* intercepted */
@@ -34,10 +31,6 @@ enum {
 
 static const char *const hlt_axes[] = {"hlt_intercepted", "intr_intercepted", "waits", "virtual",
 				       NULL};
-
-/* Ticks of the timer: of the waker, and of the watchdog where that needs no timer. */
-#define SOON 20000
-#define LATE 1000000000
 
 /* HLT is in the shadow of STI, so it is executed whatever waits. */
 static bool hlt_demand(unsigned c, struct text *out)

@@ -23,10 +23,6 @@
 #define RULE_ORDER \
 	"APM 2, Simultaneous Interrupts: NMI, then physical interrupts, then virtual ones"
 
-/* With IF set L2 is open at `target`, behind its shadow if it is in one; with IF clear from `open` on. */
-SNIPPET(stretch, "mark call; vmmcall; mark target; nop; mark after; sti; mark shadow; nop; mark open; nop; "
-		 "cli; mark again; vmmcall; mark last; nop");
-
 /* masked_open: V_INTR_MASKING with L1's IF set, so that physical interrupts come whatever L2's IF. */
 enum {
 	WITH_NMI = 1 << 2,

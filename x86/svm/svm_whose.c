@@ -33,10 +33,6 @@
 #define RULE_VINTR \
 	"APM 2, Virtual Interrupt Intercept: taken just before the interrupt, which stays pending in V_IRQ"
 
-/* With IF set L2 is open at `target`, behind its shadow if it is in one; with IF clear from `open` on. */
-SNIPPET(stretch, "mark call; vmmcall; mark target; nop; mark after; sti; mark shadow; nop; mark open; nop; "
-		 "cli; mark again; vmmcall; mark last; nop");
-
 /* -- Physical interrupts. ---------------------------------------------------------------------- */
 
 enum {
@@ -47,16 +43,10 @@ enum {
 
 static const char *const intr_axes[] = {"if", "masking", "host_if", "sti", "gif", NULL};
 
-/* Where an IF that is set, or not, lets L2 be interrupted first. */
-static const char *opens_at(bool if_is_set)
-{
-	return if_is_set ? wish.shadow ? "after" : "target" : "open";
-}
-
 static bool intr_demand(unsigned c, struct text *out)
 {
 	bool masking = c & MASKING, host_if = c & (HOST_IF | STI);
-	const char *at = masking ? "target" : opens_at(c & IF);
+	const char *at = masking ? "target" : opens_at(c & IF, wish.shadow);
 
 	if ((c & HOST_IF && c & STI) || (c & MASKING) != wish.part)
 		return false;
@@ -154,10 +144,10 @@ static bool v_irq_demand(unsigned c, struct text *out)
 	if (held)
 		text_append(out, "(none)");
 	else if (wish.vintr)
-		text_append(out, "exit VINTR@%s, extint 0xa1@%s", opens_at(c & IF),
-			    opens_at(c & IF));
+		text_append(out, "exit VINTR@%s, extint 0xa1@%s", opens_at(c & IF, wish.shadow),
+			    opens_at(c & IF, wish.shadow));
 	else
-		text_append(out, "extint 0xa1@%s", opens_at(c & IF));
+		text_append(out, "extint 0xa1@%s", opens_at(c & IF, wish.shadow));
 	text_append(out, ", V_IRQ %u", held);
 	return true;
 }

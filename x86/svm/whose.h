@@ -3,21 +3,14 @@
  * An event that is pending when L1 enters L2, of which a product (nested/product.h) asks whose it is: svm_whose.c,
  * svm_order.c, svm_halted.c.
  */
-#ifndef X86_WHOSE_H
-#define X86_WHOSE_H
+#ifndef X86_SVM_WHOSE_H
+#define X86_SVM_WHOSE_H
 
-#include "../nested/product.h"
+#define CALL "vmmcall"
+#include "../nested/whose.h"
 
-#define PHYSICAL 0x91
-#define VIRTUAL 0xa1
-
-static unsigned now; /* the combination that runs */
-
-/* The first bits of a combination, where they are among its axes. */
-enum {
-	IF = 1 << 0,	  /* L2's */
-	MASKING = 1 << 1, /* V_INTR_MASKING */
-};
+/* The second bit of a combination, where it is among its axes. */
+#define MASKING (1u << 1) /* V_INTR_MASKING */
 
 /* Of a case: the same for all its combinations. */
 static struct wish {

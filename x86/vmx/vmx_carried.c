@@ -88,7 +88,7 @@ CASE_NEEDS("apic=1", shadow_in, IN_LONG_MODE, RULE_SHADOW, "")
 static void behind_mov_ss(struct l2 *v)
 {
 	(void)v;
-	vmx_enter_behind_mov_ss = true;
+	vmx_enter_behind = VMX_BEHIND_MOV_SS;
 }
 
 CASE(entry_behind_movss, CPL0,

@@ -61,7 +61,7 @@ uint64_t vmx_next(const struct l2 *v);
 
 /* -- run.S ------------------------------------------------------------------------------------- */
 
-unsigned vmx_entry(struct regs *regs, bool launched, bool behind_mov_ss);
+unsigned vmx_entry(struct regs *regs, bool launched, enum vmx_shadow shadow);
 extern const uint8_t vmx_exit[], vmx_l2_return[], vmx_l2_end[];
 
 #endif

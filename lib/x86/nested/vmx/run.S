@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI, whether it is to stand in
- * the shadow of MOV SS in EDX. L2's registers come from *regs and go back there, but for RSP, which is the
+ * One VM entry: struct regs *regs in RDI, whether the VMCS was launched in ESI, in EDX whether it is to stand in
+ * the shadow of MOV SS (1) or of STI (3), which is for launched ones. L2's registers come from *regs and go back there, but for RSP, which is the
  * VMCS's. Returns 0 behind a VM exit; else 1 for VMfailInvalid, 2 for VMfailValid.
  */
 #include "x86/nested/l2_regs.inc"
@@ -24,12 +24,17 @@ vmx_entry:
 	je	1f
 	ja	2f
 	vmlaunch
-	jmp	3f
+	jmp	5f
 1:	vmresume
-	jmp	3f
-2:	mov	host_ss(%rip), %ss
+	jmp	5f
+2:	jp	4f			/* 1 + 2 * 3 - 1 has two bits, 1 + 2 * 1 - 1 has one */
+	mov	host_ss(%rip), %ss
 	vmresume
-3:	pushfq
+	jmp	5f
+4:	sti
+	vmresume
+5:	pushfq
+	cli
 	popq	vmx_flags_of_failure(%rip)
 	mov	$1, %eax		/* VMfailInvalid: CF; VMfailValid: ZF */
 	adc	$0, %eax

@@ -21,7 +21,8 @@ static struct {
 	uint32_t error;	       /* VM-instruction error of an entry that failed; ~0: VMfailInvalid */
 } cpus[MAX_CPUS];
 
-bool vmx_enter_behind_mov_ss, vmx_enter_by_other;
+enum vmx_shadow vmx_enter_behind;
+bool vmx_enter_by_other;
 uint64_t vmx_flags_of_failure;
 
 uint32_t vmx_entry_error(const struct l2 *v)
@@ -76,8 +77,7 @@ static void enter(struct l2 *v)
 		cpus[cpu].slat_changes = slat_changes();
 		vmx_invept();
 	}
-	failed = vmx_entry(&v->regs, cpus[cpu].launched ^ vmx_enter_by_other,
-			   vmx_enter_behind_mov_ss);
+	failed = vmx_entry(&v->regs, cpus[cpu].launched ^ vmx_enter_by_other, vmx_enter_behind);
 	cpus[cpu].error = failed == 0 ? 0 : failed == 1 ? ~0u : vmread(VMCS_INSTRUCTION_ERROR);
 	if (!(vmx_reason(v) & VMX_ENTRY_FAILURE))
 		cpus[cpu].launched = true;
@@ -336,7 +336,7 @@ void vmx_enter(struct entry *entry, bool ept, const struct l2_hooks *hooks)
 
 void vmx_reset(void)
 {
-	vmx_enter_behind_mov_ss = false;
+	vmx_enter_behind = VMX_NO_SHADOW;
 	vmx_enter_by_other = false;
 	l2_reset(&slat_ept);
 }

@@ -46,8 +46,13 @@ uint32_t vmx_entry_error(const struct l2 *v);
 /* The VMCS is cleared and loaded again, so that L2 goes on by VMLAUNCH. */
 void vmx_launch_again(struct l2 *v);
 
-/* VMRESUME stands right behind a MOV SS of L1's. Reset before each case. */
-extern bool vmx_enter_behind_mov_ss;
+/* What of L1's VMRESUME stands right behind. Reset before each case. */
+enum vmx_shadow {
+	VMX_NO_SHADOW = 0,
+	VMX_BEHIND_MOV_SS = 1,
+	VMX_BEHIND_STI = 3
+}; /* run.S knows the numbers */
+extern enum vmx_shadow vmx_enter_behind;
 
 /* The next entry is by the other of VMLAUNCH and VMRESUME. Reset before each case. */
 extern bool vmx_enter_by_other;
