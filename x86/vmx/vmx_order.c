@@ -30,17 +30,17 @@
 /* -- All of them at an entry. ------------------------------------------------------------------ */
 
 enum {
-	TIMER = 1 << 1, /* 0 at the entry */
-	NMI_WINDOW = 1 << 2,
-	OPENING = 1 << 3,
-	INTR = 1 << 4,
+	NMI_WINDOW = 1 << 1,
+	OPENING = 1 << 2,
+	INTR = 1 << 3,
 };
 
-static const char *const axes[] = {"if", "timer", "nmi_window", "window", "intr", NULL};
+static const char *const axes[] = {"if", "nmi_window", "window", "intr", NULL};
 
 static struct {
 	bool exiting, injected;
-	bool if0; /* combinations with IF clear, or those with IF set */
+	bool timer; /* of preemption, 0 at the entry */
+	bool if0;   /* combinations with IF clear, or those with IF set */
 } wish;
 
 #define INJECTED_VECTOR 0x50
@@ -52,10 +52,10 @@ static bool demand(unsigned c, struct text *out)
 	const char *open = opens_at(c & IF, false);
 	bool exit_first = !(c & IF) || wish.injected; /* the window is closed there */
 
-	if ((c & TIMER && !has_timer()) || wish.if0 == (c & IF))
+	if (wish.if0 == (c & IF))
 		return false;
 	separator = "";
-	if (c & TIMER)
+	if (wish.timer)
 		then(out, "exit PREEMPTION_TIMER", at);
 	if (c & NMI_WINDOW)
 		then(out, "exit NMI_WINDOW", at);
@@ -96,7 +96,7 @@ static void prepare(unsigned combination)
 	if (combination & IF)
 		setup.rflags = X86_EFLAGS_IF;
 	want.pin = (wish.exiting ? PIN_EXTERNAL_INTERRUPT : 0) |
-		   (combination & TIMER ? PIN_PREEMPTION_TIMER : 0) |
+		   (wish.timer ? PIN_PREEMPTION_TIMER : 0) |
 		   (combination & NMI_WINDOW ? PIN_NMI | PIN_VIRTUAL_NMIS : 0);
 	want.cpu = (combination & NMI_WINDOW ? CPU_NMI_WINDOW : 0) |
 		   (combination & OPENING ? CPU_INTERRUPT_WINDOW : 0);
@@ -111,14 +111,21 @@ static const struct product order = {
 	.prepare = prepare,
 };
 
+static void need_timer(void)
+{
+	need_of_machine(!wish.timer || has_timer(), "VMX-preemption timer");
+}
+
 #define ORDER(name, rule, bugs, ...)                 \
 	CASE_NEEDS("apic=1", name, CPL0, rule, bugs) \
 	{                                            \
 		apic_enable(0);                      \
 		wish = (typeof(wish)){__VA_ARGS__};  \
+		need_timer();                        \
 		product_run(&order);                 \
 	}
 
+#define BUGS_TIMER CATCHES("kvm-nvmx-timer-late")
 #define BUGS_IF0 CATCHES("bochs-vmentry-pending-intr")
 
 ORDER(exiting, RULE_ORDER, "", .exiting = true)
@@ -129,6 +136,11 @@ ORDER(not_exiting_if0, RULE_ORDER, "", .if0 = true)
 /* An interrupt, which IF lets in, and whose handler has IF clear. */
 ORDER(exiting_and_injected, RULE_INJECTED, BUGS_IF0, .exiting = true, .injected = true)
 ORDER(not_exiting_and_injected, RULE_INJECTED, "", .injected = true)
+
+ORDER(timer, RULE_ORDER, BUGS_TIMER, .timer = true)
+ORDER(timer_if0, RULE_ORDER, BUGS_TIMER, .timer = true, .if0 = true)
+ORDER(timer_and_injected, RULE_INJECTED, BUGS_TIMER, .timer = true, .injected = true)
+ORDER(timer_and_exiting, RULE_ORDER, BUGS_TIMER, .timer = true, .exiting = true)
 
 /* -- With an NMI. ------------------------------------------------------------------------------ */
 

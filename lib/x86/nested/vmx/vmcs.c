@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "kept.h"
 #include "l1.h"
 
 #include "x86/cpu/cpu.h"
@@ -72,6 +73,7 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 		     : "memory");
 	if (!good)
 		panic("VMWRITE of field %#x failed", field);
+	kept_wrote(field, value);
 	/* L2 may change what a case puts into its state. */
 	note(field, value, vmcs_type(field) != VMCS_GUEST);
 }

@@ -2,6 +2,7 @@
 /* The layers `vmx` and `vmx-noept`, and L2 as VMX has it. */
 #include "vmx.h"
 
+#include "kept.h"
 #include "l1.h"
 
 #include "x86/arch/exceptions.h"
@@ -81,6 +82,7 @@ static void enter(struct l2 *v)
 	cpus[cpu].error = failed == 0 ? 0 : failed == 1 ? ~0u : vmread(VMCS_INSTRUCTION_ERROR);
 	if (!(vmx_reason(v) & VMX_ENTRY_FAILURE))
 		cpus[cpu].launched = true;
+	kept_compare(v, !(vmx_reason(v) & VMX_ENTRY_FAILURE));
 }
 
 void vmx_launch_again(struct l2 *v)
