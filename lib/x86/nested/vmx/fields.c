@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which fields a VMCS has. SDM 3D, "Field Encoding in VMCS": VMREAD of another one fails. */
+/* VMREAD, and which fields a VMCS has. SDM 3D, "Field Encoding in VMCS": VMREAD of another one fails. */
 #include "vmx.h"
+
+#include "panic.h"
 
 #define WIDTHS 4
 #define TYPES 4
@@ -10,16 +12,28 @@
 static uint16_t fields[MAX_FIELDS];
 static unsigned used;
 
+static bool try_vmread(uint64_t field, uint64_t *value)
+{
+	bool good;
+
+	asm volatile("vmread %2, %0" : "=r"(*value), "=@cca"(good) : "r"(field) : "memory");
+	return good;
+}
+
+uint64_t vmread(enum vmcs_field field)
+{
+	uint64_t value;
+
+	if (!try_vmread(field, &value))
+		panic("VMREAD of field %#x failed", field);
+	return value;
+}
+
 static void add_if_there(uint16_t field)
 {
 	uint64_t value;
-	bool good;
 
-	asm volatile("vmread %2, %0"
-		     : "=r"(value), "=@cca"(good)
-		     : "r"((uint64_t)field)
-		     : "memory");
-	if (good && used < MAX_FIELDS)
+	if (used < MAX_FIELDS && try_vmread(field, &value))
 		fields[used++] = field;
 }
 

@@ -54,6 +54,12 @@ vmx_exit:
 	xor	%eax, %eax
 	ret
 
+	.globl	vmx_flags_of_failure
+	.bss
+	.balign	8
+vmx_flags_of_failure:
+	.quad	0
+
 	.section .rodata
 host_ss:
 	.word	KERNEL_DS

@@ -22,20 +22,6 @@ static uint8_t msr_bitmaps[MAX_CPUS][4096] __attribute__((section(".noinit"), al
 
 /* -- Access. ----------------------------------------------------------------------------------- */
 
-uint64_t vmread(enum vmcs_field field)
-{
-	uint64_t value;
-	bool good;
-
-	asm volatile("vmread %2, %0"
-		     : "=r"(value), "=@cca"(good)
-		     : "r"((uint64_t)field)
-		     : "memory");
-	if (!good)
-		panic("VMREAD of field %#x failed", field);
-	return value;
-}
-
 /*
  * What is known of the first CPU's VMCS, which outlives VMXOFF, so that vmcs_fill() can leave out a VMWRITE of what a
  * field has anyway: where a hypervisor is below L1, that is a VM exit less, and they are most of a nested run.

@@ -24,7 +24,6 @@ static struct {
 
 enum vmx_shadow vmx_enter_behind;
 bool vmx_enter_by_other;
-uint64_t vmx_flags_of_failure;
 
 uint32_t vmx_entry_error(const struct l2 *v)
 {
