@@ -313,12 +313,12 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 		try_code_breakpoint(&row_##name, WARM);                                         \
 	}                                                                                       \
 	CASE(name##_code_breakpoint_cold_stack, environments, RULE_CODE_BREAKPOINT,             \
-	     CATCHES("tcg-int-rf " retry))                                                      \
+	     CATCHES("tcg-int-rf bochs-delivery-exit-rf " retry))                               \
 	{                                                                                       \
 		try_code_breakpoint(&row_##name, COLD_STACK_IST);                               \
 	}                                                                                       \
 	CASE_NEEDS("pam=1", name##_code_breakpoint_cold_page_table, environments,               \
-		   RULE_CODE_BREAKPOINT, CATCHES("tcg-int-rf " retry))                          \
+		   RULE_CODE_BREAKPOINT, CATCHES("tcg-int-rf bochs-delivery-exit-rf " retry))   \
 	{                                                                                       \
 		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                              \
 	}
