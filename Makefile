@@ -22,7 +22,7 @@ GUEST_C := $(filter-out x86/model/%,$(wildcard x86/*.c x86/*/*.c))
 GUESTS := $(basename $(notdir $(GUEST_C)))
 LIB_ROOMS := $(addprefix lib/x86/,boot cpu devices insn sev sev/vc compare record modes harness nested nested/svm nested/vmx)
 LIB_C := $(wildcard lib/*.c $(LIB_ROOMS:%=%/*.c))
-LIB_S := $(addprefix lib/x86/,boot/ap.S boot/sev.S cpu/entry.S sev/vc/entry.S record/enter.S modes/switch.S modes/to_real.S nested/svm/run.S nested/vmx/run.S)
+LIB_S := $(addprefix lib/x86/,boot/ap.S boot/sev.S cpu/entry.S sev/vc/entry.S record/enter.S modes/smm_handler.S modes/switch.S modes/to_real.S nested/svm/run.S nested/vmx/run.S)
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 
 # scripts/check sets WERROR, and nothing else does: a newer compiler's new warning keeps nobody from running.

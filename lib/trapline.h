@@ -19,6 +19,7 @@
 #include "x86/harness/snippet.h"
 #include "x86/harness/testcase.h"
 #include "x86/modes/mode.h"
+#include "x86/modes/smm.h"
 #include "x86/nested/layers.h"
 #include "x86/record/breadth.h"
 #include "x86/record/event.h"

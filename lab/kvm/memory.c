@@ -24,6 +24,19 @@ static void apply(const struct kvm_userspace_memory_region *slot)
 		     ioctl(machine.vm, KVM_SET_USER_MEMORY_REGION, slot));
 }
 
+/* KVM's second address space is what a CPU in SMM sees: the same. */
+#define SMM_SPACE (1u << 16)
+
+static void set_slot_of_smm(unsigned number)
+{
+	struct kvm_userspace_memory_region slot = slots[number];
+
+	if (sev_memory() || ioctl(machine.vm, KVM_CHECK_EXTENSION, KVM_CAP_X86_SMM) <= 0)
+		return;
+	slot.slot |= SMM_SPACE;
+	apply(&slot);
+}
+
 static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes, uint32_t flags)
 {
 	slots[number] = (struct kvm_userspace_memory_region){
@@ -34,6 +47,7 @@ static void set_slot(unsigned number, uint64_t guest, void *host, uint64_t bytes
 		.userspace_addr = (uintptr_t)host,
 	};
 	apply(&slots[number]);
+	set_slot_of_smm(number);
 }
 
 void create_memory(void *rom, uint64_t rom_bytes)

@@ -50,6 +50,7 @@
 #define APIC_BASE_ENABLE (1u << 11)
 
 #define ICR_FIXED 0x0000
+#define ICR_SMI 0x0200
 #define ICR_NMI 0x0400
 #define ICR_INIT 0x0500
 #define ICR_STARTUP 0x0600

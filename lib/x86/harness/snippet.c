@@ -183,6 +183,7 @@ unsigned run_snippet(const struct snippet *snippet)
 	run->end = mark_address(snippet, "end");
 	run->group = open_group(rec, code, base);
 	run->events_before = run->group->events;
+	run->delivered_before = rec->trace->delivered;
 	run->entry.regs = setup.regs;
 	if (run->deadline) {
 		run->entry.regs.rcx = DEADLINE_LOOKS / 4;

@@ -68,6 +68,11 @@ static void set_pae_pointers(void)
 		pae_pointers[i] = (uint64_t)boot_pd[i] | PTE_PRESENT;
 }
 
+uint32_t mode_pae_pointers(void)
+{
+	return in_other_mode() && !is_real() ? (uint64_t)pae_pointers : 0;
+}
+
 static void prepare(const struct table_pointer *idt_of_case)
 {
 	struct tss *tss = &this_cpu()->descriptors.tss;

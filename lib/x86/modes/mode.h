@@ -77,6 +77,9 @@ void real_prepare(uint16_t limit_of_long_mode);
 void real_put_outside(void);
 void real_get_outside(void);
 
+/* The address of what CR3 points to in this environment, if that is PAE paging's; else 0. */
+uint32_t mode_pae_pointers(void);
+
 /* The code that a gate of the vector leads to, in this environment. */
 const uint8_t *mode_stub(unsigned vector);
 

@@ -13,6 +13,7 @@ enum origin {
 	FROM_INT_N,   /* the bytes before the return address are CD and the vector */
 	FROM_APIC,    /* the vector's ISR bit was set */
 	FROM_OUTSIDE, /* vector 32 or above, and none of the others */
+	FROM_SMM,     /* an SMI: seen by its own handler alone (event_insert) */
 	READING,      /* no event: what a case read off a register (observe) */
 	DIFFERENCE,   /* no event: what is wrong where a run or an exit has ended; `name` */
 };

@@ -184,6 +184,9 @@ void notation_what(struct text *out, const struct event *e, const struct group *
 	case FROM_INT_N:
 		vector(out, "int", e, group);
 		break;
+	case FROM_SMM:
+		text_append(out, "smi");
+		return;
 	case FROM_OUTSIDE:
 		vector(out, "extint", e, group);
 		break;

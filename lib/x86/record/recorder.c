@@ -118,14 +118,14 @@ void event_eoi(void)
 }
 
 /* In an area, one place is as good as another. */
-static uint64_t place_of(const struct run *run, uint64_t rip)
+static uint64_t place_of(const struct code *code, uint64_t base, uint64_t rip)
 {
 	const struct mark *mark;
 
-	if (rip - run->base >= (uint64_t)(run->code->end - run->code->start))
+	if (rip - base >= (uint64_t)(code->end - code->start))
 		return rip;
-	mark = mark_before(run->code, rip - run->base);
-	return mark && mark->is_area ? run->base + mark->address - (uint64_t)run->code->start : rip;
+	mark = mark_before(code, rip - base);
+	return mark && mark->is_area ? base + mark->address - (uint64_t)code->start : rip;
 }
 
 static void __attribute__((noreturn)) unexpected(const struct trap_frame *frame)
@@ -198,7 +198,7 @@ static void record(struct trap_frame *frame)
 		record_in_l1(rec, &event, frame);
 		return;
 	}
-	event.rip = place_of(run, event.rip);
+	event.rip = place_of(run->code, run->base, event.rip);
 	trace_append(rec->trace, run->group, &event);
 	if (event.origin == FROM_APIC && !setup.hold_eoi)
 		give_eoi(rec, event.vector);
@@ -216,6 +216,16 @@ static void record(struct trap_frame *frame)
 		leave_snippet(rec, frame);
 	else
 		delivery_end(&run->before, frame);
+}
+
+void event_insert(const struct event *event, uint32_t delivered)
+{
+	const struct run *run = &this_recording()->run;
+	struct event placed = *event;
+
+	placed.rip = place_of(run->group->code, run->base, placed.rip);
+	trace_insert(this_recording()->trace, run->group, delivered - run->delivered_before,
+		     &placed);
 }
 
 /* INT 2 is no NMI. */

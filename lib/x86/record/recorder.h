@@ -9,8 +9,17 @@
 #ifndef LIB_X86_RECORDER_H
 #define LIB_X86_RECORDER_H
 
+#include "event.h"
+
 /* EOI by hand, after setup.hold_eoi. */
 void event_eoi(void);
+
+/*
+ * Puts an event that the recorder has not seen into this CPU's last run, at its place among those that it has:
+ * `delivered` is what trace->delivered was when it happened.
+ */
+void event_insert(const struct event *event, uint32_t delivered);
+
 /* Before percpu_init: each CPU that starts has a trace, and served #VCs are shown to the recorder. */
 void recorder_begin(void);
 

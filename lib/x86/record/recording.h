@@ -17,7 +17,8 @@ struct run {
 	const struct code *code;
 	uint64_t base, end; /* addresses of its first byte and of the mark `end` */
 	struct group *group;
-	uint32_t events_before; /* events that the group had when the run began */
+	uint32_t events_before;	   /* events that the group had when the run began */
+	uint32_t delivered_before; /* and the trace's `delivered` */
 	/* run_until: interrupts seen and enough, and the TSC after which it waits for no more; else 0. */
 	uint32_t waited_for, enough;
 	uint64_t deadline;

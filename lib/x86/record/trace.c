@@ -127,6 +127,11 @@ void trace_close(struct trace *trace)
 	}
 }
 
+void trace_forget(struct trace *trace)
+{
+	trace->events_used = trace->groups[--trace->groups_used].first;
+}
+
 void trace_append(struct trace *trace, struct group *group, const struct event *event)
 {
 	if (trace->events_used == MAX_EVENTS) {
@@ -135,4 +140,18 @@ void trace_append(struct trace *trace, struct group *group, const struct event *
 	}
 	trace->events[trace->events_used++] = *event;
 	group->events++;
+}
+
+void trace_insert(struct trace *trace, struct group *group, unsigned index,
+		  const struct event *event)
+{
+	struct event *events = &trace->events[group->first];
+
+	trace_append(trace, group, event);
+	if (trace->full)
+		return;
+	for (unsigned i = group->events - 1; i > index; i--) {
+		events[i] = events[i - 1];
+		events[i - 1] = *event;
+	}
 }
