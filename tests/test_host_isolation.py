@@ -103,6 +103,17 @@ def log(qemu, monitor, bundle_file, words, folder, cpu=LabAmd.cpu):
     ("l2-apic-base", "l0: stop: L1 leaves MSR 0x1b to its L2"),
     ("unwatched l2-apic-base", "l0: stop: L1 leaves MSR 0x1b to its L2"),
     ("unwatched l2-msr-beyond-the-map", "intruder: the guest ran"),
+    ("l0.with=snp none", "intruder: the guest ran"),
+    ("l0.with=snp read", "l0: stop: L1 reaches for the monitor's memory: address 0x200000, "),
+    ("l0.with=snp iommu-store", "l0: the IOMMU is to write to 0x200000, which is not L1's\nintruder: done"),
+    ("l0.with=snp iommu-commands", "l0: the IOMMU's commands are at 0x200000, which is not L1's\nintruder: done"),
+    ("l0.with=snp rmp-write", "intruder: an exception"),
+    ("l0.with=snp rmp-base", "intruder: an exception"),
+    ("l0.with=snp rmp-update", "intruder: refused"),
+    ("l0.with=snp rmp-update-table", "intruder: refused"),
+    ("l0.with=snp rmp-assigned", "intruder: an exception"),
+    ("l0.with=snp rmp-assigned-read", "intruder: read"),
+    ("rmp-update", "intruder: an exception"),       # a CPU without SEV-SNP: #UD
 ])
 def test_way_in(qemu, images, tmp_path, way, said):
     text = log(qemu, *images, way, tmp_path)

@@ -121,7 +121,7 @@ static void update(uint64_t guest, void *from, uint64_t bytes, unsigned type)
 			break;
 }
 
-/* The CPUID page: SNP ABI, "CPUID Page". What is not there reads as 0. */
+/* The CPUID page: SNP ABI, "CPUID Page". As QEMU fills it: a leaf that is empty is there, a sub-leaf is not. */
 static void *cpuid_page(const struct kvm_cpuid2 *cpuid)
 {
 	enum { MOST = 64 };
@@ -139,7 +139,8 @@ static void *cpuid_page(const struct kvm_cpuid2 *cpuid)
 	for (unsigned i = 0; i < cpuid->nent && page.count < MOST; i++) {
 		const struct kvm_cpuid_entry2 leaf = cpuid->entries[i];
 
-		if (leaf.function >> 28 == 4 || !(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx))
+		if (leaf.function >> 28 == 4 ||
+		    (leaf.index && !(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx)))
 			continue;
 		page.entry[page.count].leaf = leaf.function;
 		page.entry[page.count].subleaf = leaf.index;
@@ -183,6 +184,18 @@ static const struct metadata *find_metadata(const uint8_t *image, size_t bytes)
 		       : m;
 }
 
+/*
+ * KVM looks at a request for AP creation only on the way into a guest, where a CPU that waits for its SIPI never is: KVM_RUN
+ * of it comes back with EAGAIN for ever (bugs.toml, kvm-snp-ap-create-unstarted). One that is halted gets there.
+ */
+static void halt_others(void)
+{
+	struct kvm_mp_state halted = {KVM_MP_STATE_HALTED};
+
+	for (unsigned i = 1; i < machine.cpus; i++)
+		must("KVM_SET_MP_STATE", ioctl(machine.vcpus[i], KVM_SET_MP_STATE, &halted));
+}
+
 void snp_launch(uint8_t *image, size_t bytes, const struct kvm_cpuid2 *cpuid)
 {
 	static uint8_t secrets[PAGE_BYTES] __attribute__((aligned(4096)));
@@ -215,6 +228,7 @@ void snp_launch(uint8_t *image, size_t bytes, const struct kvm_cpuid2 *cpuid)
 		}
 	}
 	sev_command("KVM_SEV_SNP_LAUNCH_FINISH", LAUNCH_FINISH, &finish);
+	halt_others();
 }
 
 /* -- While it runs. -------------------------------------------------------------------------------- */

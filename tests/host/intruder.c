@@ -17,6 +17,15 @@
 #define RESET_PORT 0xcf9
 #define FW_CFG_DMA_PORT 0x518
 #define MSR_VM_HSAVE_PA 0xc0010117
+#define MSR_SYSCFG 0xc0010010
+#define MSR_RMP_BASE 0xc0010132
+#define SYSCFG_SNP (1ul << 24)
+#define RMP_HEAD 0x4000ul
+#define IOMMU 0xfed80000ul
+#define IOMMU_COMMANDS 0x08
+#define IOMMU_TAIL 0x2008
+#define IOMMU_256_COMMANDS (8ul << 56)
+#define IOMMU_STORE (1ul << 60 | 1) /* COMPLETION_WAIT, and the address */
 #define APIC 0xfee00000ul
 #define APIC_ICR_LOW 0x300
 #define APIC_ICR_HIGH 0x310
@@ -187,6 +196,56 @@ static uint32_t firmware(bool region)
 	return *(volatile uint32_t *)(registers + 0x10980) & 0xffff;
 }
 
+/* RMPUPDATE, which gives the page to the firmware. */
+static uint64_t rmpupdate(uint64_t at)
+{
+	struct {
+		uint64_t gpa;
+		uint8_t assigned, large, immutable, reserved;
+		uint32_t asid;
+	} __attribute__((packed)) state = {0, 1, 0, 1, 0, 0};
+	uint64_t result;
+
+	asm volatile(".byte 0xf2, 0x0f, 0x01, 0xfe"
+		     : "=a"(result)
+		     : "a"(at), "c"(&state)
+		     : "memory", "cc");
+	return result;
+}
+
+/* By a command, or a command buffer, at the monitor's address. */
+static void iommu(bool store)
+{
+	uint64_t *command = (uint64_t *)code;
+
+	command[0] = IOMMU_STORE | THEIRS;
+	command[1] = ~0ul;
+	*(volatile uint64_t *)(IOMMU + IOMMU_COMMANDS) =
+		(store ? (uint64_t)code : THEIRS) | IOMMU_256_COMMANDS;
+	*(volatile uint32_t *)(IOMMU + IOMMU_TAIL) = 16;
+}
+
+/* With SEV-SNP. Returns where the way is none of these. */
+static void by_the_rmp(const char *way)
+{
+	if (!starts_with(way, "rmp-"))
+		return;
+	wrmsr(MSR_SYSCFG, rdmsr(MSR_SYSCFG) | SYSCFG_SNP);
+	if (!strcmp(way, "rmp-write"))
+		*(volatile uint64_t *)(rdmsr(MSR_RMP_BASE) + RMP_HEAD) = 1;
+	if (!strcmp(way, "rmp-base"))
+		wrmsr(MSR_RMP_BASE, THEIRS);
+	if (!strcmp(way, "rmp-update") || !strcmp(way, "rmp-update-table"))
+		done(rmpupdate(strcmp(way, "rmp-update") ? rdmsr(MSR_RMP_BASE) : THEIRS) ? "refused"
+											 : "done");
+	if (rmpupdate((uint64_t)code))
+		done("refused");
+	if (!strcmp(way, "rmp-assigned"))
+		*(volatile uint64_t *)code = 1;
+	if (!strcmp(way, "rmp-assigned-read"))
+		done(*(volatile uint8_t *)code == 0xa1 ? "read" : "read something else");
+}
+
 /* What L1 itself can try. Returns where the way is none of these. */
 static void by_itself(const char *way)
 {
@@ -211,6 +270,11 @@ static void by_itself(const char *way)
 	}
 	if (!strcmp(way, "dma"))
 		outl(FW_CFG_DMA_PORT, 0);
+	if (!strcmp(way, "iommu-store") || !strcmp(way, "iommu-commands")) {
+		iommu(!strcmp(way, "iommu-store"));
+		done("done");
+	}
+	by_the_rmp(way);
 	if (!strcmp(way, "bus"))
 		done(has_bus_master() ? "a bus master" : "no bus master");
 	if (!strcmp(way, "firmware-buffer") || !strcmp(way, "firmware-region"))

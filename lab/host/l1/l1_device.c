@@ -178,7 +178,11 @@ static uint64_t linear_address(struct cpu *c, uint64_t at)
 	if (insn_decode(&insn, code, space_code(&space, code), code_mode(&c->l1)) == INSN_OK) {
 		o = insn_memory_operand(&insn);
 		linear = o ? insn_linear(&insn, o, &regs, segment_base, &c->l1) : 0;
-		if (o && space_linear(&space, linear, false, &gpa, &miss) && gpa == at)
+		/* The RMP itself is no memory that the monitor reads for L1, but its address is found. */
+		if (o &&
+		    (space_linear(&space, linear, false, &gpa, &miss) ||
+		     (miss.kind == MISS_NESTED && !miss.of_table)) &&
+		    gpa == at)
 			return linear;
 	}
 	stop("L1 writes to the page at %#lx, which the RMP has as a guest's or the Secure Processor's, by the instruction at %#lx",
