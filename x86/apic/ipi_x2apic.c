@@ -11,3 +11,29 @@
 #define X2APIC
 #define MODE_NEEDS "x2apic=1"
 #include "ipi.c"
+
+/* KVM sends such an IPI without leaving its innermost loop, and has loaded an old DR6 there. */
+SNIPPET_BOTH(dr6_over_icr, "mov %rbp, %dr6; mark insn; wrmsr; mark after; mov %dr6, %rbp; nop",
+	     "nop");
+
+#define DR6_LEFT (DR6_CLEAR | DR6_BS | 1)
+
+CASE_NEEDS(MODE_NEEDS, dr6_over_icr, CPL0,
+	   "SDM 3B, Debug Status Register (DR6): written by debug exceptions and by MOV alone",
+	   CATCHES("kvm-dr6-stale model-exit-dr6"))
+{
+	static uint32_t watched;
+
+	need_breakpoints();
+	breakpoint_set(3, (uint64_t)&watched, BREAK_WRITE, 4);
+	setup.regs.rbp = DR6_LEFT;
+	setup.regs.rcx = 0x830;
+	setup.regs.rax = ICR_FIXED | ICR_ASSERT | LATER;
+	setup.regs.rdx = apic_id();
+	expect("(none)");
+	run(dr6_over_icr);
+	check(setup.result.rbp == DR6_LEFT, "DR6 is %#lx, not %#x", setup.result.rbp, DR6_LEFT);
+	check(apic_bit(APIC_IRR, LATER), "the IPI is not pending");
+	write_dr6(DR6_CLEAR);
+	interrupts_drain();
+}

@@ -111,6 +111,20 @@ CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("tcg-rf mode
 	run(load);
 }
 
+/* Where the access is to a device, it is an emulator that has to find the fault, and to have asked for the breakpoint. */
+SNIPPET(copy_from_device, "mark insn; movsb; mark after; nop");
+
+CASE(code_breakpoint_mmio_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("kvm-code-bp-on-exception"))
+{
+	unmap_window();
+	setup.hook = map_window;
+	setup.regs.rsi = IOAPIC_INDEX;
+	break_at(0, &copy_from_device, "insn");
+	expect("#DB[B0]@insn, #PF(%#x,cr2=window)@insn{RF}",
+	       PF_WRITE | (environment_is_user() ? PF_USER : 0));
+	run(copy_from_device);
+}
+
 #define RULE_INTR_RF \
 	"SDM 3B, Instruction-Breakpoint Exception Condition: an interrupt between instructions pushes RF as it is, and every instruction clears it"
 
@@ -328,6 +342,34 @@ CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd xen-db-bs-added"))
 	allow(GD_LEAVES_RF, "#DB[BD]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}");
 	try_general_detect(&read_dr);
 }
+
+/* -- DR6, which nobody but a #DB and MOV writes. ------------------------------------------------- */
+
+#define RULE_DR6 \
+	"SDM 3B, Debug Status Register (DR6): written by debug exceptions and by MOV; what a hypervisor does in between is not seen"
+#define DR6_LEFT (DR6_CLEAR | DR6_BS | 1)
+
+/* A breakpoint that nothing hits: some hypervisors load the debug registers only where one is armed. */
+#define DR6_ROW(name, environments, bugs)                                                          \
+	SNIPPET_64(dr6_##name,                                                                     \
+		   "mov %rbp, %dr6; mark insn\n" TEXT_##name "\nmark after; mov %dr6, %rbp; nop"); \
+	CASE(dr6_over_##name, CPL0, RULE_DR6, bugs)                                                \
+	{                                                                                          \
+		need_breakpoints();                                                                \
+		exiting_prepare(&exiting_##name);                                                  \
+		setup.regs.rbp = DR6_LEFT;                                                         \
+		watch(3, 64, BREAK_WRITE, 4);                                                      \
+		expect("(none)");                                                                  \
+		run(dr6_##name);                                                                   \
+		check(setup.result.rbp == DR6_LEFT, "DR6 is %#lx, not %#x", setup.result.rbp,      \
+		      DR6_LEFT);                                                                   \
+		write_dr6(DR6_CLEAR);                                                              \
+		exiting_judge(&exiting_##name);                                                    \
+	}
+
+#define BUGS_DR6 CATCHES("kvm-dr6-stale model-exit-dr6")
+
+FOR_EACH_EXITING(DR6_ROW, BUGS_DR6, BUGS_DR6, CATCHES("kvm-dr6-stale"))
 
 /* -- Last, as QEMU does not survive it. -------------------------------------------------------- */
 

@@ -326,6 +326,8 @@ void exit_handle(struct vcpu *v)
 		return;
 	if (l2_is_sev() && sev_exit(v))
 		return;
+	if (code >= SVM_EXIT(INTR) && v->vmcb.dr6 != DR6_CLEAR && bug(EXIT_DR6))
+		v->vmcb.dr6 = DR6_CLEAR;
 	switch (code) {
 	case SVM_EXIT(INTR):
 	case SVM_EXIT(NMI):

@@ -22,6 +22,9 @@
  */
 #include "trapline.h"
 
+#include "x86/devices/ioapic.h"
+#include "x86/devices/pic.h"
+
 #include "panic.h"
 
 #define PENDING 0x31
@@ -255,6 +258,45 @@ CASE(before_interrupt, ALL_NATIVE, RULE_PRIORITY, CATCHES("model-nmi-lost model-
 	setup.shown_flags = X86_EFLAGS_IF;
 	expect("nmi@wait, nmi@wait{IF}, intr 0x31@wait{IF}");
 	run(nmi);
+}
+
+/* The 8259's, by LINT0: it goes past the local APIC's priorities, and a hypervisor has a way of its own for it. */
+#define LVT_EXTINT 0x700u
+#define PIC_VECTOR 0x24
+#define PIC_COMMAND 0x20
+#define PIC_EOI 0x20
+
+static enum action make_extint_pending(const struct event *event, struct trap_frame *frame)
+{
+	if (event->vector != VECTOR_NMI || nmis++)
+		return BY_RULE;
+	pic_open(LINE_PIN);
+	line_raise();
+	nmi_to_self();
+	give_it_time();
+	frame->iret.rflags |= X86_EFLAGS_IF;
+	return RESUME;
+}
+
+CASE_NEEDS("apic=1", before_extint, ALL_NATIVE, RULE_PRIORITY, CATCHES("vbox-866"))
+{
+	uint32_t before;
+
+	need_pic();
+	need_native("an L1 that takes the 8259's interrupt would have to acknowledge it there");
+	prepare_self_nmi();
+	before = apic_read(APIC_LVT_LINT0);
+	apic_write(APIC_LVT_LINT0, LVT_EXTINT);
+	line_lower();
+	nmis = 0;
+	handler = make_extint_pending;
+	setup.shown_flags = X86_EFLAGS_IF;
+	expect("nmi@wait, nmi@wait{IF}, extint %#x@wait{IF}", PIC_VECTOR);
+	run(nmi);
+	line_lower();
+	outb(PIC_COMMAND, PIC_EOI);
+	pic_close();
+	apic_write(APIC_LVT_LINT0, before);
 }
 
 /* -- Shadows. ---------------------------------------------------------------------------------- */

@@ -142,3 +142,52 @@ CASE_NEEDS("pam=1 apic=1", soft_inject_nmi_cold_stack, IN_LONG_MODE,
 	expect("nmi@target, L1 nmi");
 	run(call_twice);
 }
+
+/* -- L1's own, while the injected one has not been delivered. ---------------------------------- */
+
+#define RULE_L1_BLOCKED \
+	"APM 2, Nonmaskable Interrupt: L1's NMI masks further ones until L1's IRET, whatever L1 has injected into L2 before"
+
+static uint8_t stack_page[PAGE_BYTES] __attribute__((aligned(4096)));
+static unsigned misses;
+
+static void inject_onto_missing_stack(struct l2 *v)
+{
+	if (v->exits > 1)
+		return;
+	slat_unmap((uint64_t)stack_page);
+	l2_inject(v, L2_NMI | VECTOR_NMI, 0, 0);
+}
+
+/* The handler of the first, which is L1's, sends another. */
+static enum l2_action take_two(struct l2 *v)
+{
+	const struct vmcb *vmcb = v->vmcb;
+
+	if (vmcb->exit_code != SVM_EXIT_NPF ||
+	    vmcb->exit_info2 - (uint64_t)stack_page >= PAGE_BYTES)
+		return L2_UNEXPECTED;
+	misses++;
+	nmi_to_self();
+	l2_window(false);
+	slat_map((uint64_t)stack_page);
+	l2_inject_again(v, 0);
+	return L2_RESUME;
+}
+
+CASE_NEEDS("apic=1", l1_nmi_behind_a_miss, IN_LONG_MODE, RULE_L1_BLOCKED,
+	   CATCHES("nsvm-nmi-tracking"))
+{
+	need_of_machine(layer == &layer_svm, "nested paging in %s", layer->name);
+	misses = 0;
+	use_ist(VECTOR_NMI, (uint64_t)stack_page + PAGE_BYTES);
+	in_first_nmi(send_another);
+	setup.l1_hook = setup.hook;
+	setup.hook = NULL;
+	l2_setup.on_call = inject_onto_missing_stack;
+	l2_setup.on_exit = take_two;
+	expect("L1 nmi, L1 nmi, nmi@target");
+	run(call_twice);
+	witness(misses > 0, "L1 saw no miss on the stack");
+	check_nesting(1);
+}

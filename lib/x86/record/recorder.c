@@ -150,6 +150,8 @@ static void record_in_l1(struct recording *rec, struct event *event, struct trap
 		unexpected(frame);
 	event->in_l1 = true;
 	event_append(rec, event);
+	if (setup.l1_hook)
+		setup.l1_hook(event, frame);
 	if (event->origin == FROM_APIC)
 		give_eoi(rec, event->vector);
 	frame->iret.rflags &= ~X86_EFLAGS_TF;

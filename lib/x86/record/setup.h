@@ -22,6 +22,7 @@ struct setup {
 	bool placed;		/* the code is at `address` already */
 	unsigned leave_after;	/* leave after so many events, whatever they were; 0: no limit */
 	event_hook *hook;
+	event_hook *l1_hook;	/* sees L1's own events, once they are in the trace */
 	bool runs_unordered;	/* fold a run into any earlier one that went alike */
 	bool hold_eoi;		/* the case gives EOI itself */
 	bool watch_low_vectors; /* look for ISR bits of vectors 0-15 too */
