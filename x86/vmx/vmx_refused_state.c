@@ -322,7 +322,6 @@ static const struct {
 	{"fs_base", {MSR_FS_BASE, 0, 0}},
 	{"gs_base", {MSR_GS_BASE, 0, 0}},
 	{"reserved_bits", {MSR_KERNEL_GS_BASE, 1, 0}},
-	{"read_only", {MSR_VMX_BASIC, 0, 0}},
 	{"x2apic", {0x808, 0, 0}},
 	{"not_canonical", {MSR_KERNEL_GS_BASE, 0, BIT(62)}},
 	{"efer_reserved", {MSR_EFER, 0, BIT(63)}},
