@@ -92,7 +92,7 @@ static enum l2_action close(enum vmcs_field controls, uint32_t bit)
 }
 
 /* Each of them once. */
-static enum l2_action take_each(struct l2 *v)
+static inline enum l2_action take_each(struct l2 *v)
 {
 	switch (vmx_reason(v)) {
 	case VMX_EXTERNAL_INTERRUPT:
@@ -113,7 +113,7 @@ static enum l2_action take_each(struct l2 *v)
 /* A list in a demand. */
 static const char *separator;
 
-static void then(struct text *out, const char *what, const char *place)
+static inline void then(struct text *out, const char *what, const char *place)
 {
 	text_append(out, "%s%s@%s", separator, what, place);
 	separator = ", ";
