@@ -110,6 +110,65 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, refused_while_off, CPL0, RULE_DISABLED,
 	check(cpu_wait(1), "CPU 1 did not come back");
 }
 
+/* -- The LVT of an APIC that is off. ------------------------------------------------------------- */
+
+#define RULE_LVT_OFF \
+	"SDM 3A, Local APIC State After It Has Been Software Disabled: the mask bits of all LVT entries are set, and cannot be cleared"
+
+/* Timer, LINT0, LINT1, error; the others come with the version. */
+static const uint16_t entries[] = {APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_LINT1,
+				   APIC_LVT_ERROR, APIC_LVT_PERF,  APIC_LVT_THERMAL};
+
+static unsigned entries_there(void)
+{
+	unsigned last = APIC_VERSION_LAST_LVT(apic_read(APIC_VERSION));
+
+	return last < 5 ? last + 1 : 6;
+}
+
+/* Bits of the entries that are masked, and whether their vectors are what was written. */
+static void observe_entries(void)
+{
+	unsigned masked = 0, kept = 0;
+
+	for (unsigned i = 0; i < entries_there(); i++) {
+		uint32_t entry = apic_read(entries[i]);
+
+		masked |= !!(entry & APIC_MASKED) << i;
+		kept |= ((entry & 0xff) == 0x50 + i) << i;
+	}
+	observe("masked", masked);
+	observe("kept", kept);
+}
+
+static void write_entries(uint32_t mask)
+{
+	for (unsigned i = 0; i < entries_there(); i++)
+		apic_write(entries[i], mask | (0x50 + i));
+}
+
+CASE_NEEDS(MODE_NEEDS, lvt_while_off, CPL0, RULE_LVT_OFF, CATCHES("model-lvt-off-unmasked"))
+{
+	unsigned all = (1u << entries_there()) - 1;
+
+	expect("masked=0x0; kept=%#x; masked=%#x; kept=%#x; masked=%#x; kept=%#x; masked=%#x; kept=%#x; masked=0x0; kept=%#x",
+	       all, all, all, all, all, all, all, all);
+	write_entries(0);
+	observe_entries();
+	software_enable(false, LATER);
+	observe_entries();
+	write_entries(0);
+	observe_entries();
+	software_enable(true, LATER);
+	observe_entries();
+	write_entries(0);
+	observe_entries();
+	for (unsigned i = 0; i < entries_there(); i++)
+		apic_write(entries[i], APIC_MASKED);
+	apic_enable(0);
+	interrupts_drain();
+}
+
 /* -- INIT and start-up. ------------------------------------------------------------------------ */
 
 static void let_all_pend(void *argument)

@@ -46,6 +46,8 @@ static void set_pair(struct vcpu *v, uint64_t value)
 	v->regs.rdx = value >> 32;
 }
 
+#define CPUID_1_D_APIC (1u << 9)
+
 /* SVM is ours; the hypervisor's leaf says who we are. */
 struct cpuid exits_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -77,6 +79,8 @@ static void exit_cpuid(struct vcpu *v)
 		v->nmi_pending = true;
 	if ((uint32_t)v->vmcb.rax == 0 && bug(CPUID_UNSTEADY))
 		r.b += calls++;
+	if ((uint32_t)v->vmcb.rax == 1 && !lapic_is_on(&v->apic) && !bug(APIC_OFF_SHOWN))
+		r.d &= ~CPUID_1_D_APIC;
 	v->vmcb.rax = r.a;
 	v->regs.rbx = r.b;
 	v->regs.rcx = r.c;
@@ -102,7 +106,9 @@ bool exits_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 	}
 	if (l2_is_sev() ? sev_read_msr(v, msr, value) : sensors_read_msr(v, msr, value))
 		return true;
-	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
+	if (msr < X2APIC_FIRST || msr > X2APIC_LAST)
+		return false;
+	if (!lapic_is_x2(&v->apic) && !(lapic_is_on(&v->apic) && bug(X2APIC_IN_XAPIC)))
 		return false;
 	msr = (msr - X2APIC_FIRST) * 16;
 	if (msr == APIC_EOI || msr == X2APIC_SELF_IPI || !lapic_read(v, msr, &low))
@@ -133,11 +139,12 @@ bool exits_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 	}
 	if (l2_is_sev() ? sev_write_msr(v, msr, value) : sensors_write_msr(v, msr, value))
 		return true;
-	if (msr < X2APIC_FIRST || msr > X2APIC_LAST || !lapic_is_x2(&v->apic))
+	if (msr < X2APIC_FIRST || msr > X2APIC_LAST)
+		return false;
+	if (!lapic_is_x2(&v->apic) && !(lapic_is_on(&v->apic) && bug(X2APIC_IN_XAPIC)))
 		return false;
 	msr = (msr - X2APIC_FIRST) * 16;
-	if (msr == APIC_ID || msr == APIC_VERSION || msr == APIC_PPR ||
-	    (msr >= APIC_ISR && msr < APIC_ESR))
+	if (msr == APIC_ID)
 		return false;
 	return lapic_write(v, msr, value, value >> 32);
 }

@@ -113,14 +113,18 @@ static void store_regs(struct vcpu *v, const struct insn_regs *r)
 		*vcpu_reg(v, i) = r->gpr[i];
 }
 
+static bool apic_page_is_there(const struct vcpu *v)
+{
+	return lapic_is_on(&v->apic) && (!lapic_is_x2(&v->apic) || bug(X2APIC_PAGE));
+}
+
 uint32_t insn_device_read(struct vcpu *v, uint64_t gpa)
 {
 	uint32_t value;
 
 	if ((gpa & ~(PAGE_BYTES - 1)) == L2_IOAPIC_PAGE)
 		return ioapic_read(gpa & 0xfff);
-	if ((gpa & ~(PAGE_BYTES - 1)) != L2_APIC_PAGE || !lapic_is_on(&v->apic) ||
-	    lapic_is_x2(&v->apic))
+	if ((gpa & ~(PAGE_BYTES - 1)) != L2_APIC_PAGE || !apic_page_is_there(v))
 		return 0xffffffff;
 	lapic_read(v, gpa & 0xff0, &value);
 	return value >> 8 * (gpa & 3);
@@ -130,8 +134,7 @@ void insn_device_write(struct vcpu *v, uint64_t gpa, uint32_t value)
 {
 	if ((gpa & ~(PAGE_BYTES - 1)) == L2_IOAPIC_PAGE)
 		ioapic_write(gpa & 0xfff, value);
-	if ((gpa & ~(PAGE_BYTES - 1)) == L2_APIC_PAGE && lapic_is_on(&v->apic) &&
-	    !lapic_is_x2(&v->apic))
+	if ((gpa & ~(PAGE_BYTES - 1)) == L2_APIC_PAGE && apic_page_is_there(v))
 		lapic_write(v, gpa & 0xff0, value, 0);
 }
 

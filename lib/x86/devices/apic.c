@@ -11,11 +11,17 @@
 #define XAPIC_PAGE 0xfee00000ul
 #define X2APIC_MSR 0x800
 
-static bool in_use;
+static bool in_use, is_gone;
 
 bool apic_in_use(void)
 {
 	return in_use;
+}
+
+void apic_is_gone(void)
+{
+	is_gone = true;
+	in_use = false;
 }
 
 bool apic_is_x2(void)
@@ -119,7 +125,7 @@ void apic_esr_clear(void)
 
 void apic_enable(unsigned index)
 {
-	in_use = true;
+	in_use = !is_gone;
 	apic_write(APIC_TPR, 0);
 	if (!apic_is_x2()) {
 		apic_write(APIC_DFR, 0xffffffff);

@@ -10,8 +10,10 @@
 #define APIC_ID 0x20
 #define APIC_VERSION 0x30
 #define APIC_TPR 0x80
+#define APIC_ARBITRATION 0x90
 #define APIC_PPR 0xa0
 #define APIC_EOI 0xb0
+#define APIC_REMOTE_READ 0xc0
 #define APIC_LDR 0xd0
 #define APIC_DFR 0xe0
 #define APIC_SPURIOUS 0xf0
@@ -67,6 +69,9 @@ void apic_enable(unsigned index);
 
 /* True once apic_enable was called on any CPU. */
 bool apic_in_use(void);
+
+/* This machine's APIC was disabled and does not come back: it is in nobody's use from now on. */
+void apic_is_gone(void);
 
 uint32_t apic_read(unsigned reg);
 void apic_write(unsigned reg, uint32_t value);

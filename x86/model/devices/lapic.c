@@ -14,10 +14,16 @@
 #define LVT_COUNT 6
 #define LVT_TIMER 0
 #define LVT_ERROR 5
-#define LVT_WRITABLE 0x310ffu
-
 #define ICR_VECTOR 0xffu
 #define ICR_MODE 0x700u
+#define ICR_DEFINED 0xccfffu
+
+#define TOP_BYTE 0xff000000u
+#define DFR_MODEL 0xf0000000u
+#define SPURIOUS_WRITABLE (0x1ffu | APIC_SUPPRESS_EOI)
+#define DIVIDE_WRITABLE 0xbu
+#define BASE_RESERVED 0x2fful
+#define PHYSICAL_BITS(cpuid) ((cpuid).a & 0xff)
 
 /* SDM 3A, "Local APIC State After Power-Up or Reset". */
 static void reset_registers(struct lapic *a)
@@ -69,15 +75,24 @@ bool lapic_takes(const struct lapic *a)
 	return a->spurious & APIC_SOFTWARE_ENABLE;
 }
 
-bool lapic_write_base(struct lapic *a, uint64_t value)
+/* SDM 3A, "x2APIC States". */
+static bool may_become(const struct lapic *a, bool on, bool x2)
 {
-	bool on = value & APIC_BASE_ENABLE, x2 = value & APIC_BASE_X2;
-
 	if (x2 && !on)
 		return false;
 	if (lapic_is_x2(a) && on && !x2)
 		return false;
-	if (!lapic_is_on(a) && x2)
+	return lapic_is_on(a) || !x2;
+}
+
+bool lapic_write_base(struct lapic *a, uint64_t value)
+{
+	bool on = value & APIC_BASE_ENABLE, x2 = value & APIC_BASE_X2;
+	uint64_t reserved = BASE_RESERVED | ~0ul << PHYSICAL_BITS(cpuid(0x80000008, 0));
+
+	if (value & reserved && !bug(APIC_BASE_RESERVED))
+		return false;
+	if (!may_become(a, on, x2) && !bug(APIC_BASE_WAYS))
 		return false;
 	if (lapic_is_on(a) && !on) {
 		uint32_t irr[8];
@@ -89,6 +104,8 @@ bool lapic_write_base(struct lapic *a, uint64_t value)
 		memcpy(a->irr, irr, sizeof(irr));
 	}
 	if (x2 && !lapic_is_x2(a)) {
+		if (a->tpr && bug(X2APIC_FORGETS))
+			a->tpr = 0;
 		a->id = a->number;
 		a->ldr = x2_ldr(a);
 	}
@@ -226,9 +243,14 @@ void lapic_was_level(struct lapic *a, unsigned vector)
 		put(a->tmr, vector, true);
 }
 
+static bool is_lvt(unsigned offset)
+{
+	return offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR;
+}
+
 static uint32_t *lvt_at(struct lapic *a, unsigned offset)
 {
-	if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR)
+	if (is_lvt(offset))
 		return &a->lvt[(offset - APIC_LVT_TIMER) / 16];
 	return NULL;
 }
@@ -250,7 +272,10 @@ void lapic_local_interrupt(struct vcpu *v, unsigned entry)
 
 static uint32_t divisor(const struct lapic *a)
 {
-	uint32_t code = (a->timer_divide & 3) | (a->timer_divide >> 1 & 4);
+	uint32_t divide = a->timer_divide != a->timer_divide_then && bug(TIMER_DIVIDE_FIXED)
+				  ? a->timer_divide_then
+				  : a->timer_divide;
+	uint32_t code = (divide & 3) | (divide >> 1 & 4);
 
 	return code == 7 ? 1 : 2u << code;
 }
@@ -278,12 +303,39 @@ bool lapic_tick(struct vcpu *v)
 		return false;
 	if (timer_elapsed(a) < a->timer_initial)
 		return true;
-	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC ? time_now() : 0;
-	lapic_local_interrupt(v, APIC_LVT_TIMER);
+	if (a->lvt[LVT_TIMER] & APIC_MASKED && bug(TIMER_MASKED_PENDS))
+		return true;
+	a->timer_started = a->lvt[LVT_TIMER] & LVT_PERIODIC || bug(TIMER_AGAIN) ? time_now() : 0;
+	if ((a->lvt[LVT_TIMER] ^ a->timer_entry_then) & ICR_VECTOR && bug(TIMER_OLD_VECTOR))
+		lapic_request(v, a->timer_entry_then & ICR_VECTOR);
+	else
+		lapic_local_interrupt(v, APIC_LVT_TIMER);
 	return a->timer_started;
 }
 
-bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
+static void start_timer(struct lapic *a, uint32_t count)
+{
+	if (a->timer_started && count && bug(TIMER_NOT_RESTARTED))
+		return;
+	if (a->timer_started && !count && bug(TIMER_KEEPS_RUNNING))
+		return;
+	a->timer_initial = count;
+	a->timer_started = count ? time_now() : 0;
+	a->timer_entry_then = a->lvt[LVT_TIMER];
+	a->timer_divide_then = a->timer_divide;
+}
+
+/* The count goes on from where it is. */
+static void change_divider(struct lapic *a, uint32_t value)
+{
+	uint64_t elapsed = a->timer_started ? timer_elapsed(a) : 0;
+
+	a->timer_divide = value;
+	if (a->timer_started)
+		a->timer_started = time_now() - elapsed * divisor(a);
+}
+
+static bool read_register(struct vcpu *v, unsigned offset, uint32_t *value)
 {
 	struct lapic *a = &v->apic;
 	uint32_t *lvt = lvt_at(a, offset);
@@ -308,6 +360,10 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 	case APIC_TPR:
 		*value = a->tpr && bug(TPR_READS_0) ? 0 : a->tpr;
 		return true;
+	case APIC_ARBITRATION:
+	case APIC_REMOTE_READ:
+		*value = 0;
+		return !lapic_is_x2(a);
 	case APIC_PPR:
 		*value = lapic_priority(a);
 		return true;
@@ -316,7 +372,7 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 		return true;
 	case APIC_DFR:
 		*value = a->dfr;
-		return !lapic_is_x2(a);
+		return !lapic_is_x2(a) || bug(X2APIC_HOLES);
 	case APIC_SPURIOUS:
 		*value = a->spurious;
 		return true;
@@ -344,14 +400,93 @@ bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 	return !lapic_is_x2(a);
 }
 
+static bool is_read_only(unsigned offset)
+{
+	return offset == APIC_VERSION || offset == APIC_PPR || offset == APIC_ARBITRATION ||
+	       offset == APIC_REMOTE_READ || offset == APIC_TIMER_CURRENT ||
+	       (offset >= APIC_ISR && offset < APIC_ESR);
+}
+
+bool lapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
+{
+	bool is_there = read_register(v, offset, value);
+
+	if (is_there && is_read_only(offset))
+		*value ^= v->apic.scribbled[offset / 16 & 63];
+	return is_there;
+}
+
+/* What software can write of a register; the rest reads as 0, or is refused in x2APIC mode. */
+static uint32_t writable_bits(unsigned offset)
+{
+	switch (offset) {
+	case APIC_ID:
+	case APIC_LDR:
+	case APIC_ICR_HIGH:
+		return TOP_BYTE;
+	case APIC_DFR:
+		return DFR_MODEL;
+	case APIC_TPR:
+		return 0xff;
+	case APIC_SPURIOUS:
+		return SPURIOUS_WRITABLE;
+	case APIC_ICR:
+		return ICR_DEFINED;
+	case APIC_LVT_TIMER:
+		return ICR_VECTOR | APIC_MASKED | LVT_PERIODIC;
+	case APIC_LVT_ERROR:
+		return ICR_VECTOR | APIC_MASKED;
+	case APIC_LVT_THERMAL:
+	case APIC_LVT_PERF:
+		return ICR_VECTOR | ICR_MODE | APIC_MASKED;
+	case APIC_LVT_LINT0:
+	case APIC_LVT_LINT1:
+		return ICR_VECTOR | ICR_MODE | 0xa000 | APIC_MASKED;
+	case APIC_TIMER_INITIAL:
+		return 0xffffffff;
+	case APIC_TIMER_DIVIDE:
+		return DIVIDE_WRITABLE;
+	case X2APIC_SELF_IPI:
+		return ICR_VECTOR;
+	}
+	return 0;
+}
+
+/* Bits that hardware alone writes: a write of them is no error. */
+static uint32_t read_only_bits(unsigned offset)
+{
+	if (offset == APIC_LVT_LINT0 || offset == APIC_LVT_LINT1)
+		return 0x5000;
+	return is_lvt(offset) || offset == APIC_ICR ? ICR_PENDING : 0;
+}
+
+static uint32_t stored(unsigned offset, uint32_t value)
+{
+	uint32_t mask = writable_bits(offset),
+		 highest_bit = mask ? 1u << (31 - __builtin_clz(mask)) : 0;
+
+	if (value & ~mask && bug(APIC_RESERVED))
+		return value;
+	if (value & highest_bit && bug(APIC_BITS))
+		mask &= ~highest_bit;
+	return value & mask;
+}
+
+/* SDM 3A, "Reserved Bit Checking". */
+static bool is_refused(const struct lapic *a, unsigned offset, uint32_t value, uint32_t high)
+{
+	if (!lapic_is_x2(a) || is_read_only(offset))
+		return false;
+	return value & ~writable_bits(offset) & ~read_only_bits(offset) ||
+	       (high && offset != APIC_ICR);
+}
+
 static void write_lvt(struct vcpu *v, unsigned offset, uint32_t *lvt, uint32_t value)
 {
 	if ((value & ICR_VECTOR) < 16 && (*lvt ^ value) & ICR_VECTOR && bug(LVT_REFUSES_ILLEGAL))
 		value = (value & ~ICR_VECTOR) | (*lvt & ICR_VECTOR);
-	*lvt = value & LVT_WRITABLE;
-	if (offset == APIC_LVT_TIMER)
-		*lvt = value & (LVT_WRITABLE | LVT_PERIODIC);
-	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE))
+	*lvt = stored(offset, value);
+	if (!(v->apic.spurious & APIC_SOFTWARE_ENABLE) && !bug(LVT_OFF_UNMASKED))
 		*lvt |= APIC_MASKED;
 	/* SDM 3A, "Valid Interrupt Vectors": the mask need not matter; here it does. */
 	if ((value & ICR_VECTOR) < 16 && (value & ICR_MODE) == ICR_FIXED && !(value & APIC_MASKED))
@@ -362,10 +497,10 @@ static void write_spurious(struct lapic *a, uint32_t value)
 {
 	bool toggled = (a->spurious ^ value) & APIC_SOFTWARE_ENABLE;
 
-	a->spurious = value & (0x1ff | APIC_SUPPRESS_EOI);
+	a->spurious = stored(APIC_SPURIOUS, value);
 	if (toggled && highest(a->irr) >= 0 && bug(OPENVMM_APIC_TOGGLE))
 		memset(a->irr, 0, sizeof(a->irr));
-	if (value & APIC_SOFTWARE_ENABLE)
+	if (value & APIC_SOFTWARE_ENABLE || bug(LVT_OFF_UNMASKED))
 		return;
 	for (unsigned i = 0; i < LVT_COUNT; i++)
 		a->lvt[i] |= APIC_MASKED;
@@ -376,25 +511,35 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 	struct lapic *a = &v->apic;
 	uint32_t *lvt = lvt_at(a, offset);
 
+	if (is_refused(a, offset, value, high) && !bug(X2APIC_RESERVED))
+		return false;
+	if (is_read_only(offset)) {
+		if (!lapic_is_x2(a) && bug(APIC_READ_ONLY))
+			a->scribbled[offset / 16 & 63] = value;
+		return !lapic_is_x2(a);
+	}
 	if (lvt) {
 		write_lvt(v, offset, lvt, value);
 		return true;
 	}
 	switch (offset) {
 	case APIC_ID:
-		a->id = value & 0xff000000;
+		a->id = stored(offset, value);
 		return !lapic_is_x2(a);
 	case APIC_TPR:
-		a->tpr = value & 0xff;
+		a->tpr = stored(offset, value);
 		return true;
 	case APIC_EOI:
-		end_of_interrupt(a);
-		return value == 0 || !lapic_is_x2(a);
+		if (value >= 16 && value < 256 && bug(EOI_BY_VALUE))
+			put(a->isr, value, false);
+		else
+			end_of_interrupt(a);
+		return true;
 	case APIC_LDR:
-		a->ldr = value & 0xff000000;
+		a->ldr = stored(offset, value);
 		return !lapic_is_x2(a);
 	case APIC_DFR:
-		a->dfr = value | 0x0fffffff;
+		a->dfr = stored(offset, value) | ~DFR_MODEL;
 		return !lapic_is_x2(a);
 	case APIC_SPURIOUS:
 		write_spurious(a, value);
@@ -403,23 +548,24 @@ bool lapic_write(struct vcpu *v, unsigned offset, uint32_t value, uint32_t high)
 		a->esr = a->esr_collected;
 		if (bug(ESR_ALWAYS_SET))
 			a->esr |= ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL;
+		if (value && bug(ESR_TAKES_VALUE))
+			a->esr = value;
 		a->esr_collected = 0;
-		return value == 0 || !lapic_is_x2(a);
+		return true;
 	case APIC_ICR:
-		a->icr_low = value & ~(uint32_t)ICR_PENDING;
+		a->icr_low = stored(offset, value) & ~(uint32_t)ICR_PENDING;
 		if (lapic_is_x2(a))
 			a->icr_high = high;
 		ipi_send(v, value, a->icr_high);
 		return true;
 	case APIC_ICR_HIGH:
-		a->icr_high = value;
+		a->icr_high = stored(offset, value);
 		return !lapic_is_x2(a);
 	case APIC_TIMER_INITIAL:
-		a->timer_initial = value;
-		a->timer_started = value ? time_now() : 0;
+		start_timer(a, stored(offset, value));
 		return true;
 	case APIC_TIMER_DIVIDE:
-		a->timer_divide = value & 11;
+		change_divider(a, stored(offset, value));
 		return true;
 	case X2APIC_SELF_IPI:
 		if (!lapic_is_x2(a))

@@ -14,7 +14,10 @@ struct lapic {
 	uint32_t lvt[6]; /* timer, thermal, performance, LINT0, LINT1, error */
 	uint32_t timer_initial, timer_divide;
 	uint64_t timer_started; /* TSC; 0: not running */
-	uint64_t base;		/* IA32_APIC_BASE */
+	/* For bugs: the entry and the divider when the count was written; what read-only registers were told. */
+	uint32_t timer_entry_then, timer_divide_then;
+	uint32_t scribbled[64];
+	uint64_t base; /* IA32_APIC_BASE */
 };
 
 struct vcpu;
