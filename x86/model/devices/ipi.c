@@ -20,6 +20,15 @@ static bool physically(const struct lapic *a, uint32_t destination, bool from_x2
 	return destination == (from_x2 ? X2_BROADCAST : BROADCAST) || destination == id;
 }
 
+static bool meets(uint32_t destination, uint32_t id)
+{
+	if (!id && destination && bug(LOGICAL_ID_0))
+		return true;
+	if (id & (id - 1) && bug(LOGICAL_ONE_BIT))
+		id &= -id;
+	return destination & id;
+}
+
 static bool logically(const struct lapic *a, uint32_t destination, bool from_x2)
 {
 	if (lapic_is_x2(a)) {
@@ -30,9 +39,9 @@ static bool logically(const struct lapic *a, uint32_t destination, bool from_x2)
 	if (destination == BROADCAST)
 		return true;
 	if (a->dfr >> 28 == 0xf)
-		return destination & a->ldr >> 24;
+		return meets(destination, a->ldr >> 24);
 	return (destination >> 4 == a->ldr >> 28 || destination >> 4 == 15) &&
-	       destination & a->ldr >> 24 & 15;
+	       meets(destination & 15, a->ldr >> 24 & 15);
 }
 
 /* SDM 3A, "Determining IPI Destination". */
@@ -112,12 +121,33 @@ static bool misdirected(uint32_t command)
 	return false;
 }
 
+/* Whether two of them have a bit of their logical ids in common. */
+static bool shares_id(uint32_t named)
+{
+	uint32_t seen = 0;
+
+	for (unsigned i = 0; i < smp_count(); i++) {
+		const struct lapic *a = &smp_vcpu(i)->apic;
+		uint32_t bits = a->dfr >> 28 == 0xf ? a->ldr >> 24
+						    : (a->ldr >> 24 & 15) << (a->ldr >> 28 & 1) * 4;
+
+		if (!(named >> i & 1) || lapic_is_x2(a))
+			continue;
+		if (seen & bits)
+			return true;
+		seen |= bits;
+	}
+	return false;
+}
+
 /* Of those whom a command names, a mask of CPUs, those whom it reaches. */
 static uint32_t reached(uint32_t named, uint32_t command)
 {
 	uint32_t all = (1u << smp_count()) - 1;
 	bool several = named & (named - 1);
 
+	if (several && command & ICR_LOGICAL && shares_id(named) && bug(LOGICAL_ALIAS))
+		named = 1u << (31 - __builtin_clz(named));
 	if (several && (command & ICR_MODE) == ICR_FIXED && bug(IPI_LOST))
 		named &= ~(1u << (31 - __builtin_clz(named)));
 	return named != all && misdirected(command) ? all : named;
@@ -141,7 +171,7 @@ void ipi_send(struct vcpu *from, uint32_t command, uint32_t destination)
 
 		if (!lapic_is_on(&to->apic) || !(named >> i & 1))
 			continue;
-		if (!to_one)
+		if (!to_one || (named & (named - 1) && bug(LOWEST_PRIORITY_ALL)))
 			deliver(from, to, command);
 		else if (!best || lapic_priority(&to->apic) < lapic_priority(&best->apic))
 			best = to;

@@ -23,7 +23,7 @@
  *
  * This file is also the guest timer_changed_x2apic.
  */
-#include "source.h"
+#include "../apic/source.h"
 
 #ifndef MODE_NEEDS
 #define MODE_NEEDS "apic=1"
