@@ -19,6 +19,23 @@ uint64_t *cpu_gpr(struct cpu *c, struct vmcb *b, unsigned number)
 	return table[number & 15];
 }
 
+struct insn_regs cpu_insn_regs(struct cpu *c, struct vmcb *b)
+{
+	struct insn_regs regs = {.rip = b->rip};
+
+	for (unsigned i = 0; i < 16; i++)
+		regs.gpr[i] = *cpu_gpr(c, b, i);
+	return regs;
+}
+
+uint64_t cpu_segment_base(void *b, unsigned segment)
+{
+	const struct vmcb *v = b;
+	const struct svm_segment *const table[] = {&v->es, &v->cs, &v->ss, &v->ds, &v->fs, &v->gs};
+
+	return table[segment]->base;
+}
+
 unsigned code_bits(const struct vmcb *b)
 {
 	if (!(b->cr0 & X86_CR0_PE) || b->rflags & EFLAGS_VM)

@@ -11,6 +11,7 @@
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/frame.h"
 #include "x86/insn/decode.h"
+#include "x86/insn/insn_regs.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,6 +61,10 @@ extern struct cpu cpu0;
 
 /* A general register of L1 or L2 by its number: RAX RCX RDX RBX RSP RBP RSI RDI R8 … */
 uint64_t *cpu_gpr(struct cpu *c, struct vmcb *b, unsigned number);
+
+/* What the functions on operands want (insn_regs.h): all general registers, and a segment's base; `b` is a VMCB. */
+struct insn_regs cpu_insn_regs(struct cpu *c, struct vmcb *b);
+uint64_t cpu_segment_base(void *b, unsigned segment);
 
 /* EDX:EAX, as the instructions on MSRs and counters have it. */
 static inline uint64_t cpu_get_pair(const struct cpu *c, const struct vmcb *b)

@@ -85,15 +85,6 @@ static void write_register(uint64_t at, unsigned bytes, uint64_t value)
 		psp_write(at, value);
 }
 
-static struct insn_regs get_regs(struct cpu *c)
-{
-	struct insn_regs regs = {.rip = c->l1.rip};
-
-	for (unsigned i = 0; i < 16; i++)
-		regs.gpr[i] = *cpu_gpr(c, &c->l1, i);
-	return regs;
-}
-
 static void set_regs(struct cpu *c, const struct insn_regs *regs)
 {
 	for (unsigned i = 0; i < 16; i++)
@@ -122,7 +113,7 @@ static void copy(const struct insn *insn, struct insn_regs *regs, const struct s
 static void register_access(struct cpu *c, uint64_t at)
 {
 	const struct space space = {.state = &c->l1};
-	struct insn_regs regs = get_regs(c);
+	struct insn_regs regs = cpu_insn_regs(c, &c->l1);
 	struct insn insn;
 	uint8_t code[INSN_MAX_LENGTH];
 	unsigned n = space_code(&space, code), bytes;
@@ -157,18 +148,11 @@ static void register_access(struct cpu *c, uint64_t at)
 #define NPF_WRITE (1u << 1)
 #define PF_BITS 7u /* present, write, user */
 
-static uint64_t segment_base(void *context, unsigned segment)
-{
-	const struct vmcb *b = context;
-
-	return segment == INSN_FS ? b->fs.base : segment == INSN_GS ? b->gs.base : 0;
-}
-
 /* What L1 has touched, for CR2: the emulator tells the machine's address alone. */
 static uint64_t linear_address(struct cpu *c, uint64_t at)
 {
 	const struct space space = {.state = &c->l1};
-	struct insn_regs regs = get_regs(c);
+	struct insn_regs regs = cpu_insn_regs(c, &c->l1);
 	const struct insn_operand *o;
 	uint8_t code[INSN_MAX_LENGTH];
 	struct insn insn;
@@ -177,7 +161,7 @@ static uint64_t linear_address(struct cpu *c, uint64_t at)
 
 	if (insn_decode(&insn, code, space_code(&space, code), code_mode(&c->l1)) == INSN_OK) {
 		o = insn_memory_operand(&insn);
-		linear = o ? insn_linear(&insn, o, &regs, segment_base, &c->l1) : 0;
+		linear = o ? insn_linear(&insn, o, &regs, cpu_segment_base, &c->l1) : 0;
 		/* The RMP itself is no memory that the monitor reads for L1, but its address is found. */
 		if (o &&
 		    (space_linear(&space, linear, false, &gpa, &miss) ||

@@ -45,19 +45,11 @@ static void give_bytes(struct l2 *l)
 	}
 }
 
-static uint64_t segment_base(void *context, unsigned segment)
-{
-	const struct vmcb *b = context;
-	const struct svm_segment *const table[] = {&b->es, &b->cs, &b->ss, &b->ds, &b->fs, &b->gs};
-
-	return table[segment]->base;
-}
-
 /* The address that INVLPG names: that of a load with the same ModRM byte, for which there is a decoder. */
 static uint64_t invlpg_address(struct l2 *l, const struct opcode *o, const uint8_t *code)
 {
 	uint8_t load[15] = {0};
-	struct insn_regs regs = {.rip = l->b->rip};
+	struct insn_regs regs = cpu_insn_regs(l->cpu, l->b);
 	struct insn insn;
 
 	memcpy(load, code, o->at);
@@ -67,9 +59,7 @@ static uint64_t invlpg_address(struct l2 *l, const struct opcode *o, const uint8
 		return 0;
 	if (insn.mem.rip_relative)
 		regs.rip++; /* the load is a byte shorter */
-	for (unsigned i = 0; i < 16; i++)
-		regs.gpr[i] = *cpu_gpr(l->cpu, l->b, i);
-	return insn_linear(&insn, insn_memory_operand(&insn), &regs, segment_base, l->b);
+	return insn_linear(&insn, insn_memory_operand(&insn), &regs, cpu_segment_base, l->b);
 }
 
 static void give_operand(struct l2 *l, const struct opcode *o, const uint8_t *code)

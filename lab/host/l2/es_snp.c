@@ -35,14 +35,6 @@ static struct space without_rmp(const struct l2 *l)
 
 /* -- #VC(404). ------------------------------------------------------------------------------------- */
 
-static uint64_t segment_base(void *context, unsigned segment)
-{
-	const struct vmcb *b = context;
-	const struct svm_segment *const table[] = {&b->es, &b->cs, &b->ss, &b->ds, &b->fs, &b->gs};
-
-	return table[segment]->base;
-}
-
 /* Whether a linear address, or the page behind it, leads to the gpa; then *linear is what leads there. */
 static bool leads_to(const struct space *s, uint64_t gpa, uint64_t *linear)
 {
@@ -66,7 +58,7 @@ static uint64_t linear_address(struct l2 *l)
 {
 	const struct space s = without_rmp(l);
 	struct vmcb *b = l->b;
-	struct insn_regs regs = {.rip = b->rip};
+	const struct insn_regs regs = cpu_insn_regs(l->cpu, b);
 	uint64_t gpa = b->exit_info2, linear = b->rip + b->cs.base;
 	const struct insn_operand *o;
 	uint8_t code[INSN_MAX_LENGTH];
@@ -76,11 +68,9 @@ static uint64_t linear_address(struct l2 *l)
 		linear = b->rip;
 	if (b->exit_info1 & NPF_FETCH && leads_to(&s, gpa, &linear))
 		return linear;
-	for (unsigned i = 0; i < 16; i++)
-		regs.gpr[i] = *cpu_gpr(l->cpu, b, i);
 	if (insn_decode(&insn, code, space_code(&s, code), code_mode(b)) == INSN_OK) {
 		o = insn_memory_operand(&insn);
-		linear = o ? insn_linear(&insn, o, &regs, segment_base, b) : 0;
+		linear = o ? insn_linear(&insn, o, &regs, cpu_segment_base, b) : 0;
 		if (o && leads_to(&s, gpa, &linear))
 			return linear;
 	}
