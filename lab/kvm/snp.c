@@ -256,7 +256,7 @@ bool snp_exit(struct kvm_run *run)
 	case KVM_EXIT_HYPERCALL:
 		guest = run->hypercall.args[0];
 		bytes = run->hypercall.args[1] * PAGE_BYTES;
-		run->hypercall.ret = -EINVAL;
+		run->hypercall.ret = EINVAL; /* a positive number: newer KVM takes no other */
 		if (run->hypercall.nr != HC_MAP_GPA_RANGE || !is_memory(guest, bytes))
 			return true;
 		set_private(guest, bytes, run->hypercall.args[2] & MAP_ENCRYPTED);
