@@ -10,7 +10,7 @@ from .text import clean
 _REQUIRED = dict.fromkeys(("title", "trigger", "right", "buggy", "versions", "evidence"), str)
 _OPTIONAL = {"link": str, "part": str}
 # What a hypervisor may bring itself, wherever it runs (machines/base.py, `brings`).
-PARTS = ("apic", "smm", "tasks")
+PARTS = ("apic", "smm")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class HostedMachine(Machine):
     host_name = "the lab's kernel"      # for a sentence about its end
     trouble = TROUBLE       # what in its log is never right,
     trouble_end = "---[ end trace"      # and where what follows such a line ends
-    brings = ("apic", "smm", "tasks")
+    brings = ("apic", "smm")
     suffix = ""             # of the name, after the host's
     what_in = ""            # the emulator, for the table
     own_words = ()          # for a guest, besides those that the emulator's have

@@ -10,6 +10,7 @@
 #include "gate.h"
 #include "memory.h"
 #include "step.h"
+#include "task.h"
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
@@ -87,6 +88,8 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		raise_for_gate(v, VECTOR_NP, vector);
 		return false;
 	}
+	if (gate_is_task(v, gate))
+		return true;
 	if (b->cr0 & X86_CR0_PE && !selector_allows(v, gate[2] | gate[3] << 8))
 		return false;
 	return !(b->efer & EFER_LMA) || leads_somewhere(v, gate);
@@ -96,8 +99,14 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 {
 	struct vmcb *b = &v->vmcb;
 
+	uint8_t gate[GATE_MOST_BYTES];
+
 	if (!gate_allows(v, vector))
 		return;
+	if (b->cr0 & X86_CR0_PE && gate_read(v, vector, gate) && gate_is_task(v, gate)) {
+		task_switch(v, gate[2] | gate[3] << 8, length);
+		return;
+	}
 	if (int_n && vector == VECTOR_PF && bug(INT_N_SIDE_EFFECTS))
 		b->cr2 = 0xdead;
 	if (int_n && vector == VECTOR_DB && bug(INT_N_SIDE_EFFECTS))
