@@ -99,6 +99,26 @@ CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
 		run(vmmcall);
 }
 
+/* -- LSS loads SS, and is no MOV SS. ----------------------------------------------------------- */
+
+#define STEP_LOAD(name, environments, bugs, text)                                                                                      \
+	SNIPPET(step_##name, "mark insn\n" text "mark after; nop");                                                                    \
+	CASE(tf_##name, environments,                                                                                                  \
+	     "SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: MOV SS and POP SS hold back, other loads of SS do not", \
+	     bugs)                                                                                                                     \
+	{                                                                                                                              \
+		single_step();                                                                                                         \
+		setup.regs.rbx = (uint64_t)lss_operand();                                                                              \
+		expect("#DB[BS]@after{TF}, #DB[BS]@end{TF}");                                                                          \
+		run(step_##name);                                                                                                      \
+	}
+
+STEP_LOAD(lss, ALL_NATIVE, CATCHES("tcg-lss-shadow model-step-lost"), TEXT_lss)
+STEP_LOAD(lfs, ALL_NATIVE, CATCHES("model-step-lost"), ".byte 0x0f, 0xb4, 0x03\n")
+STEP_LOAD(lds, IN_32, CATCHES("model-step-lost"), ".byte 0xc5, 0x03\n")
+STEP_LOAD(les, IN_32, CATCHES("model-step-lost"), ".byte 0xc4, 0x03\n")
+STEP_LOAD(mov_ds, ALL_NATIVE, CATCHES("model-step-lost"), "mov %esi, %ds\n")
+
 /* -- STI: the trap comes, the interrupt waits, and IRET ends the shadow. ----------------------- */
 
 SNIPPET(step_sti, "mark insn; sti; mark after; nop; mark next; nop");

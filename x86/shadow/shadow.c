@@ -241,6 +241,25 @@ static void try_hlt(const struct snippet *snippet, const char *trace)
 	watchdog_stop();
 }
 
+/* The shadow of STI covers the load, which makes none of its own: loads of SS with its pointer, and of other segments. */
+#define LOAD_ROW(name, environments, bugs, text)                                             \
+	SNIPPET(sti_then_##name, "sti; mark insn\n" text "mark after; nop; mark late; nop"); \
+	CASE(sti_##name, environments, RULE_NO_SHADOW, bugs)                                 \
+	{                                                                                    \
+		prepare_row();                                                               \
+		setup.regs.rbx = (uint64_t)lss_operand();                                    \
+		interrupt_pending(PENDING);                                                  \
+		expect("intr 0x31@after{IF}");                                               \
+		run(sti_then_##name);                                                        \
+	}
+
+LOAD_ROW(lss, ALL_NATIVE, CATCHES("model-shadow-late"), TEXT_lss)
+LOAD_ROW(lfs, ALL_NATIVE, CATCHES("model-shadow-late"), ".byte 0x0f, 0xb4, 0x03\n")
+LOAD_ROW(lds, IN_32, CATCHES("model-shadow-late"), ".byte 0xc5, 0x03\n")
+LOAD_ROW(les, IN_32, CATCHES("model-shadow-late"), ".byte 0xc4, 0x03\n")
+LOAD_ROW(mov_ds, ALL_NATIVE, CATCHES("model-shadow-late"), "mov %esi, %ds\n")
+LOAD_ROW(mov_fs, ALL_NATIVE, CATCHES("model-shadow-late"), "mov %esi, %fs\n")
+
 SNIPPET(hlt_in_shadow, "sti; mark before; hlt; mark after; nop; mark late; nop");
 
 CASE(sti_hlt_pending, RING0, RULE_HLT,

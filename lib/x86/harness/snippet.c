@@ -58,6 +58,17 @@ uint16_t stack_selector(void)
 	return environment()->ss;
 }
 
+const void *lss_operand(void)
+{
+	static struct {
+		uint32_t offset;
+		uint16_t selector;
+	} operand;
+
+	operand.selector = stack_selector();
+	return &operand;
+}
+
 void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask)
 {
 	wrmsr(MSR_LSTAR, mark_address(snippet, mark));

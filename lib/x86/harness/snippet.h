@@ -148,6 +148,10 @@ uint16_t code_selector(void);
 /* The selector that SS holds in the environment, to be loaded by MOV SS and POP SS. */
 uint16_t stack_selector(void);
 
+/* LSS of (R|E)AX from (R|E)BX: where lss_operand() lies. It loads that selector. */
+#define TEXT_lss ".byte 0x0f, 0xb2, 0x03\n"
+const void *lss_operand(void);
+
 /* SYSCALL from either size of code goes to a mark of the snippet, at CPL0; FMASK as given. */
 void aim_syscall(const struct snippet *snippet, const char *mark, uint64_t mask);
 
