@@ -441,4 +441,18 @@ static void try_rows(struct refusal must, void (*base)(struct l2 *v), const stru
 		try_rows(must, base, rows, sizeof(rows) / sizeof(rows[0])); \
 	}
 
+/* Of a CR4, the bits that this CPU does not have, each set. */
+#define MSR_VMX_CR4_FIXED1 0x489
+
+static inline void try_reserved_cr4(struct refusal must, enum vmcs_field field)
+{
+	uint64_t reserved = ~rdmsr(MSR_VMX_CR4_FIXED1);
+	const struct row rows[] = {
+		{"cr4_low", {{field, 0, 0}}, LOW((uint32_t)reserved), 0},
+		{"cr4_high", {{field, 0, 0}}, reserved & HIGH(0xffffffff), 0},
+	};
+
+	try_rows(must, NULL, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
 #endif

@@ -302,7 +302,6 @@ REFUSED(event_fields, RULE_EVENT, "", CONTROLS, NULL,
 
 /* -- The host's state. ------------------------------------------------------------------------- */
 
-#define MSR_VMX_CR4_FIXED1 0x489
 #define NOT_CANONICAL BIT(62)
 
 /* clang-format off */
@@ -352,13 +351,7 @@ REFUSED(host_segments, RULE_HOST_SEGMENTS, "", HOST, NULL,
 /* CR4's reserved bits are those that the CPU does not have. */
 CASE_NEEDS("apic=1", host_cr4_reserved, CPL0, RULE_HOST, "")
 {
-	uint64_t reserved = ~rdmsr(MSR_VMX_CR4_FIXED1);
-	const struct row rows[] = {
-		{"cr4_low", {SAME(HOST_CR4)}, LOW((uint32_t)reserved), 0},
-		{"cr4_high", {SAME(HOST_CR4)}, reserved & HIGH(0xffffffff), 0},
-	};
-
-	try_rows(HOST, NULL, rows, 2);
+	try_reserved_cr4(HOST, VMCS_HOST_CR4);
 }
 
 /* -- The launch state. ------------------------------------------------------------------------- */

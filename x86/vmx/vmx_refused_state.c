@@ -33,7 +33,6 @@
 #define STATE EXIT(VMX_INVALID_GUEST)
 
 #define NOT_CANONICAL BIT(62)
-#define MSR_VMX_CR4_FIXED1 0x489
 
 /* -- Control and debug registers, MSRs. -------------------------------------------------------- */
 
@@ -76,13 +75,7 @@ REFUSED(msrs, RULE_REGISTERS, "", STATE, NULL,
 
 CASE_NEEDS("apic=1", cr4_reserved, CPL0, RULE_REGISTERS, "")
 {
-	uint64_t reserved = ~rdmsr(MSR_VMX_CR4_FIXED1);
-	const struct row rows[] = {
-		{"cr4_low", {SAME(GUEST_CR4)}, LOW((uint32_t)reserved), 0},
-		{"cr4_high", {SAME(GUEST_CR4)}, reserved & HIGH(0xffffffff), 0},
-	};
-
-	try_rows(STATE, NULL, rows, 2);
+	try_reserved_cr4(STATE, VMCS_GUEST_CR4);
 }
 
 /* -- Segments. --------------------------------------------------------------------------------- */
