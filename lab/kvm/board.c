@@ -44,6 +44,13 @@ void board_start(void *cpu_pages)
 	use_ring(false);
 }
 
+void board_moved(void *cpu_pages)
+{
+	pthread_mutex_lock(&machine.lock);
+	must("coalesced port", ring_move(machine.kvm, machine.vm, cpu_pages) ? 0 : -1);
+	pthread_mutex_unlock(&machine.lock);
+}
+
 void board_access(struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;

@@ -4,24 +4,34 @@
 #include "../common/order.h"
 #include "machine.h"
 #include "memory.h"
+#include "state.h"
 
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
 static bool events, state, slots;
 static long nested_bytes;
+static const struct order *renewed, *moved;
+
+/* A new VM costs some ten times what an order in place does. */
+#define KICKS_A_MOVE 16
 
 void churn_start(const char *options)
 {
 	state = has_option(options, "state");
 	events = state || has_option(options, "events");
 	slots = has_option(options, "slots");
+	/* What another CPU sends in the middle of it would be lost. */
+	if (machine.cpus == 1) {
+		renewed = state_order(options, "state=");
+		moved = state_order(options, "moved=");
+	}
 	nested_bytes = ioctl(machine.vm, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE);
 }
 
 bool churn_wanted(void)
 {
-	return events || slots;
+	return events || slots || renewed || moved;
 }
 
 static void write_events(int cpu, struct kvm_vcpu_events *saved)
@@ -55,8 +65,9 @@ static void renew_state(int cpu)
 	free(nested);
 }
 
-void churn(unsigned index)
+bool churn(unsigned index)
 {
+	static unsigned kicks;
 	struct kvm_vcpu_events saved;
 	int cpu = machine.vcpus[index];
 
@@ -69,4 +80,10 @@ void churn(unsigned index)
 	/* While a slot is away, another CPU would see no memory there. */
 	if (slots && machine.cpus == 1)
 		renew_all_slots();
+	if (renewed)
+		state_renew(index, renewed);
+	if (!moved || ++kicks % KICKS_A_MOVE)
+		return false;
+	state_move(moved);
+	return true;
 }

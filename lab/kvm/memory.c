@@ -90,6 +90,12 @@ void renew_pam_slot(void)
 	renew(SLOT_PAM);
 }
 
+void apply_all_slots(void)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		apply(&slots[i]);
+}
+
 void renew_all_slots(void)
 {
 	for (unsigned i = 0; i < SLOTS; i++)

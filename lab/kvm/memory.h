@@ -13,4 +13,7 @@ void renew_pam_slot(void);
 /* The same for each slot, one after the other. No CPU may run. */
 void renew_all_slots(void);
 
+/* Gives machine.vm all slots, where it is another VM than they were made for. */
+void apply_all_slots(void);
+
 #endif

@@ -50,3 +50,13 @@ void ring_drain(void)
 		__atomic_store_n(&ring->first, (ring->first + 1) % entries, __ATOMIC_RELEASE);
 	}
 }
+
+bool ring_move(int kvm, int vm, void *cpu_pages)
+{
+	bool on = used;
+
+	ring_drain();
+	used = false;
+	ring_start(kvm, vm, cpu_pages);
+	return ring_use(on);
+}

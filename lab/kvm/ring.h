@@ -12,6 +12,8 @@
 void ring_start(int kvm, int vm, void *cpu_pages);
 /* Whether the ring is used. False, with errno, if KVM refuses. */
 bool ring_use(bool on);
+/* Empties it, and goes on with that of another VM. As ring_use(). machine.lock is held. */
+bool ring_move(int kvm, int vm, void *cpu_pages);
 /* Takes what is in it to COM1. machine.lock is held. */
 void ring_drain(void);
 

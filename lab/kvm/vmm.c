@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "sev.h"
 #include "snp.h"
+#include "vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Three pages and one that Intel's KVM wants for itself. */
-#define IDENTITY_PAGE 0xfeffc000ul
-#define TSS_PAGES 0xfeffd000ul
-
-static size_t run_bytes;
-static struct kvm_cpuid2 *cpuid, *cpuid_of_first;
 static volatile bool cancelled;
 
 /* -- CPUs. ------------------------------------------------------------------------------------- */
@@ -97,55 +92,27 @@ static _Noreturn void stopped(unsigned index, const struct kvm_run *run)
 	}
 }
 
-/* KVM's CPUID with what tells one CPU from the other. */
-static void set_cpuid(unsigned index, unsigned count)
-{
-	struct kvm_cpuid2 *own = malloc(sizeof(*own) + cpuid->nent * sizeof(own->entries[0]));
-
-	memcpy(own, cpuid, sizeof(*own) + cpuid->nent * sizeof(own->entries[0]));
-	for (unsigned i = 0; i < own->nent; i++) {
-		struct kvm_cpuid_entry2 *leaf = &own->entries[i];
-
-		switch (leaf->function) {
-		case 1:
-			leaf->ebx = (leaf->ebx & 0xffff) | count << 16 | index << 24;
-			leaf->ecx |= 1u << 31; /* runs under a hypervisor */
-			if (ioctl(machine.kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-				leaf->ecx |= 1u << 24;
-			break;
-		case 0xb:
-		case 0x1f:
-			leaf->edx = index;
-			break;
-		case 0x80000008:
-			leaf->ecx = (leaf->ecx & ~0xffu) | (count - 1);
-			break;
-		case 0x8000001e:
-			leaf->eax = index;
-			break;
-		}
-		sev_set_leaf(leaf);
-	}
-	must("KVM_SET_CPUID2", ioctl(machine.vcpus[index], KVM_SET_CPUID2, own));
-	if (!index)
-		cpuid_of_first = own;
-	else
-		free(own);
-}
-
 /* Its arrival is what counts: KVM_RUN comes back. */
 static void kicked(int number)
 {
 	(void)number;
 }
 
+/* The CPU is a new one, in a new VM. */
+static struct kvm_run *go_on_with_another(unsigned index, struct kvm_run *run)
+{
+	struct kvm_run *other = vm_map_run(index);
+
+	board_moved(other);
+	vm_unmap(run);
+	return other;
+}
+
 static void *run_cpu(void *argument)
 {
 	unsigned index = (uintptr_t)argument;
-	struct kvm_run *run =
-		mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine.vcpus[index], 0);
+	struct kvm_run *run = vm_map_run(index);
 
-	must("mmap of a CPU", run == MAP_FAILED ? -1 : 0);
 	if (!index)
 		board_start(run);
 	for (;;) {
@@ -157,8 +124,8 @@ static void *run_cpu(void *argument)
 			if (error == EFAULT && snp_exit(run))
 				continue;
 			if (error == EAGAIN || (error == EINTR && !cancelled)) {
-				if (error == EINTR)
-					churn(index);
+				if (error == EINTR && churn(index))
+					run = go_on_with_another(index, run);
 				continue;
 			}
 			pthread_mutex_lock(&machine.lock);
@@ -204,34 +171,6 @@ static uint8_t *load_image(const char *path, const char *words, size_t *bytes)
 	return image;
 }
 
-/*
- * KVM for AMD begins with a 16-bit TSS in TR, which Bochs refuses to enter long mode with, as Intel's
- * manual demands ("IA-32e Mode Operation: Initializing"). QEMU makes it a 32-bit one, and so do we.
- */
-static void set_task_segment(int vcpu)
-{
-	struct kvm_sregs state;
-
-	must("KVM_GET_SREGS", ioctl(vcpu, KVM_GET_SREGS, &state));
-	state.tr.type = 11;
-	must("KVM_SET_SREGS", ioctl(vcpu, KVM_SET_SREGS, &state));
-}
-
-static void create_cpus(unsigned count)
-{
-	enum { LEAVES = 256 };
-
-	run_bytes = MUST(ioctl(machine.kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
-	cpuid = calloc(1, sizeof(*cpuid) + LEAVES * sizeof(cpuid->entries[0]));
-	cpuid->nent = LEAVES;
-	must("KVM_GET_SUPPORTED_CPUID", ioctl(machine.kvm, KVM_GET_SUPPORTED_CPUID, cpuid));
-	for (unsigned i = 0; i < count; i++) {
-		machine.vcpus[i] = must("KVM_CREATE_VCPU", ioctl(machine.vm, KVM_CREATE_VCPU, i));
-		set_cpuid(i, count);
-		set_task_segment(machine.vcpus[i]);
-	}
-}
-
 static void obey_options(const char *options)
 {
 	const char *places = strstr(options, "step=");
@@ -265,7 +204,6 @@ static void take_turns(void)
 
 _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const char *words)
 {
-	uint64_t identity = IDENTITY_PAGE;
 	size_t rom_bytes;
 	uint8_t *rom = load_image(path, words, &rom_bytes);
 	struct sigaction kick = {.sa_handler = kicked};
@@ -275,21 +213,16 @@ _Noreturn void vmm(const char *path, unsigned cpus, const char *options, const c
 
 	machine.kvm = MUST(open("/dev/kvm", O_RDWR | O_CLOEXEC));
 	sev_choose(options);
-	machine.vm = sev_create_vm();
-	if (sev_memory())
-		sev_init();
-	must("KVM_SET_IDENTITY_MAP_ADDR", ioctl(machine.vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
-	must("KVM_SET_TSS_ADDR", ioctl(machine.vm, KVM_SET_TSS_ADDR, TSS_PAGES));
-	must("KVM_CREATE_IRQCHIP", ioctl(machine.vm, KVM_CREATE_IRQCHIP, 0));
+	vm_create();
 	create_memory(rom, rom_bytes);
 	if (cpus < 1 || cpus > MAX_CPUS) {
 		pthread_mutex_lock(&machine.lock);
 		end("%u CPUs: this VMM has 1 to %u", cpus, MAX_CPUS);
 	}
 	machine.cpus = cpus;
-	create_cpus(cpus);
+	vm_create_cpus(cpus);
 	if (sev_integrity())
-		snp_launch(rom, rom_bytes, cpuid_of_first);
+		snp_launch(rom, rom_bytes, vm_cpuid_of_first());
 	else if (sev_memory())
 		sev_launch(rom, rom_bytes);
 	obey_options(options);

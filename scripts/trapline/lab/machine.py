@@ -18,7 +18,9 @@ class LabMachine(HostedMachine):
     accel = "kvm"
     programs = (INIT,)
     # What the VMM may do to every guest: lab-6.1+state (lab/kvm/churn.c).
-    vmm_options = ("events", "state", "slots")
+    vmm_options = ("events", "state", "slots",
+                   *(f"{what}={order}" for what in ("state", "moved")
+                     for order in ("qemu", "cloud-hypervisor", "firecracker", "reversed")))
     vendor = ""             # "kvm-amd" or "kvm-intel"
     of_guests = ""          # what a guest may find there for its own guests: "svm" or "vmx"
     kernel_name = ""

@@ -134,6 +134,8 @@ class LabSev(LabAmd):
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
+        if any(option.startswith("moved=") for option in self._options):
+            raise UsageError(f"machine '{self.name}': memory that is encrypted is of one VM: +moved=… is not for it")
         self._options.append(self.kind)
         # Or newer KVM warns of a CPU without LBR virtualization, which is a condition of SEV-ES.
         if self.kind == "sev" and _PARAMETERS["sev-es"] in self.kernel.params["kvm-amd"]:
@@ -164,7 +166,7 @@ class LabSevEs(LabSev):
 
     def __init__(self, tools, variant=""):
         super().__init__(tools, variant)
-        if "state" in self._options:
+        if any(option.startswith("state") for option in self._options):
             raise UsageError(f"machine '{self.name}': nobody can take registers out of a SEV-ES guest, and put "
                              "them back: +state is not for it")
 
