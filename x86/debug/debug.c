@@ -102,7 +102,8 @@ CASE(rf_not_from_popf, ALL_NATIVE,
 
 SNIPPET(load, "mark insn\n" TEXT_mmio_read "\nmark after; nop");
 
-CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("tcg-rf model-pf-twice"))
+CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT,
+     CATCHES("tcg-rf nsvm-exception-payload xen-cr2-stale model-pf-twice"))
 {
 	unmap_window();
 	setup.hook = map_window;

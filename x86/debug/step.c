@@ -359,7 +359,7 @@ CASE(tf_syscall_unmasked, CPL3 | COMPAT, RULE_SYSCALL, CATCHES("model-step-lost"
 
 SNIPPET(branches, "mark insn; nop; mark second; nop; mark third; jmp 1f; mark behind; nop; 1: mark after; nop");
 
-CASE(btf, ALL_NATIVE, RULE_BTF, CATCHES("model-btf-ignored"))
+CASE(btf, ALL_NATIVE, RULE_BTF, CATCHES("kvm-debugctl-not-saved model-btf-ignored"))
 {
 	need_of_machine(msr_takes(MSR_DEBUGCTL, DEBUGCTL_BTF), "DEBUGCTL.BTF");
 	single_step();
