@@ -13,7 +13,7 @@ from . import bisect, deb, debian, emulator, kmod, modules, sevhost, source, sto
 _EPILOG = """\
 examples:
   scripts/lab add 6.1 --debian bookworm         machine lab-6.1
-  scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, lab-6.12-sev-es and lab-6.12-amd as well
+  scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, -sev-es, -sev-snp and -amd as well
   scripts/lab add unstable --debian sid --version newest --sev
   scripts/lab add xen-4.17 --debian bookworm --xen
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
