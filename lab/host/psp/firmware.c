@@ -203,6 +203,8 @@ static enum sev_error fill(struct buffer_parameters *p, uint32_t bytes, int fill
 		return SEV_INVALID_LENGTH;
 	if (!to)
 		return SEV_INVALID_ADDRESS;
+	if (!snp_may_write(p->at & ~C_BIT, bytes))
+		return SEV_INVALID_PAGE_STATE;
 	memset(to, filler, bytes);
 	return SEV_OK;
 }

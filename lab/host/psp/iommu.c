@@ -6,6 +6,7 @@
 #include "firmware.h"
 #include "memory/acpi.h"
 #include "memory/identity.h"
+#include "memory/rmp.h"
 #include "pci.h"
 
 #include "string.h"
@@ -75,17 +76,17 @@ bool iommu_claims(uint64_t at)
 /* One command; only COMPLETION_WAIT has anything to show for it: there are no caches to invalidate. */
 static void obey(const uint64_t *command)
 {
-	uint64_t *to;
+	uint64_t at = command[0] & STORE_ADDRESS, *to;
 
 	if (command[0] >> 60 != COMPLETION_WAIT)
 		return;
 	if (command[0] & STORE) {
-		to = firmware_memory(command[0] & STORE_ADDRESS, 8);
+		/* A device's accesses are checked as L1's own are. */
+		to = rmp_allows_shared_write(at) ? firmware_memory(at, 8) : NULL;
 		if (to)
 			*to = command[1];
 		else
-			say("l0: the IOMMU is to write to %#lx, which is not L1's\n",
-			    command[0] & STORE_ADDRESS);
+			say("l0: the IOMMU is to write to %#lx, which is not L1's\n", at);
 	}
 	registers[R_STATUS / 8] |= STATUS_COMPLETION;
 }
