@@ -56,42 +56,46 @@ enum { MSRS_MAX = 256 };
 #define MSR_TSC_ADJUST 0x3b
 #define MSR_APIC_BASE 0x1b
 
-struct msrs {
+union msrs {
 	struct kvm_msrs head;
-	struct kvm_msr_entry entries[MSRS_MAX];
+	char room[sizeof(struct kvm_msrs) + MSRS_MAX * sizeof(struct kvm_msr_entry)];
 };
 
 static struct {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_debugregs debugregs;
-	struct msrs msrs;
 	struct kvm_lapic_state lapic;
 	struct kvm_mp_state mp_state;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_vcpu_events events;
 	struct kvm_nested_state *nested;
 } saved;
+
+/* Of these the kernel's headers leave the end open, so that they stand alone. */
+static union msrs saved_msrs;
+static struct kvm_xsave saved_xsave;
 
 static bool has_xcrs;
 static long nested_bytes;
 
 static bool one_msr(int cpu, unsigned long what, uint32_t index, uint64_t *value)
 {
-	struct msrs one = {.head.nmsrs = 1, .entries[0] = {.index = index, .data = *value}};
-	bool taken = ioctl(cpu, what, &one) == 1;
+	union msrs one = {.head.nmsrs = 1};
+	bool taken;
 
-	*value = one.entries[0].data;
+	one.head.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	taken = ioctl(cpu, what, &one) == 1;
+	*value = one.head.entries[0].data;
 	return taken;
 }
 
 /* Of KVM's list those that this CPU gives, and takes back as they are. */
 static void list_msrs(int cpu)
 {
-	struct {
+	union {
 		struct kvm_msr_list head;
-		uint32_t indices[MSRS_MAX];
+		char room[sizeof(struct kvm_msr_list) + MSRS_MAX * sizeof(uint32_t)];
 	} list = {.head.nmsrs = MSRS_MAX};
 
 	must("KVM_GET_MSR_INDEX_LIST", ioctl(machine.kvm, KVM_GET_MSR_INDEX_LIST, &list));
@@ -103,7 +107,7 @@ static void list_msrs(int cpu)
 			continue;
 		if (index != MSR_TSC && !one_msr(cpu, KVM_SET_MSRS, index, &value))
 			continue;
-		saved.msrs.entries[saved.msrs.head.nmsrs++].index = index;
+		saved_msrs.head.entries[saved_msrs.head.nmsrs++].index = index;
 	}
 }
 
@@ -136,7 +140,7 @@ static void save(int cpu, enum part part)
 		must("KVM_GET_DEBUGREGS", ioctl(cpu, KVM_GET_DEBUGREGS, &saved.debugregs));
 		break;
 	case MSRS:
-		must("KVM_GET_MSRS", ioctl(cpu, KVM_GET_MSRS, &saved.msrs));
+		must("KVM_GET_MSRS", ioctl(cpu, KVM_GET_MSRS, &saved_msrs));
 		break;
 	case LAPIC:
 		must("KVM_GET_LAPIC", ioctl(cpu, KVM_GET_LAPIC, &saved.lapic));
@@ -145,7 +149,7 @@ static void save(int cpu, enum part part)
 		must("KVM_GET_MP_STATE", ioctl(cpu, KVM_GET_MP_STATE, &saved.mp_state));
 		break;
 	case XSAVE:
-		must("KVM_GET_XSAVE", ioctl(cpu, KVM_GET_XSAVE, &saved.xsave));
+		must("KVM_GET_XSAVE", ioctl(cpu, KVM_GET_XSAVE, &saved_xsave));
 		break;
 	case XCRS:
 		if (has_xcrs)
@@ -168,8 +172,8 @@ static void save(int cpu, enum part part)
 /* In place the TSC goes on by itself. */
 static void restore_msrs(int cpu, bool moved)
 {
-	for (unsigned i = 0; i < saved.msrs.head.nmsrs; i++) {
-		struct kvm_msr_entry *entry = &saved.msrs.entries[i];
+	for (unsigned i = 0; i < saved_msrs.head.nmsrs; i++) {
+		struct kvm_msr_entry *entry = &saved_msrs.head.entries[i];
 		uint64_t value = entry->data;
 
 		if (!moved && (entry->index == MSR_TSC || entry->index == MSR_TSC_ADJUST))
@@ -213,7 +217,7 @@ static void restore(int cpu, enum part part, bool moved)
 		must("KVM_SET_MP_STATE", ioctl(cpu, KVM_SET_MP_STATE, &saved.mp_state));
 		break;
 	case XSAVE:
-		must("KVM_SET_XSAVE", ioctl(cpu, KVM_SET_XSAVE, &saved.xsave));
+		must("KVM_SET_XSAVE", ioctl(cpu, KVM_SET_XSAVE, &saved_xsave));
 		break;
 	case XCRS:
 		if (has_xcrs)

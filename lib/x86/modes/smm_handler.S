@@ -153,6 +153,7 @@ smm_code_end:
 	 */
 	.globl	smm_stray, smm_stray_end
 smm_stray:
-	addr32 incl	%ds:(SMBASE + PLAN(EVENTS))
+	mov	$(SMBASE + PLAN(EVENTS)), %ebx
+	incl	(%ebx)
 	iretw
 smm_stray_end:

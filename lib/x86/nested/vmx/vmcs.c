@@ -66,7 +66,7 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 
 /*
  * The field holds the value, by VMWRITE if need be. For fields that neither VM entries and exits change nor
- * what L2 executes: no snippet loads FS, GS, LDTR, TR or a descriptor-table register, nor MSRs of the guest
+ * what L2 executes: no snippet loads GS, LDTR, TR or a descriptor-table register, nor MSRs of the guest
  * state but IA32_DEBUGCTL.
  */
 static void ensure(enum vmcs_field field, uint64_t value)
@@ -230,13 +230,16 @@ static void fill_host(const struct percpu *cpu)
 
 static void fill_segment(enum vmcs_segment segment, struct l1_segment from, uint64_t base)
 {
-	ensure(VMCS_GUEST_SELECTOR + 2 * segment, from.selector);
-	ensure(VMCS_GUEST_ACCESS + 2 * segment, from.access ? from.access : ACCESS_UNUSABLE);
+	/* Snippets load FS (shadow/sti_lfs). */
+	void (*fill)(enum vmcs_field, uint64_t) = segment == VMCS_FS ? vmwrite : ensure;
+
+	fill(VMCS_GUEST_SELECTOR + 2 * segment, from.selector);
+	fill(VMCS_GUEST_ACCESS + 2 * segment, from.access ? from.access : ACCESS_UNUSABLE);
 	/* Of an unusable segment, nobody looks at more than the base of FS and GS. */
 	if (from.access)
-		ensure(VMCS_GUEST_LIMIT + 2 * segment, 0xffffffff);
+		fill(VMCS_GUEST_LIMIT + 2 * segment, 0xffffffff);
 	if (from.access || segment == VMCS_FS || segment == VMCS_GS)
-		ensure(VMCS_GUEST_BASE + 2 * segment, base);
+		fill(VMCS_GUEST_BASE + 2 * segment, base);
 }
 
 /* The TSS that the case has loaded, by the descriptor that LTR was given (desc.c). */
