@@ -279,6 +279,7 @@ def model(case, *words):
     return done.returncode, done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.full
 def test_model_with_a_bug():
     assert model("shadow/sti_plain:cpl0")[0] == 0
     code, said = model("shadow/sti_plain:cpl0", "--bug", "model-shadow-late")

@@ -58,6 +58,7 @@ def test_header_rebuilds_its_users_only(tree):
     assert compiled(make(tree, "V=1")) == set()
 
 
+@pytest.mark.full
 def test_other_flags_rebuild_everything(tree):
     everything = compiled(make(tree, "V=1", "DEBUG=yes"))
     assert {"lib/string.c", "x86/dummy.c"} <= everything
@@ -76,6 +77,7 @@ def test_warning_is_an_error_in_check_only(tree):
     assert done.returncode != 0 and "unused" in done.stderr
 
 
+@pytest.mark.full
 def test_out_of_tree(tree):
     assert make(tree, "-j4", "BUILD=build-other").returncode == 0
     assert (tree / "build-other/dummy.rom").exists()

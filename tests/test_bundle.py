@@ -108,6 +108,7 @@ def run(bundle, *words, python="/usr/bin/python3", **variables):
         timeout=200, check=False, env={**os.environ, "PYTHON": python, **variables})
 
 
+@pytest.mark.full
 def test_statuses(bundle, tmp_path):
     bad = standin.write(tmp_path / "qemu", "#UD@insn")
     assert run(bundle, "int3/int3_warm:cpl0").returncode == 0
@@ -158,6 +159,7 @@ def test_other_pythons(bundle, in_tree, version, tmp_path):
     assert verdicts(report) == in_tree
 
 
+@pytest.mark.full
 def test_the_same_tree_gives_the_same_bytes(bundle, tmp_path):
     del bundle
     made = (ROOT / "build/trapline.tar.gz").read_bytes()

@@ -96,6 +96,7 @@ def test_fixed_is_praised(good, tmp_path):
         in done.stdout
 
 
+@pytest.mark.full
 def test_gone_fails_everywhere(good, tmp_path):
     def add(results):
         results.append({**results[0], "case": "int3/was_here_once"})
@@ -118,6 +119,7 @@ def test_gone_fails_everywhere(good, tmp_path):
     assert run("--baseline", base, *POINTS).returncode == 0
 
 
+@pytest.mark.full
 def test_a_guest_that_is_gone_is_missed_by_a_whole_run_only(good, tmp_path):
     def add(results):
         results.append({**results[0], "guest": "old", "case": "old/case"})
@@ -210,6 +212,7 @@ def test_latency_elsewhere(tmp_path, machine, guest, names):
         assert values[f"{name}.count"] >= 20
 
 
+@pytest.mark.full
 def test_latency_is_measured_and_watched(tmp_path):
     report, base = tmp_path / "latency.json", tmp_path / "base.json"
     done = run("-g", "latency", "--json", report)
@@ -362,6 +365,7 @@ def test_merge_parts_of_a_run(good, tmp_path):
     assert run("--baseline", out, *POINTS).returncode == 0
 
 
+@pytest.mark.full
 def test_merge_repetitions(good, tmp_path):
     bad = edited(tmp_path, good[1], lambda r: r[0].update(verdict="fail", observed="#UD@insn"))
     out = tmp_path / "all.json"

@@ -40,6 +40,7 @@ def test_one_hangs_for_all(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_strict_runs_all(trapline):
     expect_hang(trapline, "hang/bad:*")
     found, status = run(trapline, "hang", "--strict", "--timeout", "1")
@@ -48,6 +49,7 @@ def test_strict_runs_all(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_named_alone_it_runs(trapline):
     expect_hang(trapline, "hang/bad:*")
     assert run(trapline, "hang/bad:cpl3") == ({"hang/bad:cpl3": ("known", HUNG)}, 0)
@@ -56,6 +58,7 @@ def test_named_alone_it_runs(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_what_does_not_hang_is_judged(trapline):
     """The points before the one that hangs pass; those behind it are taken for it."""
     expect_hang(trapline, "hang/*")
@@ -67,6 +70,7 @@ def test_what_does_not_hang_is_judged(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_mended_machine_runs_all(trapline):
     expect_hang(trapline, "good/passes:*")
     found, status = run(trapline, "good/passes")
@@ -94,6 +98,7 @@ def test_silence_before_the_plan_is_none(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_crash_covers_a_hang_and_runs_each(trapline):
     expect_hang(trapline, "hang/bad:*", '"crash"')
     found, status = run(trapline, "hang/bad", "--timeout", "0.5")
@@ -101,6 +106,7 @@ def test_crash_covers_a_hang_and_runs_each(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_what_hangs_sometimes_says_nothing_of_others(trapline):
     expect_hang(trapline, "hang/bad:*", more="sometimes = true\n")
     found, status = run(trapline, "hang/bad")
@@ -108,6 +114,7 @@ def test_what_hangs_sometimes_says_nothing_of_others(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_each_repetition_tries_once(trapline):
     expect_hang(trapline, "hang/bad:*")
     started = time.monotonic()
@@ -118,6 +125,7 @@ def test_each_repetition_tries_once(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_other_sections_know_it_too(trapline):
     """An entry may name the image, which several sections run."""
     trapline.config.with_name("two.cfg").write_text("[hang]\nfile = hang\n[again]\nfile = hang\nsmp = 2\n")

@@ -361,6 +361,7 @@ def test_guests_on_a_real_kernel(lab, tmp_path):
     assert "kvm_amd.npt" in found["machines"][lab]["host"]["params"]
 
 
+@pytest.mark.full
 def test_real_host_complains_and_dies(lab):
     """A warning in the host's log fails the point that runs; a panic is a crash."""
     from trapline.machines import known

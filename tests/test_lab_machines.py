@@ -200,6 +200,7 @@ def test_guest_does_not_notice(option):
     assert "not ok" not in said and "ok 1" in said
 
 
+@pytest.mark.full
 def test_debugger_of_the_lab():
     said = ktap_of(newest().name, "hoststep/nops", "hoststep/sti_2")
     assert "not ok" not in said and "SKIP" not in said and "ok 1" in said

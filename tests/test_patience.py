@@ -182,6 +182,7 @@ def test_guest_that_only_hangs(trapline):
 
 
 @needs_qemu
+@pytest.mark.full
 def test_many_hang_and_are_told(trapline):
     """More points hang than a run has patience for: exit status 1, reasons, and a line in the summary."""
     trapline.config.with_name("many.cfg").write_text(

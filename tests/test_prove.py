@@ -119,6 +119,7 @@ def test_page():
 
 
 @pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
+@pytest.mark.full
 def test_one_guest(tmp_path):
     path, html = tmp_path / "matrix.json", tmp_path / "matrix.html"
     run = subprocess.run(

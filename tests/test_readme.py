@@ -62,7 +62,7 @@ def sh(text, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("page", full_but([p for p in PAGES if to_run(p)], ("README.md", "docs/reports.md")))
+@pytest.mark.parametrize("page", full_but([p for p in PAGES if to_run(p)], ("docs/reports.md",)))
 def test_page(page, tmp_path):
     tree = tmp_path / "tree"
     copy(tree)
@@ -112,11 +112,11 @@ def test_bisection_finds_the_commit(page, tmp_path):
     assert re.search(r"is the first bad commit\n(.*\n)*.*commit 5\n", said)
 
 
-def test_the_two_commands_are_what_ci_runs():
+def test_the_two_commands():
     commands = [text.strip() for words, text in blocks("README.md") if words == ["sh", "ci"]]
     assert commands == ["./run_tests.sh --install-deps", "make check INSTALL_DEPS=1"]
     assert commands[0] in (TOP / "scripts/check").read_text()
-    assert f"\nexec {commands[1]}\n" in (TOP / ".ci/run").read_text()
+    assert f"\n{commands[1]} || status=1\n" in (TOP / ".ci/run").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES)
