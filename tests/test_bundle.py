@@ -52,6 +52,7 @@ def copy_program(program, root):
             shutil.copy2(path, to)
 
 
+@pytest.mark.full
 def test_explains_that_a_rule_has_no_witness(bundle):
     case = next(iter(json.loads((ROOT / "unwitnessed.json").read_text())["cases"]))
     told = subprocess.run([bundle / "run", "--explain", case], capture_output=True, text=True, check=True).stdout
@@ -123,6 +124,7 @@ def test_statuses(bundle, tmp_path):
         assert done.returncode == 2 and "the bundle" in done.stderr
 
 
+@pytest.mark.full
 def test_selection_and_explanation(bundle):
     done = run(bundle, "-k", "int3_warm and cpl0 and not (legacy or svm or vmx)")
     assert "ok 1 int3/int3_warm:cpl0@tcg" in done.stdout and "1..1" in done.stdout, done.stderr
@@ -131,6 +133,7 @@ def test_selection_and_explanation(bundle):
     assert "int3/int3_warm:cpl0" in run(bundle, "--list").stdout
 
 
+@pytest.mark.full
 def test_baseline_from_elsewhere(bundle, tmp_path):
     base = tmp_path / "base.json"
     assert run(bundle, "--save-baseline", base, "int3").returncode == 0

@@ -38,6 +38,7 @@ def test_clean_tree(tree):
     ("tool.py", f"# {LICENCE}\nimport os\n", "pyflakes found something"),
     ("tool", f"#!/usr/bin/env python3\n# {LICENCE}\nimport os\n", "pyflakes found something"),
 ])
+@pytest.mark.full
 def test_fault_is_found(tree, name, text, complaint):
     (tree / name).write_text(text)
     done = lint(tree)

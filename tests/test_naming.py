@@ -220,6 +220,7 @@ def test_signatures_are_of_this_tree(tree):
 
 
 @pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
+@pytest.mark.full
 def test_a_sample_is_as_the_file_says(tree, tmp_path):
     """Two bugs, tried again on one guest."""
     _, kept = tree

@@ -168,6 +168,7 @@ def test_what_was_to_be_expected_wastes_nothing():
 # -- Real guests ---------------------------------------------------------------------------------------
 
 @needs_qemu
+@pytest.mark.full
 def test_guest_that_only_hangs(trapline):
     """All of it dies, and each section is given up, in less time than two points had before."""
     trapline.config.with_name("many.cfg").write_text(

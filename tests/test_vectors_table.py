@@ -55,6 +55,7 @@ def test_page():
     assert json.dumps(text)
 
 
+@pytest.mark.full
 def test_the_page_is_current():
     done = subprocess.run([SCRIPT, "--check"], cwd=ROOT, capture_output=True, text=True,
                           check=False)
