@@ -46,6 +46,7 @@ def test_fault_is_found(tree, name, text, complaint):
     assert complaint in done.stderr
 
 
+@pytest.mark.full
 def test_style_is_found_and_mended(tree):
     bad = tree / "bad.c"
     bad.write_text(f"/* {LICENCE} */\nint f(void) {{ return 1; }}\n")

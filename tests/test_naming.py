@@ -235,6 +235,7 @@ def test_a_sample_is_as_the_file_says(tree, tmp_path):
         assert len(both) > 100 and len(differs) <= 1, stale(f"{bug} is otherwise: {differs[:5]}")
 
 
+@pytest.mark.full
 def test_each_bug_given_as_an_unknown_is_named(tree):
     """The rates of docs/naming.md, from the file itself: CATCHES are not looked at."""
     names, kept = tree

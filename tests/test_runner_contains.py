@@ -154,6 +154,7 @@ def test_selected_points_only(trapline):
 
 
 @needs_bochs
+@pytest.mark.full
 def test_bochs(trapline):
     """On another machine, with its own ways to end."""
     results, done = trapline.results("--machine", "bochs-svm", "--timeout", "2", "hang", "panic",
