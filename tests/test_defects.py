@@ -52,7 +52,7 @@ DEFECTS = {
     ),
     "the stub takes every frame for one without an error code": (
         "lib/x86/cpu/entry.S",
-        "	jnz	1f\n",
+        "	jz	1f\n",
         "",
         ["int3_page_end:cpl0", "int3_page_end:compat"],
     ),
@@ -78,7 +78,7 @@ DEFECTS = {
         "lib/x86/nested/svm/svm.c",
         ".base = tables->idtr.base};",
         ".base = read_idtr().base};",
-        ["int3_cold_idt:svm-cpl0", "int3_cold_stack_ist:svm-reflect-cpl3"],
+        ["int3_gate_not_present:svm-cpl0", "int3_cold_stack_ist:svm-reflect-cpl3"],
     ),
     "L1 gives INT3 back with the address of the instruction": (
         "lib/x86/nested/svm/reflect.c",
@@ -161,7 +161,7 @@ NESTED_DEFECTS = {
         "lib/x86/nested/vmx/vmcs.c",
         "ensure(VMCS_GUEST_IDTR_BASE, start->tables.idtr.base);",
         "ensure(VMCS_GUEST_IDTR_BASE, read_idtr().base);",
-        ["int3-vmx/int3_cold_idt:vmx-cpl0", "int3-vmx/undefined_cold_idt:vmx-noept-cpl3"],
+        ["int3-vmx/int3_gate_not_present:vmx-cpl0", "int3-vmx/undefined_gate_not_present:vmx-noept-cpl3"],
     ),
     "L1 forgets the length of the instruction that it injects again": (
         "lib/x86/nested/vmx/vmx.c",
