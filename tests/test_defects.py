@@ -78,7 +78,7 @@ DEFECTS = {
         "lib/x86/nested/svm/svm.c",
         ".base = tables->idtr.base};",
         ".base = read_idtr().base};",
-        ["int3_gate_not_present:svm-cpl0", "int3_cold_stack_ist:svm-reflect-cpl3"],
+        ["int3_cold_stack_ist:svm-cpl0", "int3_cold_stack_ist:svm-reflect-cpl3"],
     ),
     "L1 gives INT3 back with the address of the instruction": (
         "lib/x86/nested/svm/reflect.c",
