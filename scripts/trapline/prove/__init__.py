@@ -39,12 +39,13 @@ def prove(sections, images, tools, slots, expectations, broken, progress, quick=
             cases[case] = point.case
             points.setdefault(case, set()).update(
                 {f"{section.name}/{point.name}", f"{image.name}/{point.name}"})
+    # First, since it may refuse a file, and the proof takes minutes.
+    seen = evidence.seen(list(points.items()), expectations, broken)
     proof = Proof(sections, images, tools, slots, expectations, progress)
     bugs = proof.run(quick)
     if narrowed:
         bugs = [b for b in bugs if b.claimed]
-    return Matrix(bugs, cases, evidence.seen(list(points.items()), expectations, broken),
-                  proof.unsound, quick, time.monotonic() - start)
+    return Matrix(bugs, cases, seen, proof.unsound, quick, time.monotonic() - start)
 
 
 def _names(names, most=6):
