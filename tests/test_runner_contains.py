@@ -219,8 +219,10 @@ def test_no_boot_for_what_a_machine_cannot_have(monkeypatch):
 @needs_qemu
 def test_hangs_shorten_the_time(trapline):
     """A guest that hangs in every case does not take N times its timeout."""
-    started = time.monotonic()
-    for _ in range(2):
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
         done = trapline("--machine", "tcg", "--timeout", "0.5", "-j", "1", "hang")
+        took.append(time.monotonic() - started)
         assert done.returncode == 1
-    assert time.monotonic() - started < 6
+    assert min(took) < 3            # the least, for the host may be busy
