@@ -257,7 +257,7 @@ MATTERS = {
     # What L1 injects, the emulator tells as it was injected; an INT3 that L2 executes is injected by the monitor, too,
     # but on a CPU without next_rip.
     "tcg-exitintinfo": ("int3/int3_cold_idt:cpl0", "+without=nrips+as-is=tcg-int3-intercept"),
-    "tcg-int3-intercept": ("int3/int_3_cold_idt:cpl0", "+without=nrips"),
+    "tcg-int3-intercept": ("int3/int3_gate_not_present:cpl0", "+without=nrips"),
     "tcg-eventinj-dpl": ("int3/int3_gate_dpl0:cpl3", ""),
     "eventinj-64bit": ("svm_inject/invalid_bound_in_64_bit_code:svm-cpl0", ""),
     "eventinj-reserved-vector": ("svm_inject/invalid_reserved_exceptions:svm-cpl0", ""),
