@@ -351,7 +351,7 @@ CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd xen-db-bs-added"))
 #define DR6_LEFT (DR6_CLEAR | DR6_BS | 1)
 
 /* A breakpoint that nothing hits: some hypervisors load the debug registers only where one is armed. */
-#define DR6_ROW(name, environments, bugs)                                                          \
+#define DR6_ROW(name, bugs)                                                                        \
 	SNIPPET_64(dr6_##name,                                                                     \
 		   "mov %rbp, %dr6; mark insn\n" TEXT_##name "\nmark after; mov %dr6, %rbp; nop"); \
 	CASE(dr6_over_##name, CPL0, RULE_DR6, bugs)                                                \
@@ -370,7 +370,17 @@ CASE(gd_tf, CPL0, RULE_GD, CATCHES("bochs-gd-bs tcg-dr7-gd xen-db-bs-added"))
 
 #define BUGS_DR6 CATCHES("kvm-dr6-stale model-exit-dr6")
 
-FOR_EACH_EXITING(DR6_ROW, BUGS_DR6, BUGS_DR6, CATCHES("kvm-dr6-stale"))
+DR6_ROW(cpuid, BUGS_DR6)
+DR6_ROW(in, BUGS_DR6)
+DR6_ROW(out, BUGS_DR6)
+DR6_ROW(rdmsr, BUGS_DR6)
+DR6_ROW(wrmsr, BUGS_DR6)
+/* The exits of control registers are not among those that the model's bug is about. */
+DR6_ROW(cr8, CATCHES("kvm-dr6-stale"))
+DR6_ROW(mmio_read, BUGS_DR6)
+DR6_ROW(mmio_write, BUGS_DR6)
+DR6_ROW(cold_read, CATCHES("kvm-dr6-stale"))
+DR6_ROW(cold_write, CATCHES("kvm-dr6-stale"))
 
 /* -- Last, as QEMU does not survive it. -------------------------------------------------------- */
 
