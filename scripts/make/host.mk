@@ -75,7 +75,7 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
 		-print_final_stats=1 corpus-$*
 
 # The monitor of the SEV host (lab/host): what of it is no matter of a CPU.
-MONITOR_H := $(wildcard lab/host/*/*.h lab/host/*/*.def)
+MONITOR_H := $(wildcard lab/host/*/*.h lab/host/*/*.def) $(wildcard tests/host/*_ground.h)
 MONITOR_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -O1 -Ilab/host -Ilib -Itests/host
 MONITOR_TESTS := sev_firmware snp_firmware host_memory host_rmp
 

@@ -1,49 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What L1 and L2 of the SEV host can reach (lab/host: views.c, shadow.c, memory.c): two views of a frame, the tables
- * that an L2 really runs on, and that nothing leads to the monitor's memory. 64 MiB of "physical" memory lie at a
- * fixed address of this process, as the code under test takes an address for a pointer.
+ * that an L2 really runs on, and that nothing leads to the monitor's memory.
  */
-#include "base/log.h"
 #include "base/options.h"
 #include "base/sev_cpuid.h"
-#include "demand.h"
-#include "memory/boot.h"
-#include "memory/identity.h"
-#include "memory/memory.h"
-#include "memory/shadow.h"
 #include "memory/views.h"
+#include "memory_ground.h"
 
 #include "string.h"
 
 #include <setjmp.h>
 #include <sys/mman.h>
 
-#define BASE 0x10000000ul
-#define BYTES 0x4000000ul
-#define MONITOR (BASE + 0x3000000)
-
 struct features features = {.sev = true, .es = true, .views = true};
-bool tracing;
-struct cpu cpu0;
-struct range boot_reserved[BOOT_RANGES];
 
 static jmp_buf stopped;
 static char sentence[256];
-static uint64_t arena = MONITOR;
-static unsigned checks;
-static bool l1_lacks[(BASE + BYTES) / PAGE], l1_reads[(BASE + BYTES) / PAGE];
-
-#define CHECK(x)           \
-	do {               \
-		DEMAND(x); \
-		checks++;  \
-	} while (0)
-
-void say(const char *format, ...)
-{
-	(void)format;
-}
 
 _Noreturn void stop(const char *format, ...)
 {
@@ -53,42 +26,6 @@ _Noreturn void stop(const char *format, ...)
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	longjmp(stopped, 1);
-}
-
-uint64_t boot_memory_end(void)
-{
-	return BASE + BYTES;
-}
-
-bool boot_is_reserved(uint64_t at, uint64_t bytes)
-{
-	return at + bytes > MONITOR && at < BASE + BYTES;
-}
-
-void *arena_take(uint64_t bytes)
-{
-	void *at = (void *)arena;
-
-	arena += (bytes + PAGE - 1) & ~(PAGE - 1);
-	DEMAND(arena <= BASE + BYTES);
-	return at;
-}
-
-void identity_give(uint64_t at, bool writable)
-{
-	l1_lacks[at / PAGE] = false;
-	l1_reads[at / PAGE] = !writable;
-}
-
-void identity_unmap(uint64_t at)
-{
-	l1_lacks[at / PAGE] = true;
-}
-
-unsigned code_bits(const struct vmcb *b)
-{
-	(void)b;
-	return 64;
 }
 
 /* -- L1's nested tables, with one page at gpa 0x5000. ----------------------------------------------- */

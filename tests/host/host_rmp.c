@@ -3,26 +3,17 @@
  * The reverse map table (lab/host/memory/rmp.c): the four instructions by APM 3, which accesses of L1 and L2 it lets
  * through, and that those who had a page mapped lose it.
  */
-#include "base/log.h"
 #include "base/options.h"
 #include "base/sev_cpuid.h"
-#include "demand.h"
-#include "memory/boot.h"
-#include "memory/identity.h"
-#include "memory/memory.h"
 #include "memory/rmp.h"
-#include "memory/shadow.h"
 #include "memory/views.h"
+#include "memory_ground.h"
 
 #include "string.h"
 
 #include <sys/mman.h>
 
-#define BASE 0x10000000ul
-#define BYTES 0x4000000ul
-#define MONITOR (BASE + 0x3000000)
 #define TABLE (BASE + 0x2c00000)
-#define FRAMES ((BASE + BYTES) / PAGE)
 #define ASID 7u
 #define FRAME (BASE + 0x200000)
 #define LARGE (BASE + 0x400000)
@@ -31,68 +22,15 @@
 #define RIGHTS 0x67ul
 
 struct features features = {.sev = true, .es = true, .views = true, .snp = true};
-bool tracing;
-struct cpu cpu0;
-struct range boot_reserved[BOOT_RANGES];
 
-static uint64_t arena = MONITOR;
-static unsigned checks;
-static bool l1_lacks[FRAMES], l1_reads[FRAMES];
 static uint64_t *const npt = (uint64_t *)NPT;
 static uint64_t *const last = (uint64_t *)(NPT + 3 * PAGE + GPA / PAGE * 8);
 static struct vmcb b;
-
-#define CHECK(x)           \
-	do {               \
-		DEMAND(x); \
-		checks++;  \
-	} while (0)
-
-void say(const char *format, ...)
-{
-	(void)format;
-}
 
 _Noreturn void stop(const char *format, ...)
 {
 	fprintf(stderr, "stopped: %s\n", format);
 	abort();
-}
-
-uint64_t boot_memory_end(void)
-{
-	return BASE + BYTES;
-}
-
-bool boot_is_reserved(uint64_t at, uint64_t bytes)
-{
-	return at + bytes > TABLE && at < BASE + BYTES;
-}
-
-void *arena_take(uint64_t bytes)
-{
-	void *at = (void *)arena;
-
-	arena += (bytes + PAGE - 1) & ~(PAGE - 1);
-	DEMAND(arena <= BASE + BYTES);
-	return at;
-}
-
-void identity_give(uint64_t at, bool writable)
-{
-	l1_lacks[at / PAGE] = false;
-	l1_reads[at / PAGE] = !writable;
-}
-
-void identity_unmap(uint64_t at)
-{
-	l1_lacks[at / PAGE] = true;
-}
-
-unsigned code_bits(const struct vmcb *v)
-{
-	(void)v;
-	return 64;
 }
 
 static unsigned update(uint64_t at, bool assigned, unsigned asid, uint64_t gpa, bool immutable,
@@ -239,6 +177,7 @@ int main(void)
 {
 	DEMAND(mmap((void *)BASE, BYTES, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)BASE);
+	reserved_from = TABLE;
 	views_init();
 	shadow_init();
 	rmp_init(TABLE, FRAMES);
