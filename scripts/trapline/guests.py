@@ -13,9 +13,10 @@ from . import cache
 from .errors import UsageError
 from .text import clean
 
-ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3", "real", "big-real")
+ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3", "real", "big-real",
+                "cpl1", "cpl2", "legacy-cpl1", "legacy-cpl2")
 # Not under long mode: these have no layers.
-OTHER_MODES = ENVIRONMENTS[4:]
+OTHER_MODES = ("legacy-cpl0", "legacy-cpl3", "real", "big-real", "legacy-cpl1", "legacy-cpl2")
 SECTION = ".trapline.cases"
 LAYERS = ".trapline.layers"
 NATIVE = "native"

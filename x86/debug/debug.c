@@ -47,7 +47,7 @@
 #define BUGS_CODE \
 	CATCHES("kvm-emul-db-rf xen-db-loop model-code-breakpoint-lost tcg-real-code-breakpoint")
 
-CODE_ROW(plain, ALL_NATIVE, CATCHES("model-code-breakpoint-lost"))
+CODE_ROW(plain, IN_EVERY_RING, CATCHES("model-code-breakpoint-lost"))
 FOR_EACH_EXITING_IN(CODE_ROW, EVERYWHERE, RING0 | IN_16, BUGS_CODE, BUGS_CODE, BUGS_CODE)
 
 SNIPPET(run_into_cold, "nop; mark insn; nop; mark after; nop");
@@ -102,7 +102,7 @@ CASE(rf_not_from_popf, ALL_NATIVE,
 
 SNIPPET(load, "mark insn\n" TEXT_mmio_read "\nmark after; nop");
 
-CASE(code_breakpoint_page_fault, ALL_NATIVE, RULE_RF_FAULT,
+CASE(code_breakpoint_page_fault, ALL_NATIVE | RINGS, RULE_RF_FAULT,
      CATCHES("tcg-rf nsvm-exception-payload xen-cr2-stale model-pf-twice"))
 {
 	unmap_window();
@@ -132,7 +132,8 @@ CASE(code_breakpoint_mmio_fault, ALL_NATIVE, RULE_RF_FAULT, CATCHES("kvm-code-bp
 SNIPPET(sti, "sti; mark after; nop; mark next; nop");
 
 /* With RF set by mistake the handler's IRET would step over a breakpoint that waits there. */
-CASE(interrupt_rf, ALL_NATIVE, RULE_INTR_RF, CATCHES("tcg-intr-rf bochs-code-breakpoint-first"))
+CASE(interrupt_rf, ALL_NATIVE | RINGS, RULE_INTR_RF,
+     CATCHES("tcg-intr-rf bochs-code-breakpoint-first"))
 {
 	setup.shown_flags = SHOW_IF;
 	grant_iopl();
@@ -197,7 +198,7 @@ DATA_ROW(inside_8, store_byte, BREAK_WRITE, 16, 8, 23, "#DB[B0]@after")
 NO_DATA_ROW(behind_8, store_byte, BREAK_WRITE, 16, 8, 24)
 DATA_ROW(inside_2, store_byte, BREAK_ACCESS, 18, 2, 19, "#DB[B0]@after")
 
-CASE(data_tf, ALL_NATIVE, RULE_DATA_TF,
+CASE(data_tf, ALL_NATIVE | RINGS, RULE_DATA_TF,
      CATCHES("tcg-data-tf model-data-breakpoint-lost model-db-twice"))
 {
 	single_step();
@@ -251,7 +252,7 @@ CASE(data_mmio, ALL_NATIVE, RULE_DATA, CATCHES("kvm-mmio-data-breakpoint xen-emu
 	exiting_judge(&exiting_mmio_write);
 }
 
-CASE(data_fault, ALL_NATIVE,
+CASE(data_fault, ALL_NATIVE | RINGS,
      "SDM 3B, Data Memory and I/O Breakpoint Exception Conditions: no #DB for an access that did not happen",
      CATCHES("tcg-rf"))
 {
@@ -264,7 +265,7 @@ CASE(data_fault, ALL_NATIVE,
 
 #define IO_ROW(name, text, port, trace, bugs)                                 \
 	SNIPPET(io_##name##_snippet, "mark insn\n" text "\nmark after; nop"); \
-	CASE(io_##name, ALL_NATIVE, RULE_DATA, CATCHES(bugs))                 \
+	CASE(io_##name, ALL_NATIVE | RINGS, RULE_DATA, CATCHES(bugs))         \
 	{                                                                     \
 		need_breakpoints();                                           \
 		single_step();                                                \

@@ -47,7 +47,7 @@
 		exiting_judge(&exiting_##name);                                            \
 	}
 
-STEP_ROW(plain, EVERYWHERE, CATCHES("tcg-movss-tf model-db-twice"))
+STEP_ROW(plain, EVERYWHERE | RINGS | LEGACY_RINGS, CATCHES("tcg-movss-tf model-db-twice"))
 FOR_EACH_EXITING_IN(STEP_ROW, EVERYWHERE, RING0 | IN_16, BUGS_STEP, BUGS_STEP_MMIO,
 		    BUGS_STEP_NATIVE)
 
@@ -72,10 +72,11 @@ STEP(popss_cpuid, IN_32, RULE_TF_MOVSS, CATCHES("tcg-movss-tf model-step-lost"),
      ".byte 0x56; mark insn; .byte 0x17; mark shadow; cpuid; mark after; nop",
      "#DB[BS]@insn{TF}, #DB[BS]@after{TF}, #DB[BS]@end{TF}")
 
-STEP(movss_int3, EVERYWHERE, RULE_TF_CLEARED, CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
+STEP(movss_int3, EVERYWHERE | RINGS, RULE_TF_CLEARED,
+     CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
      "mark insn; mov %esi, %ss; mark shadow; int3; mark after; nop",
      "#BP@after{TF}, #DB[BS]@end{TF}")
-STEP(movss_int_n, EVERYWHERE, RULE_TF_CLEARED,
+STEP(movss_int_n, EVERYWHERE | RINGS, RULE_TF_CLEARED,
      CATCHES("tcg-movss-tf cve-2018-1087 model-step-lost"),
      "mark insn; mov %esi, %ss; mark shadow; int $0x21; mark after; nop",
      "int 0x21@after{TF}, #DB[BS]@end{TF}")
@@ -95,7 +96,8 @@ CASE(tf_movss_popf_clears, EVERYWHERE, RULE_TF_MOVSS, CATCHES("model-step-lost")
 
 SNIPPET(step_sti_movss, "mark insn; sti; mark first; mov %esi, %ss; mark second; nop; mark after; nop");
 
-CASE(tf_sti_movss_pending, EVERYWHERE, RULE_TF_STI_MOVSS, CATCHES("tcg-sti-tf tcg-movss-tf"))
+CASE(tf_sti_movss_pending, EVERYWHERE | RINGS, RULE_TF_STI_MOVSS,
+     CATCHES("tcg-sti-tf tcg-movss-tf"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -190,15 +192,15 @@ static void arm_movss(void)
 #define BUGS_ARMED_INT \
 	CATCHES("bochs-armed-movss-int tcg-movss-watchpoint cve-2018-1087 cve-2018-8897")
 
-ARMED_ROW(plain, "nop", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
+ARMED_ROW(plain, "nop", ALL_NATIVE | RINGS, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(cpuid, "cpuid", ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(out, TEXT_out, ALL_NATIVE, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
 ARMED_ROW(rdmsr, TEXT_rdmsr, RING0, "#DB[B0]@after", RULE_ARMED, BUGS_ARMED)
-ARMED_ROW(int3, "int3", ALL_NATIVE, "#DB[B0]@handler[0x3], #BP@after", RULE_ARMED_INT,
+ARMED_ROW(int3, "int3", ALL_NATIVE | RINGS, "#DB[B0]@handler[0x3], #BP@after", RULE_ARMED_INT,
 	  BUGS_ARMED_INT)
-ARMED_ROW(int_n, "int $0x21", ALL_NATIVE, "#DB[B0]@handler[0x21], int 0x21@after", RULE_ARMED_INT,
-	  BUGS_ARMED_INT)
-ARMED_ROW(fault, "ud2", ALL_NATIVE, "#UD@shadow{RF}", RULE_ARMED_FAULT, BUGS_ARMED)
+ARMED_ROW(int_n, "int $0x21", ALL_NATIVE | RINGS, "#DB[B0]@handler[0x21], int 0x21@after",
+	  RULE_ARMED_INT, BUGS_ARMED_INT)
+ARMED_ROW(fault, "ud2", ALL_NATIVE | RINGS, "#UD@shadow{RF}", RULE_ARMED_FAULT, BUGS_ARMED)
 
 SNIPPET(armed_then_int1, ARMED(".byte 0xf1"));
 

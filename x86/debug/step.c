@@ -52,7 +52,7 @@
 		exiting_judge(&exiting_##name);                                   \
 	}
 
-STEP_ROW(plain, EVERYWHERE, CATCHES("model-db-twice"))
+STEP_ROW(plain, EVERYWHERE | RINGS | LEGACY_RINGS, CATCHES("model-db-twice"))
 FOR_EACH_EXITING_IN(STEP_ROW, EVERYWHERE, RING0 | IN_16, BUGS_STEP, BUGS_STEP_MMIO,
 		    BUGS_STEP_NATIVE)
 
@@ -68,7 +68,8 @@ CASE_NEEDS("pam=1", tf_cold_fetch, ALL_NATIVE, RULE_TF, BUGS_STEP_NATIVE)
 
 SNIPPET(pushf_pop, "mark insn; pushf; mark after; .byte 0x5b");
 
-CASE(tf_pushf, ALL_NATIVE, "SDM 2B, PUSHF: the image holds TF as it is", CATCHES("model-step-lost"))
+CASE(tf_pushf, IN_EVERY_RING, "SDM 2B, PUSHF: the image holds TF as it is",
+     CATCHES("model-step-lost"))
 {
 	single_step();
 	expect("#DB[BS]@after{TF}, #DB[BS]@end{TF}");
@@ -85,7 +86,7 @@ STEP(jmp, EVERYWHERE, RULE_TF, CATCHES("model-step-lost"),
 SNIPPET(vmmcall, "mark insn; .byte 0x0f, 0x01, 0xd9; mark after; nop");
 SNIPPET(vmcall, "mark insn; .byte 0x0f, 0x01, 0xc1; mark after; nop");
 
-CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
+CASE(tf_hypercall, ALL_NATIVE | RINGS, RULE_TF, BUGS_STEP)
 {
 	single_step();
 	setup.regs.rax = 0x7fffffff; /* no hypervisor's */
@@ -113,7 +114,7 @@ CASE(tf_hypercall, ALL_NATIVE, RULE_TF, BUGS_STEP)
 		run(step_##name);                                                                                                      \
 	}
 
-STEP_LOAD(lss, ALL_NATIVE, CATCHES("tcg-lss-shadow model-step-lost"), TEXT_lss)
+STEP_LOAD(lss, IN_EVERY_RING, CATCHES("tcg-lss-shadow model-step-lost"), TEXT_lss)
 STEP_LOAD(lfs, ALL_NATIVE, CATCHES("model-step-lost"), ".byte 0x0f, 0xb4, 0x03\n")
 STEP_LOAD(lds, IN_32, CATCHES("model-step-lost"), ".byte 0xc5, 0x03\n")
 STEP_LOAD(les, IN_32, CATCHES("model-step-lost"), ".byte 0xc4, 0x03\n")
@@ -123,7 +124,7 @@ STEP_LOAD(mov_ds, ALL_NATIVE, CATCHES("model-step-lost"), "mov %esi, %ds\n")
 
 SNIPPET(step_sti, "mark insn; sti; mark after; nop; mark next; nop");
 
-CASE(tf_sti, EVERYWHERE, RULE_TF_STI,
+CASE(tf_sti, EVERYWHERE | RINGS, RULE_TF_STI,
      CATCHES("tcg-sti-tf kvm-vmx-pending-dbg kvm-emul-pending-bs xsa-308"))
 {
 	single_step();
@@ -142,7 +143,8 @@ static void try_sti_pending(const struct snippet *snippet)
 	run_snippet(snippet);
 }
 
-CASE(tf_sti_pending, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
+CASE(tf_sti_pending, EVERYWHERE | RINGS, RULE_TF_STI,
+     CATCHES("tcg-intr-rf tcg-sti-tf kvm-vmx-pending-dbg"))
 {
 	try_sti_pending(&step_sti);
 }
@@ -156,7 +158,7 @@ CASE(tf_sti_pending_cpuid, EVERYWHERE, RULE_TF_STI, CATCHES("tcg-sti-tf model-st
 
 SNIPPET(step_popf_if, ".byte 0x55; mark insn; popf; mark after; nop");
 
-CASE(tf_popf_if_pending, EVERYWHERE, RULE_PRIORITY, CATCHES("tcg-intr-rf model-step-lost"))
+CASE(tf_popf_if_pending, EVERYWHERE | RINGS, RULE_PRIORITY, CATCHES("tcg-intr-rf model-step-lost"))
 {
 	single_step();
 	setup.shown_flags = SHOW_IF;
@@ -219,16 +221,16 @@ CASE(tf_sti_hlt_pending, RING0, RULE_TF_HLT, CATCHES("bochs-hlt-tf tcg-sti-tf tc
 
 /* -- Software interrupts and faults. ----------------------------------------------------------- */
 
-STEP(int3, EVERYWHERE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+STEP(int3, EVERYWHERE | RINGS, RULE_TF_CLEARED, CATCHES("model-db-twice"),
      "mark insn; int3; mark after; nop", "#BP@after{TF}, #DB[BS]@end{TF}")
-STEP(int_n, EVERYWHERE, RULE_TF_CLEARED, CATCHES("model-db-twice"),
+STEP(int_n, EVERYWHERE | RINGS, RULE_TF_CLEARED, CATCHES("model-db-twice"),
      "mark insn; int $0x21; mark after; nop", "int 0x21@after{TF}, #DB[BS]@end{TF}")
-STEP(int1, EVERYWHERE, RULE_TF_CLEARED, CATCHES("tcg-icebp"),
+STEP(int1, EVERYWHERE | RINGS, RULE_TF_CLEARED, CATCHES("tcg-icebp"),
      "mark insn; .byte 0xf1; mark after; nop", "#DB[]@after{TF}, #DB[BS]@end{TF}")
 
 SNIPPET(step_ud2, "mark insn; ud2; mark after; nop");
 
-CASE(tf_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-db-twice"))
+CASE(tf_fault, ALL_NATIVE | RINGS, RULE_TF_FAULT, CATCHES("tcg-rf model-db-twice"))
 {
 	single_step();
 	setup.hook = skip_ud2;
@@ -238,7 +240,7 @@ CASE(tf_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-db-twice"))
 
 SNIPPET(step_load, "mark insn\n" TEXT_mmio_read "\nmark after; nop");
 
-CASE(tf_page_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-step-lost"))
+CASE(tf_page_fault, ALL_NATIVE | RINGS, RULE_TF_FAULT, CATCHES("tcg-rf model-step-lost"))
 {
 	single_step();
 	unmap_window();
@@ -252,7 +254,7 @@ CASE(tf_page_fault, ALL_NATIVE, RULE_TF_FAULT, CATCHES("tcg-rf model-step-lost")
 
 SNIPPET(popf_tf, ".byte 0x55; mark insn; popf; mark after; nop; mark next; nop");
 
-CASE(popf_sets_tf, EVERYWHERE, RULE_TF, CATCHES("model-db-twice"))
+CASE(popf_sets_tf, EVERYWHERE | RINGS, RULE_TF, CATCHES("model-db-twice"))
 {
 	single_step();
 	setup.regs.rbp = setup.rflags | X86_EFLAGS_FIXED;
@@ -261,7 +263,7 @@ CASE(popf_sets_tf, EVERYWHERE, RULE_TF, CATCHES("model-db-twice"))
 	run(popf_tf);
 }
 
-CASE(popf_clears_tf, EVERYWHERE, RULE_TF, CATCHES("model-step-lost"))
+CASE(popf_clears_tf, EVERYWHERE | RINGS, RULE_TF, CATCHES("model-step-lost"))
 {
 	single_step();
 	setup.regs.rbp = (setup.rflags | X86_EFLAGS_FIXED) & ~X86_EFLAGS_TF;
@@ -287,16 +289,15 @@ static void try_iret(uint64_t rflags)
 		setup.stack_top = (uint64_t)f;
 	} else {
 		struct iret_frame *f = (struct iret_frame *)(top - 64);
-		bool user = environment_is_user();
 
-		*f = (struct iret_frame){after, user ? USER_CS : KERNEL_CS, rflags, top - 16,
-					 user ? USER_DS : KERNEL_DS};
+		*f = (struct iret_frame){after, code_selector(), rflags, top - 16,
+					 stack_selector()};
 		setup.stack_top = (uint64_t)f;
 	}
 	run(iret_only);
 }
 
-CASE(iret_sets_tf, ALL_NATIVE, RULE_TF, CATCHES("model-db-twice"))
+CASE(iret_sets_tf, ALL_NATIVE | RINGS, RULE_TF, CATCHES("model-db-twice"))
 {
 	single_step();
 	setup.rflags &= ~X86_EFLAGS_TF;
@@ -304,14 +305,14 @@ CASE(iret_sets_tf, ALL_NATIVE, RULE_TF, CATCHES("model-db-twice"))
 	try_iret(setup.rflags | X86_EFLAGS_FIXED | X86_EFLAGS_TF);
 }
 
-CASE(iret_clears_tf, ALL_NATIVE, RULE_TF, CATCHES("xen-lazy-dr-bs-lost model-step-lost"))
+CASE(iret_clears_tf, ALL_NATIVE | RINGS, RULE_TF, CATCHES("xen-lazy-dr-bs-lost model-step-lost"))
 {
 	single_step();
 	expect("#DB[BS]@after");
 	try_iret((setup.rflags | X86_EFLAGS_FIXED) & ~X86_EFLAGS_TF);
 }
 
-CASE(tf_iret, ALL_NATIVE, RULE_TF, CATCHES("model-step-lost"))
+CASE(tf_iret, ALL_NATIVE | RINGS, RULE_TF, CATCHES("model-step-lost"))
 {
 	single_step();
 	expect("#DB[BS]@after{TF}, #DB[BS]@next{TF}, #DB[BS]@end{TF}");

@@ -139,7 +139,7 @@ static void try_interrupted_rep(unsigned events)
 	witness(hit != TOO_EARLY && hit != TOO_LATE, "the timer never came between two iterations");
 }
 
-CASE(rep_interrupted, ALL_NATIVE, RULE_REP_RF, CATCHES("bochs-rep-rf tcg-rep-rf"))
+CASE(rep_interrupted, ALL_NATIVE | RINGS, RULE_REP_RF, CATCHES("bochs-rep-rf tcg-rep-rf"))
 {
 	expect("intr 0x31@insn{IF,RF}");
 	try_interrupted_rep(1);
@@ -219,7 +219,7 @@ static enum action keep_flags(const struct event *event, struct trap_frame *fram
  */
 #define REFUSED_ROW(name, text, bugs)                                                  \
 	SNIPPET(refused_##name, "cmp %ecx, %edx\nmark insn\n" text);                   \
-	CASE(gp_flags_##name, USER, RULE_GP_FLAGS, bugs)                               \
+	CASE(gp_flags_##name, OUTER_RINGS, RULE_GP_FLAGS, bugs)                        \
 	{                                                                              \
 		setup.shown_flags = X86_EFLAGS_TF;                                     \
 		setup.regs.rcx = X86_EFLAGS_TF | FLAGS_ZF | X86_EFLAGS_CF;             \

@@ -108,23 +108,26 @@ static void try_row(const struct row *row, enum cold_thing thing)
 	}
 
 /*
- * A row: all environments that the instruction exists in, those of them with a stack switch, and what it
- * catches: anywhere, and where the delivery itself meets a cold page.
+ * A row: all environments that the instruction exists in, the same with the rings between kernel and user, those with
+ * a stack switch, and what it catches: anywhere, and where the delivery itself meets a cold page.
  */
-#define FAULT_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold) \
-	static const struct row row_##name = {&name, vector, trace};                             \
-	CELL(name, warm, WARM, "", environments | IN_16, rule, bugs)                             \
-	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)            \
-	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)             \
-	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)                   \
-	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs_cold)                   \
-	CELL(name, cold_tss, COLD_TSS, "pam=1", with_tss, rule, bugs_cold)                       \
-	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs)                \
+#define FAULT_ROW(name, vector, trace, environments, rings, with_rsp0, with_tss, rule, bugs, \
+		  bugs_cold)                                                                 \
+	static const struct row row_##name = {&name, vector, trace};                         \
+	CELL(name, warm, WARM, "", rings | IN_16, rule, bugs)                                \
+	CELL(name, cold_stack_ist, COLD_STACK_IST, "", environments, rule, bugs_cold)        \
+	CELL(name, cold_stack_rsp0, COLD_STACK_RSP0, "", with_rsp0, rule, bugs_cold)         \
+	CELL(name, cold_idt, COLD_IDT, "pam=1", environments, rule, bugs_cold)               \
+	CELL(name, cold_gdt, COLD_GDT, "pam=1", environments, rule, bugs_cold)               \
+	CELL(name, cold_tss, COLD_TSS, "pam=1", with_tss, rule, bugs_cold)                   \
+	CELL(name, cold_handler, COLD_HANDLER, "pam=1", environments, rule, bugs)            \
 	CELL(name, cold_page_table, COLD_PAGE_TABLE, "pam=1", environments, rule, bugs_cold)
 
 /* A trap returns to its successor, which may be cold as well. */
-#define TRAP_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold)  \
-	FAULT_ROW(name, vector, trace, environments, with_rsp0, with_tss, rule, bugs, bugs_cold) \
+#define TRAP_ROW(name, vector, trace, environments, rings, with_rsp0, with_tss, rule, bugs,  \
+		 bugs_cold)                                                                  \
+	FAULT_ROW(name, vector, trace, environments, rings, with_rsp0, with_tss, rule, bugs, \
+		  bugs_cold)                                                                 \
 	CELL(name, cold_successor, COLD_SUCCESSOR, "pam=1", environments, rule, bugs)
 
 SNIPPET(int3, "mark insn; int3; mark after; nop");
@@ -152,31 +155,31 @@ CASE(first_exception, CPL0, RULE_INT3, BUGS_SOFT)
 	run(int3);
 }
 
-/*        instruction, vector, must deliver, environments, those with RSP0, with a TSS, rule, bugs, bugs where it is cold */
-TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT3, BUGS_SOFT,
+/*        instruction, vector, must deliver, environments, with rings, those with RSP0, with a TSS, rule, bugs, bugs where it is cold */
+TRAP_ROW(int3, VECTOR_BP, "#BP@after", ALL_NATIVE, IN_EVERY_RING, OUTER_RINGS,
+	 WITH_EVENT_STACK | RINGS, RULE_INT3, BUGS_SOFT, BUGS_SOFT_COLD)
+TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, ALL_NATIVE, USER, WITH_EVENT_STACK,
+	 RULE_INT3, BUGS_SOFT, BUGS_SOFT_COLD)
+TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, IN_EVERY_RING, OUTER_RINGS,
+	 WITH_EVENT_STACK | RINGS, RULE_INTN, BUGS_SOFT, BUGS_INTN_COLD)
+TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, ALL_NATIVE, USER, WITH_EVENT_STACK,
+	 RULE_INTN, BUGS_SOFT, BUGS_INTN_COLD)
+TRAP_ROW(into, VECTOR_OF, "#OF@after", IN_32, IN_32, USER_32, USER_32, RULE_INTO, BUGS_SOFT,
 	 BUGS_SOFT_COLD)
-TRAP_ROW(int3_prefixed, VECTOR_BP, "#BP@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT3,
+TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", IN_32, IN_32, USER_32, USER_32, RULE_INTO,
 	 BUGS_SOFT, BUGS_SOFT_COLD)
-TRAP_ROW(int_3, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INTN,
-	 BUGS_SOFT, BUGS_INTN_COLD)
-TRAP_ROW(int_3_prefixed, VECTOR_BP, "int 0x3@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INTN,
-	 BUGS_SOFT, BUGS_INTN_COLD)
-TRAP_ROW(into, VECTOR_OF, "#OF@after", IN_32, USER_32, USER_32, RULE_INTO, BUGS_SOFT,
-	 BUGS_SOFT_COLD)
-TRAP_ROW(into_prefixed, VECTOR_OF, "#OF@after", IN_32, USER_32, USER_32, RULE_INTO, BUGS_SOFT,
-	 BUGS_SOFT_COLD)
-TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT1, BUGS_INT1,
-	 BUGS_INT1)
-TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_INT1,
-	 BUGS_INT1, BUGS_INT1)
-FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_UD2,
-	  BUGS_FAULT, BUGS_FAULT_COLD)
-FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, USER, WITH_EVENT_STACK, RULE_UD2,
-	  BUGS_FAULT, BUGS_FAULT_COLD)
-FAULT_ROW(bound, VECTOR_BR, "#BR@insn", IN_32, USER_32, USER_32, RULE_BOUND, BUGS_FAULT,
+TRAP_ROW(int1, VECTOR_DB, "#DB[]@after", ALL_NATIVE, IN_EVERY_RING, OUTER_RINGS,
+	 WITH_EVENT_STACK | RINGS, RULE_INT1, BUGS_INT1, BUGS_INT1)
+TRAP_ROW(int1_prefixed, VECTOR_DB, "#DB[]@after", ALL_NATIVE, ALL_NATIVE, USER, WITH_EVENT_STACK,
+	 RULE_INT1, BUGS_INT1, BUGS_INT1)
+FAULT_ROW(undefined, VECTOR_UD, "#UD@insn", ALL_NATIVE, IN_EVERY_RING, OUTER_RINGS,
+	  WITH_EVENT_STACK | RINGS, RULE_UD2, BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(undefined_prefixed, VECTOR_UD, "#UD@insn", ALL_NATIVE, ALL_NATIVE, USER, WITH_EVENT_STACK,
+	  RULE_UD2, BUGS_FAULT, BUGS_FAULT_COLD)
+FAULT_ROW(bound, VECTOR_BR, "#BR@insn", IN_32, IN_32, USER_32, USER_32, RULE_BOUND, BUGS_FAULT,
 	  BUGS_FAULT_COLD)
-FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", IN_32, USER_32, USER_32, RULE_BOUND, BUGS_FAULT,
-	  BUGS_FAULT_COLD)
+FAULT_ROW(bound_prefixed, VECTOR_BR, "#BR@insn", IN_32, IN_32, USER_32, USER_32, RULE_BOUND,
+	  BUGS_FAULT, BUGS_FAULT_COLD)
 
 static const struct row row_into_64 = {&into, VECTOR_UD, "#UD@insn"};
 CELL(into_64, warm, WARM, "", CPL0 | CPL3, RULE_INTO_64, BUGS_INTO_64)
@@ -209,15 +212,17 @@ static void try_gate(const struct row *row, unsigned dpl, bool present, const ch
 		try_gate(&row_##name, 0, true, trace);   \
 	}
 
-GATE_DPL0(int3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(int3, OUTER_RINGS, "#GP(0x1a)@insn", RULE_DPL,
+	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(int3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
 	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
-GATE_DPL0(int_3, USER, "#GP(0x1a)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
+GATE_DPL0(int_3, OUTER_RINGS, "#GP(0x1a)@insn", RULE_DPL,
+	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(int_3_prefixed, USER, "#GP(0x1a)@insn", RULE_DPL,
 	  CATCHES("xsa-106 model-int-n-no-dpl-check"))
 GATE_DPL0(into, USER_32, "#GP(0x22)@insn", RULE_DPL, CATCHES("xsa-106 model-int-n-no-dpl-check"))
-GATE_DPL0(int1, USER, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
-GATE_DPL0(undefined, USER, "#UD@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
+GATE_DPL0(int1, OUTER_RINGS, "#DB[]@after", RULE_NO_DPL, BUGS_INT1)
+GATE_DPL0(undefined, OUTER_RINGS, "#UD@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 GATE_DPL0(bound, USER_32, "#BR@insn", RULE_NO_DPL, CATCHES("model-dpl-for-exceptions"))
 
 /*
@@ -251,7 +256,7 @@ GATE_NOT_PRESENT(into, IN_32, "#NP(0x22)@insn", RULE_NP,
 		 CATCHES("tcg-idt-errcode-64 model-int-n-ext"))
 GATE_NOT_PRESENT(int1, ALL_NATIVE, "#NP(0xb)@insn", RULE_NP_EXT,
 		 CATCHES("tcg-ext-bit tcg-icebp tcg-int1-fault-rip"))
-GATE_NOT_PRESENT(undefined, ALL_NATIVE, "#NP(0x33)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
+GATE_NOT_PRESENT(undefined, IN_EVERY_RING, "#NP(0x33)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
 GATE_NOT_PRESENT(bound, IN_32, "#NP(0x2b)@insn", RULE_NP_EXT, CATCHES("tcg-ext-bit"))
 
 /* #GP is vector 13, so only a vector above can lie beyond a limit that still lets #GP through. */
@@ -286,7 +291,7 @@ static void try_page_end(const struct row *row)
 		try_page_end(&row_##name);                       \
 	}
 
-PAGE_END(int3, ALL_NATIVE, BUGS_SOFT)
+PAGE_END(int3, IN_EVERY_RING, BUGS_SOFT)
 PAGE_END(int3_prefixed, ALL_NATIVE, BUGS_SOFT)
 PAGE_END(int_3, ALL_NATIVE, BUGS_SOFT)
 PAGE_END(into, IN_32, BUGS_SOFT)
@@ -323,7 +328,7 @@ static void try_code_breakpoint(const struct row *row, enum cold_thing thing)
 		try_code_breakpoint(&row_##name, COLD_PAGE_TABLE);                              \
 	}
 
-CODE_BREAKPOINT(int3, ALL_NATIVE, "kvm-int3-retry")
+CODE_BREAKPOINT(int3, IN_EVERY_RING, "kvm-int3-retry")
 CODE_BREAKPOINT(int_3, ALL_NATIVE, "kvm-intn-retry")
 CODE_BREAKPOINT(into, IN_32, "kvm-int3-retry")
 
@@ -357,13 +362,13 @@ static void try_overlap(const struct row *row)
 SNIPPET(int_0x80, "mark insn; int $0x80; mark after; nop");
 static const struct row row_int_0x80 = {&int_0x80, 0x80, "int 0x80@after"};
 
-CASE(int3_overlap, WITH_EVENT_STACK, RULE_OVERLAP,
+CASE(int3_overlap, WITH_EVENT_STACK | RINGS, RULE_OVERLAP,
      CATCHES("kvm-int3-retry kvm-int3-replaced xen-soft-event-retry"))
 {
 	try_overlap(&row_int3);
 }
 
-CASE(int_0x80_overlap, WITH_EVENT_STACK, RULE_OVERLAP,
+CASE(int_0x80_overlap, WITH_EVENT_STACK | RINGS, RULE_OVERLAP,
      CATCHES("kvm-intn-retry kvm-int3-replaced kvm-spec-rip xen-soft-event-retry model-event-stale"))
 {
 	try_overlap(&row_int_0x80);
@@ -470,7 +475,7 @@ static enum action emulate_call(const struct event *event, struct trap_frame *fr
 	return RESUME;
 }
 
-CASE(int3_call_emulation, ALL_NATIVE,
+CASE(int3_call_emulation, IN_EVERY_RING,
      "SDM 2A, IRET: the handler's IRET goes where the frame says, also if the handler has edited it",
      BUGS_SOFT)
 {

@@ -93,11 +93,11 @@ SNIPPET(nmi, SEND WAIT_HERE);
 		run(nmi);                                                                          \
 	}
 
-NMI_ROW(warm, "", ALL_NATIVE, (void)0)
+NMI_ROW(warm, "", IN_EVERY_RING, (void)0)
 NMI_ROW(cold_stack_ist, "", ALL_NATIVE, cold_ist_stack(VECTOR_NMI))
-NMI_ROW(cold_stack_rsp0, "", USER, cold_rsp0_stack())
+NMI_ROW(cold_stack_rsp0, "", OUTER_RINGS, cold_rsp0_stack())
 NMI_ROW(cold_idt, "pam=1", ALL_NATIVE, cold_idt())
-NMI_ROW(cold_tss, "pam=1", WITH_EVENT_STACK, cold_tss(VECTOR_NMI))
+NMI_ROW(cold_tss, "pam=1", WITH_EVENT_STACK | RINGS, cold_tss(VECTOR_NMI))
 NMI_ROW(cold_handler, "pam=1", ALL_NATIVE, cold_handler(VECTOR_NMI))
 NMI_ROW(cold_page_table, "pam=1", ALL_NATIVE, cold_page_table(VECTOR_NMI))
 NMI_ROW(interrupts_on, "", ALL_NATIVE, setup.rflags |= X86_EFLAGS_IF)
@@ -128,7 +128,7 @@ static void try_blocked(unsigned count, const char *trace)
 	run(nmi);
 }
 
-CASE(blocked_until_iret, ALL_NATIVE, RULE_BLOCKED,
+CASE(blocked_until_iret, ALL_NATIVE | RINGS, RULE_BLOCKED,
      CATCHES("xen-nmi-waits-for-if model-nmi-unblocked-early model-nmi-lost"))
 {
 	try_blocked(1, "nmi@wait, nmi@wait");
@@ -250,7 +250,8 @@ static enum action make_both_pending(const struct event *event, struct trap_fram
 	return RESUME;
 }
 
-CASE(before_interrupt, ALL_NATIVE, RULE_PRIORITY, CATCHES("model-nmi-lost model-nmi-after-intr"))
+CASE(before_interrupt, ALL_NATIVE | RINGS, RULE_PRIORITY,
+     CATCHES("model-nmi-lost model-nmi-after-intr"))
 {
 	prepare_self_nmi();
 	nmis = 0;
@@ -322,7 +323,7 @@ static void try_shadow(const struct snippet *snippet)
 	run_snippet(snippet);
 }
 
-CASE(movss_shadow, ALL_NATIVE, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
+CASE(movss_shadow, ALL_NATIVE | RINGS, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 {
 	try_shadow(&movss);
 }
@@ -337,7 +338,7 @@ CASE(popss_shadow, IN_32, RULE_MOVSS, CATCHES("tcg-nmi-movss"))
 	try_shadow(&popss);
 }
 
-CASE(sti_shadow, ALL_NATIVE, RULE_STI, CATCHES("model-nmi-lost model-nmi-twice"))
+CASE(sti_shadow, ALL_NATIVE | RINGS, RULE_STI, CATCHES("model-nmi-lost model-nmi-twice"))
 {
 	prepare_self_nmi();
 	allow(AT_ONCE, "nmi@sent");

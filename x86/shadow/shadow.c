@@ -174,20 +174,20 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 #define EXITING_CELL(row, when, column, environments, rule, bugs) \
 	CELL("", row, when, column, TEXT_##column, environments, rule, bugs)
 
-/* A row in all environments that it exists in. */
-#define ROW(row, when, environments, in_16, rule)                                                \
-	EXITING_CELL(row, when, plain, environments | in_16, rule, BUGS_##when##_PLAIN)          \
+/* A row in all environments that it exists in, and with the rings where the ring can matter. */
+#define ROW(row, when, environments, rings, in_16, rule)                                         \
+	EXITING_CELL(row, when, plain, rings | in_16, rule, BUGS_##when##_PLAIN)                 \
 	EXITING_CELL(row, when, cpuid, environments | in_16, rule, BUGS_##when##_SKIPPED)        \
-	EXITING_CELL(row, when, in, environments | in_16, rule, BUGS_##when##_SKIPPED)           \
-	EXITING_CELL(row, when, out, environments | in_16, rule, BUGS_##when##_SKIPPED)          \
+	EXITING_CELL(row, when, in, rings | in_16, rule, BUGS_##when##_SKIPPED)                  \
+	EXITING_CELL(row, when, out, rings | in_16, rule, BUGS_##when##_SKIPPED)                 \
 	EXITING_CELL(row, when, mmio_read, environments, rule, BUGS_##when##_SKIPPED)            \
 	EXITING_CELL(row, when, mmio_write, environments, rule, BUGS_##when##_SKIPPED)           \
 	EXITING_CELL(row, when, cold_read, environments, rule, BUGS_##when##_COLD)               \
 	EXITING_CELL(row, when, cold_write, environments, rule, BUGS_##when##_COLD)              \
 	CELL("pam=1", row, when, cold_fetch, "nop", environments, rule, BUGS_##when##_COLD)      \
-	CELL("", row, when, int3, "int3", environments | in_16, rule, BUGS_##when##_PLAIN)       \
+	CELL("", row, when, int3, "int3", rings | in_16, rule, BUGS_##when##_PLAIN)              \
 	CELL("", row, when, int_n, "int $0x21", environments | in_16, rule, BUGS_##when##_PLAIN) \
-	CELL("", row, when, fault, "ud2", environments | in_16, rule, BUGS_##when##_PLAIN)
+	CELL("", row, when, fault, "ud2", rings | in_16, rule, BUGS_##when##_PLAIN)
 
 /* Its columns that only CPL0 may run. */
 #define ROW_CPL0(row, when, rule)                                          \
@@ -195,22 +195,22 @@ static void try_cell(const struct snippet *snippet, const struct column *column,
 	EXITING_CELL(row, when, wrmsr, RING0, rule, BUGS_##when##_SKIPPED) \
 	EXITING_CELL(row, when, cr8, CPL0, rule, BUGS_##when##_SKIPPED)
 
-ROW(sti, AFTER, ALL_NATIVE, IN_16, RULE_STI)
+ROW(sti, AFTER, ALL_NATIVE, IN_EVERY_RING, IN_16, RULE_STI)
 ROW_CPL0(sti, AFTER, RULE_STI)
-ROW(sti_sti, EARLY, ALL_NATIVE, IN_16, RULE_STI_STI)
+ROW(sti_sti, EARLY, ALL_NATIVE, ALL_NATIVE, IN_16, RULE_STI_STI)
 ROW_CPL0(sti_sti, EARLY, RULE_STI_STI)
-ROW(sti_movss, EITHER, ALL_NATIVE, IN_16, RULE_IN_A_ROW)
+ROW(sti_movss, EITHER, ALL_NATIVE, IN_EVERY_RING, IN_16, RULE_IN_A_ROW)
 ROW_CPL0(sti_movss, EITHER, RULE_IN_A_ROW)
-ROW(sti_popss, EITHER, IN_32, IN_16, RULE_IN_A_ROW)
-ROW(movss_sti, EITHER, ALL_NATIVE, IN_16, RULE_IN_A_ROW)
+ROW(sti_popss, EITHER, IN_32, IN_32, IN_16, RULE_IN_A_ROW)
+ROW(movss_sti, EITHER, ALL_NATIVE, ALL_NATIVE, IN_16, RULE_IN_A_ROW)
 ROW_CPL0(movss_sti, EITHER, RULE_IN_A_ROW)
-ROW(popss_sti, EITHER, IN_32, IN_16, RULE_IN_A_ROW)
-ROW(movss_popf, EARLY, ALL_NATIVE, IN_16, RULE_MOVSS)
+ROW(popss_sti, EITHER, IN_32, IN_32, IN_16, RULE_IN_A_ROW)
+ROW(movss_popf, EARLY, ALL_NATIVE, ALL_NATIVE, IN_16, RULE_MOVSS)
 ROW_CPL0(movss_popf, EARLY, RULE_MOVSS)
-ROW(popss_popf, EARLY, IN_32, IN_16, RULE_MOVSS)
-ROW(popf, EARLY, ALL_NATIVE, IN_16, RULE_NO_SHADOW)
+ROW(popss_popf, EARLY, IN_32, IN_32, IN_16, RULE_MOVSS)
+ROW(popf, EARLY, ALL_NATIVE, IN_EVERY_RING, IN_16, RULE_NO_SHADOW)
 ROW_CPL0(popf, EARLY, RULE_NO_SHADOW)
-ROW(iret, EARLY, ALL_NATIVE, ALL_NATIVE, RULE_NO_SHADOW)
+ROW(iret, EARLY, ALL_NATIVE, IN_EVERY_RING, ALL_NATIVE, RULE_NO_SHADOW)
 ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 
 /* -- STI;CLI: IF was never set at an instruction boundary without a shadow. -------------------- */
@@ -218,7 +218,7 @@ ROW_CPL0(iret, EARLY, RULE_NO_SHADOW)
 SNIPPET(sti_cli_sti, "sti; mark shadow; cli; mark cleared; nop; mark masked\n"
 		     "sti; mark again; nop; mark after; nop; mark late; nop");
 
-CASE(sti_cli, ALL_NATIVE, RULE_STI, CATCHES("model-shadow-late"))
+CASE(sti_cli, IN_EVERY_RING, RULE_STI, CATCHES("model-shadow-late"))
 {
 	prepare_row();
 	interrupt_pending(PENDING);
@@ -253,7 +253,7 @@ static void try_hlt(const struct snippet *snippet, const char *trace)
 		run(sti_then_##name);                                                        \
 	}
 
-LOAD_ROW(lss, ALL_NATIVE, CATCHES("model-shadow-late"), TEXT_lss)
+LOAD_ROW(lss, IN_EVERY_RING, CATCHES("model-shadow-late"), TEXT_lss)
 LOAD_ROW(lfs, ALL_NATIVE, CATCHES("model-shadow-late"), ".byte 0x0f, 0xb4, 0x03\n")
 LOAD_ROW(lds, IN_32, CATCHES("model-shadow-late"), ".byte 0xc5, 0x03\n")
 LOAD_ROW(les, IN_32, CATCHES("model-shadow-late"), ".byte 0xc4, 0x03\n")
@@ -343,7 +343,7 @@ static void try_loop(const struct snippet *snippet, const char *const *open_mark
 
 static const char *const open_marks[] = {"top", "next", "third", "fourth", NULL};
 
-CASE(movss_at_random, ALL_NATIVE, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
+CASE(movss_at_random, IN_EVERY_RING, RULE_MOVSS, CATCHES("model-ipi-no-isr"))
 {
 	try_loop(&movss_loop, open_marks);
 }

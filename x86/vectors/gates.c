@@ -89,30 +89,31 @@ static void set_flags(void)
 	do                \
 	(int3) do(int_n) do(ud) do(gp) do(intr) do(nmi)
 
-#define FLAGS_CASES(kind)                                                                       \
-	CASE_NEEDS("apic=1", interrupt_gate_##kind, ALL_NATIVE, RULE_FLAGS,                     \
-		   CATCHES(BUGS_OF_##kind))                                                     \
-	{                                                                                       \
-		set_flags();                                                                    \
-		expect("%s", kind_##kind.trace);                                                \
-		run_kind(&kind_##kind);                                                         \
-	}                                                                                       \
-	CASE_NEEDS("apic=1", trap_gate_##kind, ALL_NATIVE, RULE_FLAGS,                          \
-		   CATCHES(TRAP_BUGS_OF_##kind))                                                \
-	{                                                                                       \
-		set_flags();                                                                    \
-		gate_set_trap(kind_##kind.vector);                                              \
-		expect("%s", kind_##kind.trace);                                                \
-		run_kind(&kind_##kind);                                                         \
-	}                                                                                       \
-	CASE_NEEDS("apic=1", ist_##kind, IN_LONG_MODE, RULE_FLAGS, CATCHES(IST_BUGS_OF_##kind)) \
-	{                                                                                       \
-		set_flags();                                                                    \
-		gate_set_trap(kind_##kind.vector);                                              \
-		/* not at a multiple of 16 */                                                   \
-		use_ist(kind_##kind.vector, stack_top(0, STACK_EVENTS) - 1024 + 8);             \
-		expect("%s", kind_##kind.trace);                                                \
-		run_kind(&kind_##kind);                                                         \
+#define FLAGS_CASES(kind)                                                           \
+	CASE_NEEDS("apic=1", interrupt_gate_##kind, IN_EVERY_RING, RULE_FLAGS,      \
+		   CATCHES(BUGS_OF_##kind))                                         \
+	{                                                                           \
+		set_flags();                                                        \
+		expect("%s", kind_##kind.trace);                                    \
+		run_kind(&kind_##kind);                                             \
+	}                                                                           \
+	CASE_NEEDS("apic=1", trap_gate_##kind, IN_EVERY_RING, RULE_FLAGS,           \
+		   CATCHES(TRAP_BUGS_OF_##kind))                                    \
+	{                                                                           \
+		set_flags();                                                        \
+		gate_set_trap(kind_##kind.vector);                                  \
+		expect("%s", kind_##kind.trace);                                    \
+		run_kind(&kind_##kind);                                             \
+	}                                                                           \
+	CASE_NEEDS("apic=1", ist_##kind, IN_LONG_MODE | RINGS, RULE_FLAGS,          \
+		   CATCHES(IST_BUGS_OF_##kind))                                     \
+	{                                                                           \
+		set_flags();                                                        \
+		gate_set_trap(kind_##kind.vector);                                  \
+		/* not at a multiple of 16 */                                       \
+		use_ist(kind_##kind.vector, stack_top(0, STACK_EVENTS) - 1024 + 8); \
+		expect("%s", kind_##kind.trace);                                    \
+		run_kind(&kind_##kind);                                             \
 	}
 
 #define BUGS_OF_SOFT                                                                       \
@@ -151,11 +152,11 @@ static void try_breakpoint(const struct kind *kind, const char *trace)
 	run_kind(kind);
 }
 
-#define BREAKPOINT_CASE(kind)                                                   \
-	CASE_NEEDS("apic=1", breakpoint_in_handler_##kind, ALL_NATIVE, RULE_RF, \
-		   CATCHES(RF_BUGS_OF_##kind))                                  \
-	{                                                                       \
-		try_breakpoint(&kind_##kind, kind_##kind.trace);                \
+#define BREAKPOINT_CASE(kind)                                                      \
+	CASE_NEEDS("apic=1", breakpoint_in_handler_##kind, IN_EVERY_RING, RULE_RF, \
+		   CATCHES(RF_BUGS_OF_##kind))                                     \
+	{                                                                          \
+		try_breakpoint(&kind_##kind, kind_##kind.trace);                   \
 	}
 
 #define RF_BUGS_OF_int3 "model-delivery-keeps-rf"
@@ -185,17 +186,17 @@ static void try_pending(const struct snippet *snippet, unsigned vector, const ch
 	run_snippet(snippet);
 }
 
-CASE_NEEDS("apic=1", pending_int3, ALL_NATIVE, RULE_PENDING, CATCHES(BUGS_PENDING))
+CASE_NEEDS("apic=1", pending_int3, IN_EVERY_RING, RULE_PENDING, CATCHES(BUGS_PENDING))
 {
 	try_pending(&sti_int3, VECTOR_BP, "#BP@after{IF}");
 }
 
-CASE_NEEDS("apic=1", pending_int_n, ALL_NATIVE, RULE_PENDING, CATCHES(BUGS_PENDING))
+CASE_NEEDS("apic=1", pending_int_n, IN_EVERY_RING, RULE_PENDING, CATCHES(BUGS_PENDING))
 {
 	try_pending(&sti_int_n, 0x80, "int 0x80@after{IF}");
 }
 
-CASE_NEEDS("apic=1", pending_ud, ALL_NATIVE, RULE_PENDING, CATCHES("tcg-shadow-in-handler"))
+CASE_NEEDS("apic=1", pending_ud, IN_EVERY_RING, RULE_PENDING, CATCHES("tcg-shadow-in-handler"))
 {
 	try_pending(&sti_ud, VECTOR_UD, "#UD@insn{IF}");
 }
@@ -209,14 +210,14 @@ static void set_spare(uint64_t descriptor)
 	this_cpu()->descriptors.gdt[SPARE_SELECTOR / 8] = descriptor;
 }
 
-#define RPL_CASE(kind)                                                    \
-	CASE_NEEDS("apic=1", selector_rpl_##kind, IN_LONG_MODE, RULE_RPL, \
-		   CATCHES(RPL_BUGS_OF_##kind))                           \
-	{                                                                 \
-		setup.rflags = X86_EFLAGS_IF;                             \
-		gate_set_selector(kind_##kind.vector, KERNEL_CS | 3);     \
-		expect("%s", kind_##kind.trace);                          \
-		run_kind(&kind_##kind);                                   \
+#define RPL_CASE(kind)                                                            \
+	CASE_NEEDS("apic=1", selector_rpl_##kind, IN_LONG_MODE | RINGS, RULE_RPL, \
+		   CATCHES(RPL_BUGS_OF_##kind))                                   \
+	{                                                                         \
+		setup.rflags = X86_EFLAGS_IF;                                     \
+		gate_set_selector(kind_##kind.vector, KERNEL_CS | 3);             \
+		expect("%s", kind_##kind.trace);                                  \
+		run_kind(&kind_##kind);                                           \
 	}
 
 #define RPL_BUGS_OF_int3 ""
@@ -250,7 +251,7 @@ static enum action look_at_frame(const struct event *event, struct trap_frame *f
 static void try_conforming(const struct kind *kind, const char *place)
 {
 	uint64_t flags = setup.rflags = X86_EFLAGS_IF | X86_EFLAGS_AC | X86_EFLAGS_DF;
-	uint16_t cs = SPARE_SELECTOR | (environment_is_user() ? 3 : 0);
+	uint16_t cs = SPARE_SELECTOR | environment_ring();
 	uint64_t top = stack_top(0, STACK_SNIPPET) - 24; /* to be aligned */
 
 	set_spare(CODE_CONFORMING);
@@ -279,17 +280,17 @@ static void try_conforming(const struct kind *kind, const char *place)
 	check(seen.rip == mark_address(kind->snippet, place), "the frame has RIP %#lx", seen.rip);
 }
 
-CASE(conforming_int3, IN_LONG_MODE, RULE_CONFORMING, CATCHES("model-delivery-conforming"))
+CASE(conforming_int3, IN_LONG_MODE | RINGS, RULE_CONFORMING, CATCHES("model-delivery-conforming"))
 {
 	try_conforming(&kind_int3, "after");
 }
 
-CASE(conforming_int_n, IN_LONG_MODE, RULE_CONFORMING, CATCHES("model-delivery-conforming"))
+CASE(conforming_int_n, IN_LONG_MODE | RINGS, RULE_CONFORMING, CATCHES("model-delivery-conforming"))
 {
 	try_conforming(&kind_int_n, "after");
 }
 
-CASE(conforming_gp, IN_LONG_MODE, RULE_CONFORMING, "")
+CASE(conforming_gp, IN_LONG_MODE | RINGS, RULE_CONFORMING, "")
 {
 	try_conforming(&kind_gp, "insn");
 }
@@ -313,10 +314,10 @@ static const struct bad {
 	{"beyond the GDT", 0x60, 0, VECTOR_GP},
 };
 
-/* DPL 3 is more than any CPL but 3, of which a handler for CPL 3 code in it would be allowed. */
+/* The segment of outer rings is allowed in the ring that it belongs to. */
 static bool is_bad_here(const struct bad *bad)
 {
-	return bad->selector != USER_CS || !environment_is_user();
+	return bad->selector != USER_CS || !environment_ring();
 }
 
 static void try_bad_selectors(const struct kind *kind, const char *place, unsigned external)
@@ -341,17 +342,17 @@ static void try_bad_selectors(const struct kind *kind, const char *place, unsign
 	expect("%s", trace);
 }
 
-CASE(bad_selector_int3, IN_LONG_MODE, RULE_SELECTOR, CATCHES("bochs-eventinj-ext"))
+CASE(bad_selector_int3, IN_LONG_MODE | RINGS, RULE_SELECTOR, CATCHES("bochs-eventinj-ext"))
 {
 	try_bad_selectors(&kind_int3, "insn", 0);
 }
 
-CASE(bad_selector_int_n, IN_LONG_MODE, RULE_SELECTOR, "")
+CASE(bad_selector_int_n, IN_LONG_MODE | RINGS, RULE_SELECTOR, "")
 {
 	try_bad_selectors(&kind_int_n, "insn", 0);
 }
 
-CASE(bad_selector_ud, IN_LONG_MODE, RULE_SELECTOR, CATCHES("tcg-ext-bit"))
+CASE(bad_selector_ud, IN_LONG_MODE | RINGS, RULE_SELECTOR, CATCHES("tcg-ext-bit"))
 {
 	try_bad_selectors(&kind_ud, "insn", 1);
 }

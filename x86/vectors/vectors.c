@@ -63,7 +63,7 @@ static void try_all(const struct snippet *snippet, unsigned at)
 		try_vector(snippet, at, v);
 }
 
-CASE_NEEDS("apic=1", int_n, EVERYWHERE, RULE_INT, BUGS_INT)
+CASE_NEEDS("apic=1", int_n, EVERYWHERE | RINGS, RULE_INT, BUGS_INT)
 {
 	setup.rflags = X86_EFLAGS_IF;
 	setup.shown_flags = X86_EFLAGS_IF | X86_EFLAGS_TF;
@@ -133,11 +133,11 @@ static void try_closed(const struct snippet *snippet, unsigned at, unsigned dpl,
 
 static void try_dpl0(const struct snippet *snippet, unsigned at)
 {
-	expect(environment_is_user() ? "[0x0-0xff] #GP(v*8+2)@insn" : "[0x0-0xff] int v@after");
+	expect(environment_ring() ? "[0x0-0xff] #GP(v*8+2)@insn" : "[0x0-0xff] int v@after");
 	try_closed(snippet, at, 0, true);
 }
 
-CASE(gate_dpl0, ALL_NATIVE, RULE_DPL, BUGS_DPL)
+CASE(gate_dpl0, ALL_NATIVE | RINGS, RULE_DPL, BUGS_DPL)
 {
 	try_dpl0(&int_n, 1);
 }
@@ -147,9 +147,10 @@ CASE(gate_dpl0_prefixed, ALL_NATIVE, RULE_DPL, BUGS_DPL)
 	try_dpl0(&int_n_prefixed, 2);
 }
 
-CASE(gate_dpl2, USER, RULE_DPL, BUGS_DPL)
+/* Of CPL 2 and less the gate is open. */
+CASE(gate_dpl2, USER | RINGS, RULE_DPL, BUGS_DPL)
 {
-	expect("[0x0-0xff] #GP(v*8+2)@insn");
+	expect(environment_is_user() ? "[0x0-0xff] #GP(v*8+2)@insn" : "[0x0-0xff] int v@after");
 	try_closed(&int_n, 1, 2, true);
 }
 

@@ -143,6 +143,19 @@ struct table_pointer read_gdtr(void)
 	return p;
 }
 
+#define DPL_SHIFT 45
+
+void desc_outer_ring(struct descriptors *d, unsigned ring)
+{
+	static const uint16_t outer[] = {USER_CS32, USER_DS, USER_CS};
+
+	for (unsigned i = 0; i < sizeof(outer) / sizeof(outer[0]); i++) {
+		uint64_t *descriptor = &d->gdt[outer[i] / 8];
+
+		*descriptor = (*descriptor & ~(3ul << DPL_SHIFT)) | (uint64_t)ring << DPL_SHIFT;
+	}
+}
+
 void desc_reset(struct descriptors *d, uint64_t rsp0)
 {
 	idt_reset();

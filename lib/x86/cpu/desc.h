@@ -42,6 +42,9 @@ extern struct gate idt[256];
  */
 void desc_reset(struct descriptors *d, uint64_t rsp0);
 
+/* Gives the segments of outer rings (USER_CS, USER_DS, USER_CS32) to a ring; they start as ring 3's. */
+void desc_outer_ring(struct descriptors *d, unsigned ring);
+
 /* Gates start as present 64-bit interrupt gates with DPL 3 and no IST, each to its own stub. */
 void gate_set_dpl(unsigned vector, unsigned dpl);
 void gate_set_present(unsigned vector, bool present);

@@ -72,7 +72,7 @@ void use_ist(unsigned vector, uint64_t top)
 	struct tss *tss = &this_cpu()->descriptors.tss;
 
 	/* Without ISTs there is one stack for events from outer rings, and none for the others. */
-	if (in_other_mode() && environment_is_user())
+	if (in_other_mode() && environment_row(setup.environment)->ring)
 		tss->rsp[0] = mode_rsp0(top);
 	else if (in_other_mode())
 		setup.stack_top = top;
@@ -112,7 +112,10 @@ void cold_idt(void)
 void cold_gdt(void)
 {
 	void *page = cold_filled_page();
+	const struct environment_row *row = environment_row(setup.environment);
 
+	if (row->ring && row->without_gdt == ENTER_IRET)
+		panic("%s is entered by IRET, which warms the GDT", row->name);
 	memcpy(page, this_cpu()->descriptors.gdt, GDT_BYTES);
 	load_gdt(page);
 	setup.enter_without_gdt = true;

@@ -32,9 +32,14 @@ const struct code *snippet_code(const struct snippet *snippet)
 	return code;
 }
 
+unsigned environment_ring(void)
+{
+	return environment()->ring;
+}
+
 bool environment_is_user(void)
 {
-	return environment()->is_user;
+	return environment()->ring == 3;
 }
 
 bool environment_is_32(void)
@@ -44,7 +49,7 @@ bool environment_is_32(void)
 
 void grant_iopl(void)
 {
-	if (environment_is_user())
+	if (environment_ring())
 		setup.rflags |= X86_EFLAGS_IOPL;
 }
 
@@ -204,9 +209,11 @@ unsigned run_snippet(const struct snippet *snippet)
 	run->entry.iret = start_frame(rec, base);
 	run->entry.method = entry_method();
 	place(code, base);
-	if (environment_is_user() && !in_other_mode()) {
+	if (environment_ring())
+		desc_outer_ring(&this_cpu()->descriptors, environment_ring());
+	if (environment_ring() && !in_other_mode()) {
 		/* 32-bit code needs real data segments; the handlers do not care. */
-		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+		asm volatile("mov %0, %%ds; mov %0, %%es" : : "r"((uint32_t)environment()->ss));
 		wrmsr(MSR_STAR, (uint64_t)(USER_CS32 & ~3) << 48 | (uint64_t)KERNEL_CS << 32);
 	}
 	if (around.before)

@@ -130,6 +130,9 @@ uint64_t mark_offset(const struct snippet *snippet, const char *mark);
 /* Address of a mark where the snippet will run. */
 uint64_t mark_address(const struct snippet *snippet, const char *mark);
 
+/* CPL of the environment. */
+unsigned environment_ring(void);
+
 /* True in the environments that run at CPL3. */
 bool environment_is_user(void);
 
@@ -139,7 +142,7 @@ bool environment_is_32(void);
 /* True where its 16-bit text runs. */
 bool environment_is_16(void);
 
-/* Adds IOPL 3 at CPL3 to setup.rflags, so that STI, CLI, POPF and port I/O do there what they do at CPL0. */
+/* Adds IOPL 3 outside of ring 0 to setup.rflags, so that STI, CLI, POPF and port I/O do there what they do at CPL0. */
 void grant_iopl(void);
 
 /* The selector that CS holds in the environment. */

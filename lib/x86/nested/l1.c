@@ -31,7 +31,7 @@ struct l1_segment l1_segment(uint16_t selector)
 	if (selector == KERNEL_CS)
 		s.access = 0xa09b;
 	else if (selector)
-		s.access = selector & 3 ? 0xc0f3 : 0xc093;
+		s.access = 0xc093 | (selector & 3) << 5;
 	return s;
 }
 

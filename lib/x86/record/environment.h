@@ -18,12 +18,25 @@ enum environment {
 	/* Real mode; with SS.B and the limits of segments at 4 GiB, and ESP above 64 KiB. */
 	REAL = 1 << 6,
 	BIG_REAL = 1 << 7,
+	/*
+	 * 64-bit code in ring 1 and 2, and 32-bit code there outside of long mode: to paging they are the supervisor, as
+	 * ring 0 is, to everything else they are outside of it, as ring 3 is.
+	 */
+	CPL1 = 1 << 8,
+	CPL2 = 1 << 9,
+	LEGACY_CPL1 = 1 << 10,
+	LEGACY_CPL2 = 1 << 11,
 };
 
 /* What most rules say they say of every mode. */
 #define ALL_NATIVE CPL0 | CPL3 | COMPAT | LEGACY_CPL0 | LEGACY_CPL3
 #define RING0 CPL0 | LEGACY_CPL0
 #define USER CPL3 | COMPAT | LEGACY_CPL3
+/* Rings between the two, for rows in which they can differ from both. */
+#define RINGS CPL1 | CPL2
+#define LEGACY_RINGS LEGACY_CPL1 | LEGACY_CPL2
+#define IN_EVERY_RING ALL_NATIVE | RINGS | LEGACY_RINGS
+#define OUTER_RINGS USER | RINGS | LEGACY_RINGS
 /* Where instructions exist that 64-bit code has not. */
 #define IN_32 COMPAT | LEGACY_CPL0 | LEGACY_CPL3
 #define USER_32 COMPAT | LEGACY_CPL3
@@ -45,10 +58,10 @@ enum mode {
 struct environment_row {
 	enum environment bit;
 	const char *name; /* in a point's name */
-	bool is_user;	  /* CPL3 */
+	uint8_t ring;	  /* CPL */
 	bool is_32;	  /* runs the 32-bit text of a snippet */
 	uint16_t cs, ss;
-	uint8_t without_gdt; /* ENTER_…: how to get there without reading a descriptor */
+	uint8_t without_gdt; /* ENTER_…: how to get there without reading a descriptor; IRET: there is no such way */
 	enum mode mode;
 };
 

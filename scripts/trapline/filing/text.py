@@ -143,6 +143,9 @@ def _environment(name):
             "compat": "as a 32-bit user program under a 64-bit kernel, CPL 3",
             "legacy": "in 32-bit protected mode",
             "legacy-cpl0": "in 32-bit protected mode, outside of long mode, CPL 0",
+            "cpl1": "in ring 1 (CPL 1), 64-bit code", "cpl2": "in ring 2 (CPL 2), 64-bit code",
+            "legacy-cpl1": "in 32-bit protected mode, outside of long mode, CPL 1",
+            "legacy-cpl2": "in 32-bit protected mode, outside of long mode, CPL 2",
             "legacy-cpl3": "in 32-bit protected mode, outside of long mode, CPL 3",
             "real": "in real mode", "big-real": "in real mode with a 32-bit stack above 64 KiB"}.get(plain, plain)
     if layer:
