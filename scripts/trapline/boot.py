@@ -60,6 +60,82 @@ def contain(parent, private_network):
     return prepare
 
 
+class QmpClient:
+    """The whole of a QMP client: agrees on capabilities, asks for the state where QEMU stops the guest.
+
+    `send` takes the bytes of a command.
+    """
+
+    def __init__(self, send):
+        self._send = send
+        self._line = b""
+
+    def overflown(self):
+        """Whether the other end says more than a line may hold."""
+        return len(self._line) > 1 << 20
+
+    def feed(self, data):
+        """The state in which the guest was stopped for good, as these bytes tell, or None."""
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if "QMP" in message:
+                self._execute("qmp_capabilities")
+            elif message.get("event") == "STOP":
+                self._execute("query-status")
+            elif isinstance(message.get("return"), dict) and "status" in message["return"]:
+                state = message["return"]
+                if not state.get("running") and state.get("status") not in ("shutdown", "postmigrate"):
+                    return state.get("status")
+        return None
+
+    def _execute(self, command):
+        self._send(json.dumps({"execute": command}).encode() + b"\n")
+
+
+def why_stopped(accel, state, errors):
+    """A sentence: QEMU stopped its guest, is in `state` now, and has written `errors`, bytes, to stderr."""
+    return _internal_error(errors.decode("latin-1")) if state == "internal-error" else \
+        f"{accel} stopped it: {state}"
+
+
+def _internal_error(text):
+    what = re.search(r"KVM internal error\. Suberror: (\d+)\n(?:extra data.*\n)*(.*)", text)
+    where = re.search(r"\b[RE]IP=([0-9a-f]+)", text)
+    code = re.search(r"^Code=(.*)$", text, re.M)
+    sentence = "KVM internal error"
+    if what:
+        named = what[2] if re.match(r"[a-z ]+$", what[2]) else f"suberror {what[1]}"
+        sentence += f" ({printable(named.encode('latin-1', 'replace'), 60)})"
+    if where:
+        sentence += f" at {int(where[1], 16):#x}"
+    if code and "<" in code[1]:
+        at = code[1].partition("<")[2].replace(">", "").split()[:6]
+        sentence += f", code {printable(' '.join(at).encode('latin-1', 'replace'), 30)}"
+    return sentence
+
+
+class Errors:
+    """What a process has written to stderr: `data`, without its middle where it is too much."""
+
+    def __init__(self):
+        self.data = bytearray()
+
+    def feed(self, data):
+        self.data += data
+        if len(self.data) > _KEPT_ERRORS:
+            # What went wrong first is said first, and last words are last.
+            half = _KEPT_ERRORS // 2
+            self.data[half:-half] = b""
+
+    def text(self):
+        """Its lines, printable."""
+        return printable(bytes(self.data).replace(b"\n", b"\x00")).replace("\\x00", "\n")
+
+
 class Boot:
     """A running guest.
 
@@ -83,8 +159,8 @@ class Boot:
         self._deadline = self.started + timeout
         self.spare = 0.0                # seconds by which a host with other work may move the deadline
         self._starved = 0.0             # what starved() said at the last result
-        self._errors = bytearray()
-        self._qmp, self._qmp_line = command.qmp, b""
+        self._errors = Errors()
+        self._qmp, self._client = command.qmp, QmpClient(self._send)
         self._cut = None                # why we killed it
         try:
             self._process = subprocess.Popen(
@@ -219,68 +295,31 @@ class Boot:
         if not data:
             self._drop(self._stderr)
             return False
-        self._errors += data
-        if len(self._errors) > _KEPT_ERRORS:
-            # What went wrong first is said first, and last words are last.
-            half = _KEPT_ERRORS // 2
-            self._errors[half:-half] = b""
+        self._errors.feed(data)
         return True
 
     def _read_qmp(self):
-        """The whole of a QMP client: agree on capabilities, ask for the state when stopped."""
         try:
             data = self._qmp.recv(_CHUNK)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if not data or len(self._qmp_line) > 1 << 20:
+        if not data or self._client.overflown():
             self._drop(self._qmp.fileno())
             return
-        *lines, self._qmp_line = (self._qmp_line + data).split(b"\n")
-        for line in lines:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            if "QMP" in message:
-                self._execute("qmp_capabilities")
-            elif message.get("event") == "STOP":
-                self._execute("query-status")
-            elif isinstance(message.get("return"), dict) and "status" in message["return"]:
-                self._stopped(message["return"])
+        state = self._client.feed(data)
+        if state is not None:
+            while self._stderr in self._readers and self._read_stderr():
+                pass                    # QEMU explains itself before it stops
+            self._cut = why_stopped(self.machine.accel, state, self._errors.data)
+            self._kill()
 
-    def _execute(self, command):
+    def _send(self, command):
         try:
-            self._qmp.send(json.dumps({"execute": command}).encode() + b"\n")
+            self._qmp.send(command)
         except OSError:
             pass
-
-    def _stopped(self, status):
-        if status.get("running") or status.get("status") in ("shutdown", "postmigrate"):
-            return
-        while self._stderr in self._readers and self._read_stderr():
-            pass                        # QEMU explains itself before it stops
-        self._cut = f"{self.machine.accel} stopped it: {status.get('status')}"
-        if status.get("status") == "internal-error":
-            self._cut = self._internal_error()
-        self._kill()
-
-    def _internal_error(self):
-        text = self._errors.decode("latin-1")
-        what = re.search(r"KVM internal error\. Suberror: (\d+)\n(?:extra data.*\n)*(.*)", text)
-        where = re.search(r"\b[RE]IP=([0-9a-f]+)", text)
-        code = re.search(r"^Code=(.*)$", text, re.M)
-        sentence = "KVM internal error"
-        if what:
-            named = what[2] if re.match(r"[a-z ]+$", what[2]) else f"suberror {what[1]}"
-            sentence += f" ({printable(named.encode('latin-1', 'replace'), 60)})"
-        if where:
-            sentence += f" at {int(where[1], 16):#x}"
-        if code and "<" in code[1]:
-            at = code[1].partition("<")[2].replace(">", "").split()[:6]
-            sentence += f", code {printable(' '.join(at).encode('latin-1', 'replace'), 30)}"
-        return sentence
 
     def _exited(self):
         """The process has ended: read what is left in its pipes, then judge."""
@@ -298,7 +337,6 @@ class Boot:
 
     def _end(self):
         """How the process ended."""
-        errors = printable(bytes(self._errors).replace(b"\n", b"\x00"))
-        errors = errors.replace("\\x00", "\n")
+        errors = self._errors.text()
         self.broke = self.machine.broke(self._process.returncode, errors)
         return self.machine.ended(self._process.returncode, errors)

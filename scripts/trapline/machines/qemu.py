@@ -144,7 +144,11 @@ class Kvm(_Qemu):
         return _hardware()
 
     def probe(self):
-        return super().probe() or kvm_missing()
+        return super().probe() or self._missing()
+
+    def _missing(self):
+        """Why the host's KVM cannot be used, or None."""
+        return kvm_missing()
 
     def version(self):
         return f"KVM of Linux {os.uname().release}, {super().version()}"
@@ -199,9 +203,14 @@ def cpu_flags():
     """Flags of the host's first CPU."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            match = re.search(r"^flags\s*:(.*)$", file.read(65536), re.M)
+            return flags_in(file.read(65536))
     except OSError:
-        match = None
+        return set()
+
+
+def flags_in(text):
+    """Flags of the first CPU of a /proc/cpuinfo."""
+    match = re.search(r"^flags\s*:(.*)$", text, re.M)
     return set(match[1].split()) if match else set()
 
 

@@ -10,24 +10,32 @@ import re
 import subprocess
 
 from .base import ask
-from .qemu import Kvm, cpu_flags
+from .qemu import Kvm, cpu_flags, kvm_missing
 
-_PARAMETERS = "/sys/module/kvm_amd/parameters"
-_DEVICE = "/dev/sev"
+PARAMETERS = "/sys/module/kvm_amd/parameters"
+DEVICE = "/dev/sev"
 LIKELY = 51, 1          # C-bit and reduced bits from Zen 3 on; CPUID Fn8000_001F EBX has a host's own
-_QUESTIONS = b"".join(b'{"execute":"%s"}\n' % word
+QUESTIONS = b"".join(b'{"execute":"%s"}\n' % word
                       for word in (b"qmp_capabilities", b"query-sev-capabilities", b"quit"))
+
+
+def questioner(qemu):
+    """Command line of a QEMU that answers QUESTIONS on its stdin."""
+    return [qemu, "-no-user-config", "-nodefaults", "-display", "none", "-M", "none,accel=kvm", "-qmp", "stdio"]
 
 
 def capabilities(qemu):
     """(C-bit, reduced physical bits) as QEMU learns them from this host, or the reason why not."""
     try:
-        done = subprocess.run([qemu, "-no-user-config", "-nodefaults", "-display", "none",
-                               "-M", "none,accel=kvm", "-qmp", "stdio"],
-                              input=_QUESTIONS, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(questioner(qemu), input=QUESTIONS, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"QEMU does not answer: {error}"
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    return understood(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+def understood(out, errors):
+    """What that QEMU has said on stdout and stderr, as capabilities() returns it."""
+    for line in out.splitlines():
         try:
             said = json.loads(line)
         except ValueError:
@@ -37,7 +45,7 @@ def capabilities(qemu):
             return answer["cbitpos"], answer["reduced-phys-bits"]
         if "error" in said:
             return f"QEMU: {said['error'].get('desc', said['error'])}"
-    last = done.stderr.decode("utf-8", "replace").split("\n")[0]
+    last = errors.split("\n")[0]
     return f"QEMU says nothing about SEV{': ' + last if last else ''}"
 
 
@@ -45,6 +53,36 @@ def objects(qemu):
     """Types that -object of this QEMU takes."""
     out, errors = ask([qemu, "-object", "help"])
     return set(re.findall(r"^\s+([\w-]+)", (out or "") + (errors or ""), re.M))
+
+
+class ThisHost:
+    """What these machines ask of the host that QEMU runs on. The lab has hosts of its own (lab/stock.py)."""
+
+    def flags(self):
+        """Flags of its first CPU."""
+        return cpu_flags()
+
+    def kvm_missing(self):
+        """Why its /dev/kvm cannot be used, in one line, or None."""
+        return kvm_missing()
+
+    def parameter(self, name):
+        """Value of a parameter of kvm_amd, None if there is none."""
+        try:
+            with open(os.path.join(PARAMETERS, name), encoding="ascii") as file:
+                return file.read().strip()
+        except OSError:
+            return None
+
+    def device_closed(self):
+        """Why its /dev/sev cannot be used, or None."""
+        if not os.path.exists(DEVICE):
+            return f"no {DEVICE}: the module ccp is not loaded, or the firmware has SEV off"
+        return None if os.access(DEVICE, os.R_OK | os.W_OK) else f"no permission for {DEVICE}"
+
+    def capabilities(self, qemu):
+        """As the function of that name."""
+        return capabilities(qemu)
 
 
 class Sev(Kvm):
@@ -57,48 +95,51 @@ class Sev(Kvm):
     policy = 0x1                    # no debugging
     _machine = ",memory-backend=ram,confidential-guest-support=sev0"
 
-    def __init__(self, tools):
+    def __init__(self, tools, host=None):
         super().__init__(tools)
+        self.host = host or ThisHost()
         self._known = None
 
     def automatic(self):
-        return self.flag in cpu_flags()
+        return self.flag in self.host.flags()
 
     def probe(self):
-        if self.flag not in cpu_flags():
+        if self.flag not in self.host.flags():
             return f"the CPU has no {self.title()} (no flag {self.flag} in /proc/cpuinfo)"
-        reason = super().probe() or self._parameter_off() or self._device_closed()
-        if reason is None and self.object_type not in objects(self.tools.qemu):
-            reason = f"{super(Kvm, self).version()} has no object {self.object_type}"
+        reason = super().probe() or self._parameter_off() or self.host.device_closed()
+        if reason is None:
+            reason = self.unfit()
         if reason is None and isinstance(self._capabilities(), str):
             reason = self._capabilities()
         return reason
+
+    def unfit(self):
+        """Why QEMU itself, whatever the host, cannot do it, or None."""
+        return super(Kvm, self).probe() or (None if self.object_type in objects(self.tools.qemu) else
+                                            f"{self.program_version()} has no object {self.object_type}")
+
+    def program_version(self):
+        """Of QEMU alone: "QEMU 7.2.22 (Debian …)"."""
+        return super(Kvm, self).version()
 
     def title(self):
         """As people write it: "SEV-ES"."""
         return self.name.upper()
 
+    def _missing(self):
+        return self.host.kvm_missing()
+
     def _parameter_off(self):
-        path = os.path.join(_PARAMETERS, self.parameter)
-        try:
-            with open(path, encoding="ascii") as file:
-                value = file.read().strip()
-        except OSError:
+        value = self.host.parameter(self.parameter)
+        if value is None:
             return f"kvm_amd is not loaded, or has no parameter {self.parameter}"
         if value in ("Y", "1"):
             return None
-        return f"{path} is {value}: load kvm_amd with {self.parameter}=1, see docs/sev.md"
-
-    def _device_closed(self):
-        if not os.path.exists(_DEVICE):
-            return f"no {_DEVICE}: the module ccp is not loaded, or the firmware has SEV off"
-        if not os.access(_DEVICE, os.R_OK | os.W_OK):
-            return f"no permission for {_DEVICE}"
-        return None
+        return f"{PARAMETERS}/{self.parameter} is {value}: load kvm_amd with {self.parameter}=1, see docs/sev.md"
 
     def _capabilities(self):
         if self._known is None:
-            self._known = capabilities(self.tools.qemu)
+            self._known = self.host.capabilities(self.tools.qemu)
         return self._known
 
     def object_words(self, c_bit, reduced):
