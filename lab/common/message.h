@@ -6,8 +6,10 @@
  *
  * A message is a byte that begins it, a type, a length (two bytes, little endian) and the text:
  *
+ *   P  an answer, or a part of it, to a question that the host was given (kvm/ask.h): before H
  *   H  once, when the host is ready: lines key=value about the hypervisor
  *   D  what the guest wrote to its COM1
+ *   S  what QEMU wrote to stderr, Q to its QMP socket, V its exit status, or minus the signal (kvm/qemu.h)
  *   R  why the guest ended
  *   E  once per order, when the guest's machine is gone: lines key=value
  *   A  the order has lost something on its way: once more, please

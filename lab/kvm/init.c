@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The first and only process of a lab kernel. Loads KVM as /lab/modules says, then obeys the orders of
- * ../common/order.h on COM1, forking a small VMM (vmm.c) for each guest, and two more:
+ * ../common/order.h on COM1, forking a small VMM (vmm.c) for each guest, and four more:
  *
+ *   exec …                          the same by QEMU (qemu.h)
+ *   say TEXT                        a line for that QEMU's QMP
  *   log TEXT                        write into the kernel's log, as a warning of the kernel's would be
  *   sysrq C                         what the magic SysRq key does with C
  */
 #define _GNU_SOURCE
 #include "../common/message.h"
 #include "../common/order.h"
+#include "ask.h"
+#include "qemu.h"
 #include "vmm.h"
 
 #include <dirent.h>
@@ -24,6 +28,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -174,11 +179,44 @@ static pid_t start(const char *line)
 	return child;
 }
 
+/* QEMU's QMP, of which the other end is QEMU's; -1 where none runs. */
+static int qmp = -1;
+
+static pid_t start_qemu(const char *line)
+{
+	int ends[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+		messagef('R', "socketpair: %s", strerror(errno));
+		return 0;
+	}
+	warn_once_more();
+	child = fork();
+	if (!child)
+		qemu(line, ends);
+	close(ends[0]);
+	qmp = ends[1];
+	if (child < 0)
+		messagef('R', "fork: %s", strerror(errno));
+	return child < 0 ? 0 : child;
+}
+
+static void say(char *line)
+{
+	line[strlen(line)] = '\n';
+	if (qmp >= 0 && write(qmp, line, strlen(line)) < 0)
+		messagef('R', "QMP: %s", strerror(errno));
+}
+
 static void ended(int status)
 {
 	char taint[32];
 
 	read_text("/proc/sys/kernel/tainted", taint, sizeof(taint));
+	if (qmp >= 0)
+		close(qmp);
+	qmp = -1;
 	if (WIFSIGNALED(status))
 		messagef('R', "the VMM was killed by signal %d", WTERMSIG(status));
 	messagef('E', "tainted=%s\n", taint);
@@ -205,6 +243,8 @@ static void obey(char *order, pid_t *child)
 	} else if (!strcmp(order, "cancel")) {
 		if (*child)
 			kill(*child, SIGTERM);
+	} else if (!strncmp(order, "say ", 4)) {
+		say(order + 4);
 	} else if (!strncmp(order, "log ", 4)) {
 		/* Without a line's end, the console would wait for more of it. */
 		order[strlen(order)] = '\n';
@@ -212,7 +252,7 @@ static void obey(char *order, pid_t *child)
 	} else if (!strncmp(order, "sysrq ", 6)) {
 		write_text("/proc/sysrq-trigger", order + 6);
 	} else if (!*child) {
-		*child = start(order);
+		*child = strncmp(order, "exec ", 5) ? start(order) : start_qemu(order);
 		if (!*child)
 			ended(0);
 	}
@@ -230,6 +270,8 @@ int main(void)
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
+	setenv("PATH", "/usr/bin", 1);
+	setenv("LD_LIBRARY_PATH", "/lib64", 1); /* scripts/trapline/lab/takealong.py */
 	if (ioperm(MESSAGE_PORT, 1, 1))
 		off();
 	/* Of a guest's CPUs, which spin for each other: vmm.c. */
@@ -243,6 +285,7 @@ int main(void)
 	if (tty < 0 || children < 0)
 		snprintf(report, sizeof(report), "error=this kernel has no %s\n",
 			 tty < 0 ? "ttyS0" : "signalfd (CONFIG_SIGNALFD)");
+	answer_all();
 	hello(report, sizeof(report));
 	for (;;) {
 		struct pollfd wait[] = {{tty, POLLIN, 0}, {children, POLLIN, 0}};

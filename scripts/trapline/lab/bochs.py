@@ -11,7 +11,7 @@ from ..machines.base import memory_file
 from ..machines.bochs import BochsSvm, BochsVmx
 from . import image, iso
 from .host import Launch, serial_terminal
-from .machine import MEMORY, LabMachine
+from .machine import LabMachine
 
 # What Linux needs to be told on Bochs.
 #   noxsave          Bochs and Linux disagree about the layout of what Tiger Lake saves
@@ -81,10 +81,10 @@ class LabBochs(LabMachine):
         with open(self.kernel.vmlinuz, "rb") as file:
             disc = iso.bootable(file.read(), initramfs, f"{image.COMMAND_LINE} {_MORE} "
                                 f"clearcpuid={self.without}")
-        return launch(self, disc, MEMORY, ours, theirs, name)
+        return launch(self, disc, self.memory, ours, theirs, name)
 
     def shown(self, rom, cpus, qemu_params=()):
-        text = config(self.emulator.cpu, MEMORY, "LAB.ISO", "/dev/tty", "/dev/null")
+        text = config(self.emulator.cpu, self.memory, "LAB.ISO", "/dev/tty", "/dev/null")
         return f"printf %s {shlex.quote(text)} >bochsrc; bochs-bin -q -f bochsrc"
 
 

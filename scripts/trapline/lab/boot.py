@@ -88,8 +88,12 @@ class LabBoot:
 
     def _go(self):
         self._beneath = self._host.said_beneath()
-        self._host.order(f"run {self._order}")
+        self._host.order(self._ordered())
         self.deadline = time.monotonic() + self._timeout
+
+    def _ordered(self):
+        """What the host is told to run the guest."""
+        return f"run {self._order}"
 
     def _cancel(self):
         self._cancelled = True

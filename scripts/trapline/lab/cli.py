@@ -13,7 +13,7 @@ from . import bisect, deb, debian, emulator, kmod, modules, sevhost, source, sto
 _EPILOG = """\
 examples:
   scripts/lab add 6.1 --debian bookworm         machine lab-6.1
-  scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, -sev-es, -sev-snp and -amd as well
+  scripts/lab add 6.12 --debian trixie --sev    machines lab-6.12-sev, -qemu-sev, … as well
   scripts/lab add unstable --debian sid --version newest --sev
   scripts/lab add xen-4.17 --debian bookworm --xen
   scripts/lab add mine --kernel arch/x86/boot/bzImage --modules .
@@ -28,8 +28,8 @@ examples:
 # Since Linux 7.0, Debian has the kernel beside its modules.
 _VMLINUZ = re.compile(r"boot/vmlinuz-(.+)|(?:usr/)?lib/modules/([^/]+)/vmlinuz")
 _KEPT = 75              # MB of each kernel, most of it vmlinux
-KINDS = ("intel", "bochs", "amd", "sev", "sev-es", "sev-snp")     # machines/lab.py has their machines
-_SEV_KINDS = ("sev", "sev-es", "sev-snp")
+_SEV_KINDS = ("sev", "sev-es", "sev-snp", "qemu-sev", "qemu-sev-es", "qemu-sev-snp")
+KINDS = ("intel", "bochs", "amd", *_SEV_KINDS)      # machines/lab.py has their machines
 
 
 class _Parser(argparse.ArgumentParser):
@@ -351,7 +351,8 @@ def _list(_options):
         machines = [f"lab-{name}"] * ("kvm-amd" in kernel.modules) + \
             [f"lab-{name}-intel"] * ("kvm-intel" in kernel.modules) + \
             [f"lab-{name}-{kind}" for kind in ("bochs", "amd")] * ("kvm-amd" in kernel.modules) + \
-            [f"lab-{name}-{kind}" for kind in _SEV_KINDS if not sevhost.missing(kernel, kind)]
+            [f"lab-{name}-{kind}" for kind in _SEV_KINDS
+             if not sevhost.missing(kernel, kind.removeprefix("qemu-"))]
         rows.append((name, kernel.version, " ".join(machines), size(kept), kernel.source))
     for name in xens.names():
         xen = xens.load(name)

@@ -21,6 +21,7 @@ _HEAD = 4
 _CHUNK = 65536
 _KEPT_LOG = 400         # lines of the console
 _KEPT_ERRORS = 32768
+_KEPT_ANSWER = 65536    # characters of an answer
 _KEPT_BENEATH = 40      # lines of what is beneath the kernel
 
 # What in a kernel's log is never right. The lines that follow are kept with it.
@@ -49,8 +50,8 @@ class Launch:
 class Host:
     """One emulator with a lab kernel in it.
 
-        facts       what init said when it was ready: {"kernel", "cpu", "params", "error", "tainted"};
-                    None before
+        facts       what init said when it was ready: {"kernel", "cpu", "params", "error", "tainted",
+                    "answers"}; None before. Answers are to the questions that it was given (lab/kvm/ask.h)
         log         lines of the kernel's console, the last hundreds
         since_ready those of them that came behind facts
         dead        why there is no process any more, or None
@@ -59,6 +60,7 @@ class Host:
     def __init__(self, launch):
         """Starts it; OSError if that fails."""
         self.facts = None
+        self._answers = {}
         self.log = []
         self.since_ready = []
         self.dead = None
@@ -210,7 +212,10 @@ class Host:
             said.append((chr(self._data[1]), self._data[_HEAD:size]))
             self._data = self._data[size:]
             if said[-1][0] == "H":
-                self.facts = self._hello(said[-1][1].decode("utf-8", "replace"))
+                self.facts = self._hello(said[-1][1].decode("utf-8", "replace")) | {"answers": self._answers}
+            elif said[-1][0] == "P":
+                question, _, text = said.pop()[1].decode("utf-8", "replace").partition("\n")
+                self._answers[question] = (self._answers.get(question, "") + text)[:_KEPT_ANSWER]
             elif said[-1][0] == "A":
                 said.pop()
                 self.order(self._ordered)

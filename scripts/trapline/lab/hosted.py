@@ -95,7 +95,7 @@ class HostedMachine(Machine):
 
     def learnt(self, facts):
         """What a host of this machine says of itself."""
-        self._facts = {key: value for key, value in facts.items() if key not in ("error", "tainted")}
+        self._facts = {key: value for key, value in facts.items() if key not in ("error", "tainted", "answers")}
 
     def refused(self, facts):
         """Why a host with these facts runs no guests of this machine, or None."""

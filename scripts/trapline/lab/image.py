@@ -18,17 +18,20 @@ def _entry(name, mode, data=b"", rdev=(0, 0), number=0):
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
 
 
-def cpio(files):
-    """A cpio archive; `files` maps paths to bytes, those that are programs come with mode 755."""
+def cpio(files, links=()):
+    """A cpio archive; `files` maps paths to bytes, which come with mode 755, `links` is pairs of a path and where it
+    leads."""
     parts, folders = [], set()
-    for path, data in files.items():
+    every = [(path, stat.S_IFREG | 0o755, data) for path, data in files.items()] + \
+        [(path, stat.S_IFLNK | 0o777, to.encode()) for path, to in links]
+    for path, mode, data in every:
         parents = path.split("/")[:-1]
         for i in range(1, len(parents) + 1):
             folder = "/".join(parents[:i])
             if folder not in folders:
                 folders.add(folder)
                 parts.append(_entry(folder, stat.S_IFDIR | 0o755))
-        parts.append(_entry(path, stat.S_IFREG | 0o755, data))
+        parts.append(_entry(path, mode, data))
     # Before devtmpfs is mounted, the kernel looks for a console.
     for folder in ("dev", "proc", "sys"):
         parts.append(_entry(folder, stat.S_IFDIR | 0o755))
@@ -51,11 +54,11 @@ def modules(kernel, vendor):
     return done
 
 
-def initramfs(kernel, vendor, params, init, images):
+def initramfs(kernel, vendor, params, init, images, more=(), links=()):
     """The archive's bytes.
 
     `params` maps (module, parameter) to a value; `init` is the path of our program, `images` are the
-    paths of the guests' images.
+    paths of the guests' images; `more` maps paths inside to bytes, or to paths here; `links` is as for cpio().
     """
     files, lines = {}, []
     files["init"] = _read(init)
@@ -66,7 +69,9 @@ def initramfs(kernel, vendor, params, init, images):
     files["lab/modules"] = ("\n".join(lines) + "\n").encode()
     for path in images:
         files[f"images/{os.path.basename(path)}"] = _read(path)
-    return cpio(files)
+    for path, what in dict(more).items():
+        files[path] = what if isinstance(what, bytes) else _read(what)
+    return cpio(files, links)
 
 
 def images(paths):

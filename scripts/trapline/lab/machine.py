@@ -9,7 +9,6 @@ from . import image, store
 from .hosted import ROOT, HostedMachine
 
 INIT = os.path.join("build", "lab", "init")
-MEMORY = 512            # MiB
 
 
 class LabMachine(HostedMachine):
@@ -17,6 +16,7 @@ class LabMachine(HostedMachine):
 
     accel = "kvm"
     programs = (INIT,)
+    memory = 512            # MiB
     # What the VMM may do to every guest: lab-6.1+state (lab/kvm/churn.c).
     vmm_options = ("events", "state", "slots",
                    *(f"{what}={order}" for what in ("state", "moved")

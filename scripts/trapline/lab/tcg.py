@@ -9,7 +9,7 @@ from ..machines.qemu import Tcg
 from . import emulator, image
 from .debian import version_key
 from .host import Launch, serial_socket
-from .machine import MEMORY, LabMachine
+from .machine import LabMachine
 
 
 class LabTcg(LabMachine):
@@ -41,7 +41,7 @@ class LabTcg(LabMachine):
 
     def _argv(self, kernel, initrd, console):
         return [self.tools.qemu, "-no-user-config", "-M", self.board,
-                "-accel", "tcg,thread=single", "-cpu", self.cpu, "-m", str(MEMORY), "-nodefaults",
+                "-accel", "tcg,thread=single", "-cpu", self.cpu, "-m", str(self.memory), "-nodefaults",
                 "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                 "-append", self._command_line(), "-serial", console,
                 "-chardev", "stdio,id=messages,signal=off",

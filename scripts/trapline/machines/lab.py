@@ -5,8 +5,12 @@ from ..errors import UsageError
 from ..lab import store, xens
 from ..lab.bochs import LabBochsAmd, LabBochsIntel
 from ..lab.sevhost import LabAmd, LabSev, LabSevEs, LabSevSnp
+from ..lab.stock import LabQemuSev, LabQemuSevEs, LabQemuSevSnp
 from ..lab.tcg import LabTcg
 from ..lab.xen import XenBochsIntel, XenTcg
+
+
+_KINDS = (LabTcg, LabBochsIntel, LabBochsAmd, LabAmd, LabSev, LabSevEs, LabSevSnp, LabQemuSev, LabQemuSevEs, LabQemuSevSnp)
 
 
 def _machines():
@@ -17,7 +21,7 @@ def _machines():
             kernel = store.load(name)
         except UsageError:
             continue
-        for kind in (LabTcg, LabBochsIntel, LabBochsAmd, LabAmd, LabSev, LabSevEs, LabSevSnp):
+        for kind in _KINDS:
             if kind.vendor in kernel.modules:
                 made.append(type(kind.__name__, (kind,), {
                     "name": f"lab-{name}{kind.suffix}", "kernel_name": name,
