@@ -397,6 +397,16 @@ struct replacing {
 	volatile unsigned long replaced;
 };
 
+/*
+ * Where the CPUs of the guest share one of the host's (`waits=yield`), the other one runs only between turns: it would
+ * see nothing of a pause, and a PAUSE may be a VM exit.
+ */
+static void pause_for(unsigned pauses)
+{
+	while (!args.waits_yield && pauses--)
+		cpu_relax();
+}
+
 /* Odd, so that the first CPU, where it shares its host's CPU with this one, meets either byte. */
 #define BEFORE_ITS_TURN_ENDS 21
 
@@ -407,8 +417,7 @@ static void replace_byte(void *argument)
 	while (!r->stop) {
 		*r->byte ^= 0xcc ^ 0x0f;
 		r->replaced++;
-		for (int i = 0; i < 50; i++)
-			cpu_relax();
+		pause_for(50);
 		if (r->replaced % BEFORE_ITS_TURN_ENDS == 0)
 			wait_relax();
 	}
@@ -417,13 +426,6 @@ static void replace_byte(void *argument)
 /* Both must have been seen this often; the other CPU may not run at all for a while. */
 #define ENOUGH_OF_EACH (layer == &layer_native && !in_other_mode() ? 100u : 10u)
 #define MOST_RUNS (layer == &layer_native && !in_other_mode() ? 100000u : 5000u)
-
-/* On an emulator that runs its CPUs in turn, equal runs would always meet the same byte. */
-static void wait_so_long(unsigned pauses)
-{
-	while (pauses--)
-		cpu_relax();
-}
 
 CASE_NEEDS(
 	"cpus=2", int3_replaced_by_other_cpu, ALL_NATIVE,
@@ -447,7 +449,8 @@ CASE_NEEDS(
 	     runs++) {
 		cold_ist_stack(VECTOR_BP);
 		cold_is_optional();
-		wait_so_long(runs * 7 % 61);
+		/* On an emulator that runs its CPUs in turn, equal runs would always meet the same byte. */
+		pause_for(runs * 7 % 61);
 		wait_relax();
 		traps += run(replaced);
 	}
