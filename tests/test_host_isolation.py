@@ -127,9 +127,13 @@ def test_init_ends_the_machine(qemu, images, tmp_path):
     assert "l0: 1" in text and "intruder" not in text
 
 
-def test_cpu_without_virtualized_vmload(qemu, images, tmp_path):
-    text = log(qemu, *images, "none", tmp_path, cpu="max,la57=off,phys-bits=48")
-    assert "l0: stop: the CPU has no virtualized VMLOAD and VMSAVE" in text
+@pytest.mark.parametrize("cpu, said", [
+    ("max,-svm", "the CPU has no SVM, on which L1 would run"),
+    (f"{LabAmd.cpu},-npt", "the CPU's SVM has no nested paging, on which L1 would run"),
+    ("max,la57=off,phys-bits=48", "the CPU has no virtualized VMLOAD and VMSAVE"),
+], ids=["SVM", "nested paging", "virtualized VMLOAD"])
+def test_cpu_without(qemu, images, tmp_path, cpu, said):
+    assert f"l0: stop: {said}" in log(qemu, *images, "none", tmp_path, cpu=cpu)
 
 
 @pytest.mark.parametrize("words, said", [

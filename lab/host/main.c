@@ -22,7 +22,6 @@
 
 #include "string.h"
 
-static uint8_t host_save_area[PAGE] __attribute__((aligned(4096)));
 static struct gate own_idt[32];
 extern const uint8_t fault_stubs[];
 
@@ -81,7 +80,7 @@ _Noreturn void host_main(const struct start_info *info)
 	struct cpu *c = &cpu0;
 
 	load_idt_of_faults();
-	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save_area);
+	cpu_enable_svm();
 	boot_read(info);
 	l1_init(c);
 	views_init();

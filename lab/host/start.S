@@ -42,8 +42,8 @@ start:
 	mov	%eax, %cr4
 	mov	$one_to_one, %eax
 	mov	%eax, %cr3
-	mov	$0xc0000080, %ecx	/* EFER: SCE, LME, NXE, SVME. NXE is what NX in nested tables goes by. */
-	mov	$0x1901, %eax
+	mov	$0xc0000080, %ecx	/* EFER: SCE, LME, NXE. NXE is what NX in nested tables goes by. */
+	mov	$0x901, %eax
 	xor	%edx, %edx
 	wrmsr
 	mov	$0x80010033, %eax	/* CR0: PG, WP, NE, ET, MP, PE */
@@ -60,7 +60,6 @@ start64:
 	mov	%eax, %fs
 	mov	%eax, %gs
 	mov	$stack_top, %esp
-	clgi
 	mov	%ebp, %edi
 	call	host_main
 	ud2

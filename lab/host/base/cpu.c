@@ -1,13 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cpu.h"
 
+#include "log.h"
+
 #include "x86/nested/svm/svm.h"
+
+#define CPUID_80000001_C_SVM (1u << 2)
+#define SVM_D_NESTED_PAGING (1u << 0)
 
 #define EFLAGS_VM (1u << 17)
 #define CS_LONG (1u << 9)
 #define CS_DEFAULT32 (1u << 10)
 
 struct cpu cpu0;
+
+void cpu_enable_svm(void)
+{
+	static uint8_t host_save_area[PAGE] __attribute__((aligned(4096)));
+
+	if (!(cpuid(0x80000001, 0).c & CPUID_80000001_C_SVM))
+		stop("the CPU has no SVM, on which L1 would run");
+	if (!(cpuid(0x8000000a, 0).d & SVM_D_NESTED_PAGING))
+		stop("the CPU's SVM has no nested paging, on which L1 would run");
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	clgi();
+	wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save_area);
+}
 
 uint64_t *cpu_gpr(struct cpu *c, struct vmcb *b, unsigned number)
 {

@@ -89,6 +89,9 @@ void move_rip(struct vmcb *b, uint64_t rip);
 void l1_skip(struct cpu *c, unsigned bytes);
 void l1_gp(struct cpu *c);
 
+/* Turn SVM on, and interrupts off; stop with a sentence if the CPU has it not, or no nested paging. */
+void cpu_enable_svm(void);
+
 /* FS, GS, TR, LDTR and what goes with them: no entry and no exit moves those. */
 static inline void vmload(const void *at)
 {

@@ -4,7 +4,11 @@
 #include "printf.h"
 #include "string.h"
 
-struct features features = {.nrips = true, .decode = true, .sev = true, .es = true, .views = true};
+struct features features = {
+#define FEATURE(name, usual, what) .name = usual,
+#include "features.def"
+#undef FEATURE
+};
 bool tracing;
 bool correction_off[CORRECTIONS];
 
@@ -12,9 +16,9 @@ static const struct {
 	const char *name;
 	bool *on;
 } names[] = {
-	{"nrips", &features.nrips}, {"decode", &features.decode}, {"sev", &features.sev},
-	{"es", &features.es},	    {"views", &features.views},	  {"lbrv", &features.lbrv},
-	{"snp", &features.snp},
+#define FEATURE(name, usual, what) {#name, &features.name},
+#include "features.def"
+#undef FEATURE
 };
 
 static const char *const ids[] = {

@@ -2,8 +2,8 @@
 /*
  * The monitor's words on the command line:
  *
- *   l0.without=NAME,…   features that L1's CPU shall not have: nrips, decode, sev, es, views
- *   l0.with=NAME,…      features that it has when asked for: lbrv (to KVM of 6.12 a condition of SEV-ES), snp
+ *   l0.without=NAME,…   features that L1's CPU shall not have (features.def)
+ *   l0.with=NAME,…      features that it has when asked for: lbrv, snp
  *   l0.as-is=ID,…|all   defects of the emulator that are not to be corrected (correct.def)
  *   l0.trace            each exit in the log
  *
@@ -15,13 +15,9 @@
 #include <stdbool.h>
 
 struct features {
-	bool nrips;  /* next_rip at an exit, and for an injected software interrupt */
-	bool decode; /* decode assists, and FlushByAsid, which KVM's SEV wants with them */
-	bool sev;    /* SEV, and a Secure Processor on the PCI bus */
-	bool es;     /* SEV-ES */
-	bool views; /* what is read with the wrong key is garbage; without: "encrypted" memory is plain */
-	bool lbrv; /* reported, not there: the emulator has no LBR */
-	bool snp;  /* SEV-SNP, with the CPU's family and the IOMMU that Linux wants for it */
+#define FEATURE(name, usual, what) bool name;
+#include "features.def"
+#undef FEATURE
 };
 
 extern struct features features;

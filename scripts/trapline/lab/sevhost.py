@@ -6,10 +6,11 @@ and initramfs come in one file, the bundle.
 """
 
 import os
+import re
 import shlex
 import struct
 
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 from ..machines.base import memory_file
 from .debian import version_key
 from .host import Launch, serial_socket
@@ -37,6 +38,24 @@ def bundle(kernel, initramfs):
             done += os.sendfile(both, file.fileno(), done, length - done)
     os.pwrite(both, initramfs, initrd_at)
     return both
+
+
+# What may follow `+as-is=` and `+without=`: the files of the monitor's that have the names, and how they have them.
+_NAMES = {
+    "as-is": ("defect of the emulator", "correct.def", r'^CORRECT\(\w+, "([\w-]+)"'),
+    "without": ("feature", "features.def", r"^FEATURE\((\w+),"),
+}
+
+
+def _checked(option, value):
+    """`value`, the names behind `+as-is=` or `+without=`; UsageError for the first that the monitor does not know."""
+    kind, file, line = _NAMES[option]
+    with open(os.path.join(ROOT, "lab", "host", "base", file), encoding="utf-8") as text:
+        names = re.findall(line, text.read(), re.M)
+    for name in value.split(","):
+        if name not in names and (option, name) != ("as-is", "all"):
+            raise unknown(f"{kind} in '+{option}={value}':", name, names)
+    return value
 
 
 _PARAMETERS = {"sev": "sev", "sev-es": "sev_es", "sev-snp": "sev_snp"}      # of kvm_amd
@@ -87,7 +106,7 @@ class LabAmd(LabTcg):
         """`+as-is=ID` leaves a defect of the emulator as it is, `+without=NAME` takes something from the CPU
         (lab/host/base/options.h)."""
         if parameter in ("as-is", "without"):
-            self._asked.append(f"l0.{parameter}={value}")
+            self._asked.append(f"l0.{parameter}={_checked(parameter, value)}")
         else:
             super()._set_param(parameter, value)
 

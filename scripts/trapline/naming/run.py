@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a run says, as naming needs it: point by point, failed or passed, and nothing else.
 
-Known failures, blocked and skipped points speak for no bug and against none.
+Known failures, blocked and skipped points, and crashes of the machine itself, speak for no bug and against none.
 """
 
 from dataclasses import dataclass, field
@@ -58,6 +58,8 @@ def runs(results, files):
     found = {}
     for result in results:
         outcomes = found.setdefault(result["machine"], [])
+        if result.get("broke"):
+            continue                    # a machine that did not come up says nothing of a guest
         if result["verdict"] in FAILING:
             trace = seen(result["verdict"], result["observed"])
         elif result["verdict"] in PASSING:

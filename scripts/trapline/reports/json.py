@@ -58,6 +58,8 @@ def _result(result):
         "values": [{"name": n, "number": v, "unit": u} for n, v, u in result.values],
         "where": case.where, "seconds": round(result.seconds, 6),
     }
+    if result.broke:
+        found["broke"] = True
     if result.runs:
         found["runs"] = result.runs
     return found
