@@ -77,21 +77,23 @@ $(FUZZERS:%=fuzz-%): fuzz-%: $(HOST)/fuzz_%
 # The monitor of the SEV host (lab/host): what of it is no matter of a CPU.
 MONITOR_H := $(wildcard lab/host/*/*.h lab/host/*/*.def) $(wildcard tests/host/*_ground.h)
 MONITOR_CFLAGS := -std=gnu11 -g -Wall -Wextra -Werror -O1 -Ilab/host -Ilib -Itests/host
+HOST_BEARSSL := $(if $(wildcard /usr/include/bearssl/bearssl_hash.h),-lbearssl)
 MONITOR_TESTS := sev_firmware snp_firmware host_memory host_rmp
 
 .PHONY: host-monitor host-opcode
 host-monitor: $(MONITOR_TESTS:%=$(HOST)/%)
 host-opcode: $(HOST)/opcode_zydis
 
-$(HOST)/sev_firmware: $(addprefix lab/host/psp/,firmware.c asid.c snp.c) lab/host/memory/rmp.c
-$(HOST)/snp_firmware: $(addprefix lab/host/psp/,firmware.c asid.c snp.c) lab/host/memory/rmp.c
+FIRMWARE_C := $(addprefix lab/host/psp/,firmware.c asid.c snp.c measure.c digest_$(if $(HOST_BEARSSL),bearssl,none).c)
+$(HOST)/sev_firmware: $(FIRMWARE_C) lab/host/memory/rmp.c
+$(HOST)/snp_firmware: $(FIRMWARE_C) lab/host/memory/rmp.c
 $(HOST)/host_memory: $(addprefix lab/host/memory/,views.c shadow.c memory.c rmp.c)
 $(HOST)/host_rmp: $(addprefix lab/host/memory/,views.c shadow.c memory.c rmp.c)
 $(HOST)/opcode_zydis: lab/host/base/opcode.c
 
 $(MONITOR_TESTS:%=$(HOST)/%): $(HOST)/%: tests/host/%.c $(MONITOR_H) tests/host/demand.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MONITOR_CFLAGS) $(HOST_SANITIZE) $(filter %.c,$^) -o $@
+	$(Q)$(CC) $(MONITOR_CFLAGS) $(HOST_SANITIZE) $(filter %.c,$^) $(HOST_BEARSSL) -o $@
 
 $(HOST)/opcode_zydis: tests/host/opcode_zydis.c $(MONITOR_H)
 	@mkdir -p $(@D)

@@ -11,7 +11,12 @@ $(BUILD)/lab/init: $(wildcard lab/common/*.[ch] lab/kvm/*.[ch])
 
 # The monitor that makes a SEV host of the emulator (docs/sev-host.md). Freestanding, as the guests are, and with a
 # part of their library; so `all` builds it, which keeps the two together.
-HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard lab/host/*.c lab/host/*.S lab/host/*/*.c)))
+# What it computes of a launch, it computes by BearSSL, if that is here with its headers (Debian: libbearssl-dev).
+BEARSSL := $(if $(wildcard /usr/include/bearssl/bearssl_hash.h),$(firstword $(wildcard \
+	$(addsuffix /libbearssl.a,/usr/lib/x86_64-linux-gnu /usr/lib64 /usr/lib))))
+HOST_C := $(filter-out lab/host/psp/digest_$(if $(BEARSSL),none,bearssl).c,\
+	$(wildcard lab/host/*.c lab/host/*/*.c))
+HOST_O := $(patsubst %,$(BUILD)/%.o,$(basename $(HOST_C) $(wildcard lab/host/*.S)))
 
 all: $(BUILD)/lab/host.elf
 
@@ -26,7 +31,7 @@ $(BUILD)/lab/host/%.o: lab/host/%.S
 	$(Q)$(CC) $(ASFLAGS) -c $< -o $@
 
 $(BUILD)/lab/host.elf: $(HOST_O) $(BUILD)/lib.a lab/host/host.ld
-	$(Q)$(LD) $(LDFLAGS) -T lab/host/host.ld $(filter %.o %.a,$^) -o $@
+	$(Q)$(LD) $(LDFLAGS) -T lab/host/host.ld $(filter %.o %.a,$^) $(BEARSSL) -o $@
 
 -include $(HOST_O:.o=.d)
 

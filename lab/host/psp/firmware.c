@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/sev_cpuid.h"
+#include "measure.h"
 #include "memory/views.h"
 #include "snp.h"
 
@@ -15,16 +16,16 @@
 #define GUESTS 64
 #define UNIT 16u /* bytes that are encrypted together */
 #define PAGE 4096u
-#define MEASUREMENT_BYTES 48 /* a digest and a nonce */
-#define PDH_BYTES 2084	     /* a certificate */
-#define CHAIN_BYTES 6252     /* three of them */
-#define ID_BYTES 128	     /* of two sockets */
+#define PDH_BYTES 2084	 /* a certificate */
+#define CHAIN_BYTES 6252 /* three of them */
+#define ID_BYTES 128	 /* of two sockets */
 
 struct guest {
 	bool used;
 	enum guest_state state;
 	uint32_t policy, asid;
 	uint64_t bytes, vmsas;
+	struct digest digest; /* of both */
 };
 
 static struct {
@@ -192,8 +193,8 @@ static enum sev_error do_DF_FLUSH(void *parameters, struct guest *g)
 	return SEV_OK;
 }
 
-/* Filler into a buffer of L1's. Too small: the size that is needed, and an error. */
-static enum sev_error fill(struct buffer_parameters *p, uint32_t bytes, int filler)
+/* A buffer of L1's for an answer. Too small: the size that is needed, and an error. */
+static enum sev_error room_for(struct buffer_parameters *p, uint32_t bytes, void **room)
 {
 	bool fits = p->bytes >= bytes;
 	void *to = firmware_memory(p->at & ~C_BIT, bytes);
@@ -205,8 +206,18 @@ static enum sev_error fill(struct buffer_parameters *p, uint32_t bytes, int fill
 		return SEV_INVALID_ADDRESS;
 	if (!snp_may_write(p->at & ~C_BIT, bytes))
 		return SEV_INVALID_PAGE_STATE;
-	memset(to, filler, bytes);
+	*room = to;
 	return SEV_OK;
+}
+
+static enum sev_error fill(struct buffer_parameters *p, uint32_t bytes, int filler)
+{
+	void *to;
+	enum sev_error error = room_for(p, bytes, &to);
+
+	if (!error)
+		memset(to, filler, bytes);
+	return error;
 }
 
 static enum sev_error do_PDH_CERT_EXPORT(void *parameters, struct guest *g)
@@ -259,6 +270,7 @@ static enum sev_error do_LAUNCH_START(void *parameters, struct guest *g)
 		return SEV_RESOURCE_LIMIT;
 	firmware.guests[handle] =
 		(struct guest){.used = true, .state = GUEST_LUPDATE, .policy = p->policy};
+	digest_begin(&firmware.guests[handle].digest);
 	p->handle = handle;
 	count_guests();
 	return SEV_OK;
@@ -314,6 +326,7 @@ static enum sev_error encrypt(struct guest *g, const struct buffer_parameters *p
 		return SEV_INVALID_LENGTH;
 	if (at % UNIT || !firmware_memory(at, p->bytes))
 		return SEV_INVALID_ADDRESS;
+	measure_data(&g->digest, at, p->bytes);
 	views_encrypt(at, p->bytes, views_key(g->asid));
 	return SEV_OK;
 }
@@ -348,11 +361,14 @@ static enum sev_error do_LAUNCH_UPDATE_VMSA(void *parameters, struct guest *g)
 static enum sev_error do_LAUNCH_MEASURE(void *parameters, struct guest *g)
 {
 	struct update *p = parameters;
-	enum sev_error error = fill(&p->data, MEASUREMENT_BYTES, 'M');
+	void *to;
+	enum sev_error error = room_for(&p->data, MEASUREMENT_BYTES, &to);
 
-	if (!error)
-		g->state = GUEST_LSECRET;
-	return error;
+	if (error)
+		return error;
+	measure_launch(&g->digest, g->policy, p->handle, to);
+	g->state = GUEST_LSECRET;
+	return SEV_OK;
 }
 
 static enum sev_error do_LAUNCH_FINISH(void *parameters, struct guest *g)

@@ -4,8 +4,8 @@
  * rev. 3.24), with the states of platform and guests and the errors for a wrong order or wrong arguments. Which
  * commands there are, and where each may be given, is firmware.def. Those of SEV-SNP are in snp.h.
  *
- * Nothing is secret here: keys are numbers (views.h), a measurement is no digest, certificates are filler. What a
- * command does to memory is done: the guest's pages change from raw to private.
+ * Nothing is secret here: keys are numbers (views.h), or known to all (measure.c), certificates are filler. What a
+ * command does to memory is done: the guest's pages change from raw to private. What is launched is measured.
  */
 #ifndef HOST_FIRMWARE_H
 #define HOST_FIRMWARE_H

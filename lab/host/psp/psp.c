@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "firmware.h"
+#include "foreign.h"
 #include "memory/identity.h"
 #include "pci.h"
 
@@ -92,8 +93,11 @@ uint32_t psp_read(uint64_t at)
 static void command(uint32_t value)
 {
 	unsigned id = value >> 16 & 0x3ff;
-	unsigned error = firmware_command(id, (uint64_t)buffer_high << 32 | buffer_low);
+	unsigned error;
 
+	foreign_begin();
+	error = firmware_command(id, (uint64_t)buffer_high << 32 | buffer_low);
+	foreign_end();
 	if (tracing || error)
 		say("l0: SEV command %#x: error %#x\n", id, error);
 	response = RESPONSE | id << 16 | error;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/sev_cpuid.h"
+#include "measure.h"
 #include "memory/rmp.h"
 #include "memory/views.h"
 
@@ -22,6 +23,7 @@ struct guest {
 	enum snp_guest_state state;
 	uint64_t policy;
 	uint32_t asid;
+	uint8_t digest[SHA384_BYTES];
 };
 
 static struct {
@@ -349,6 +351,19 @@ static enum sev_error check_page(const struct guest *g, uint64_t at, bool large)
 	return !!(entry & RMP_LARGE) == large ? SEV_OK : SEV_INVALID_PAGE_SIZE;
 }
 
+/* A large page is measured as the small ones that it stands for. */
+static void measure(struct guest *g, unsigned type, uint64_t at, uint64_t bytes)
+{
+	uint64_t gpa = rmp_entry(at) & RMP_GPA;
+
+	for (uint64_t done = 0; done < bytes; done += PAGE) {
+		bool whole = type == NORMAL || type == VMSA;
+
+		views_show(at + done, 0);
+		measure_page(g->digest, type, whole ? (const void *)(at + done) : NULL, gpa + done);
+	}
+}
+
 static enum sev_error do_LAUNCH_UPDATE(void *parameters, struct guest *g)
 {
 	const struct update *p = parameters;
@@ -363,6 +378,7 @@ static enum sev_error do_LAUNCH_UPDATE(void *parameters, struct guest *g)
 	error = check_page(g, at, large);
 	if (error)
 		return error;
+	measure(g, type, at, bytes);
 	if (type == ZERO)
 		memset((void *)at, 0, bytes);
 	else if (type == SECRETS)
@@ -378,6 +394,7 @@ static enum sev_error do_LAUNCH_FINISH(void *parameters, struct guest *g)
 
 	if (p->has_block || p->has_key) /* signatures */
 		return SEV_UNSUPPORTED;
+	measure_say("launch digest", g->asid, g->digest, SHA384_BYTES);
 	g->state = SNP_GUEST_RUNNING;
 	return SEV_OK;
 }

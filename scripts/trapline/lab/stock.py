@@ -21,6 +21,7 @@ from .sevhost import LabSev, LabSevEs, LabSevSnp
 
 MEMORY = 1536           # MiB of Linux, of which QEMU with its libraries takes some 200
 _INPUT = "lab/questions"
+_KEPT_LINES = 6         # of QEMU's stderr, told with a guest that dies
 _KVM, _CPUS = "/dev/kvm", "/proc/cpuinfo"
 
 
@@ -84,6 +85,12 @@ class StockBoot(LabBoot):
             self._judge(int(text))
         else:
             super()._take(kind, text)
+
+    def _tell_beneath(self):
+        super()._tell_beneath()
+        if self.reason and not self.stream.closed:
+            lines = [line for line in self._errors.text().splitlines() if line.strip()]
+            self.stream.pending.notes += [f"QEMU: {line[:200]}" for line in lines[:_KEPT_LINES]]
 
     def _judge(self, status):
         """QEMU has ended: what the machine of a real host makes of that."""

@@ -14,6 +14,7 @@ from . import emulator
 
 LIBRARIES = "lib64"             # where they lie in the initramfs, as lab/kvm/init.c tells the loader
 _WANTED = ("kvmvapic.bin",)     # what QEMU loads of itself on q35, even where it is given -bios
+_DATA = "usr/share/qemu"        # where one looks that was started by a script which said -L here
 _USUAL = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 
 
@@ -41,7 +42,7 @@ def _learn(path):
     for wanted in _WANTED:
         found = next((p for p in (os.path.join(f, wanted) for f in _data(path)) if os.path.exists(p)), None)
         if found:
-            inside[_name(os.path.abspath(found))] = found
+            inside[_name(os.path.abspath(found))] = inside[f"{_DATA}/{wanted}"] = found
     links = {} if os.path.abspath(path) == real else {_name(os.path.abspath(path)): real}
     return {"files": inside, "links": links}
 

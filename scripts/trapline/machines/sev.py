@@ -126,6 +126,10 @@ class Sev(Kvm):
         """As people write it: "SEV-ES"."""
         return self.name.upper()
 
+    def program_number(self):
+        """Its version alone: "7.2.22"."""
+        return super(Kvm, self).number()
+
     def _missing(self):
         return self.host.kvm_missing()
 
