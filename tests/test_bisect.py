@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
 
 import standin                                  # noqa: E402
-from conftest import full_but                   # noqa: E402
 
 pytestmark = pytest.mark.skipif(not standin.QEMU, reason="no QEMU")
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="no git")
@@ -175,7 +174,8 @@ class History:
 
 
 @needs_git
-@pytest.mark.parametrize("seed", full_but(range(HISTORIES), (0,)))
+@pytest.mark.full                       # its quick relative is in test_readme.py
+@pytest.mark.parametrize("seed", range(HISTORIES))
 def test_git_bisect_finds_the_commit(tmp_path, seed):
     history = History(tmp_path / "qemu", seed)
     git(history.tree, "bisect", "start", "main", history.good)

@@ -35,6 +35,7 @@ def compiled(done):
             for word in line.split() if word.endswith((".c", ".S"))}
 
 
+@pytest.mark.full
 def test_make_configures_and_builds(tree):
     assert not (tree / "config.mak").exists()
     first = compiled(make(tree, "-j4", "V=1"))
@@ -97,6 +98,7 @@ def test_floor(tree):
     assert floor[-16:-12] == b"\xb0\x10\xe6\xf4"  # mov $0x10, %al; out %al, $0xf4
 
 
+@pytest.mark.full
 def test_bench_prints_the_ratio(tree):
     done = make(tree, "bench", "BENCH=--pairs 1 --machine tcg")
     assert done.returncode == 0, done.stdout + done.stderr

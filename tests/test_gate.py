@@ -199,6 +199,7 @@ def test_values_have_a_tolerance():
             assert "26 % more than 1000" in result.reason and "tolerance 25 %" in result.reason
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("machine, guest, names", [
     ("model-sev-es", "latency_vmgexit", ("vmgexit_msr", "vmgexit_page", "vc_rdmsr")),
     pytest.param("bochs-vmx", "latency_vmx", ("vmresume", "vmlaunch"), marks=needs_bochs)])
@@ -242,6 +243,7 @@ def test_latency_is_measured_and_watched(tmp_path):
 
 # -- Repetitions ------------------------------------------------------------------------------------
 
+@pytest.mark.full
 def test_repeat_steady(tmp_path):
     report = tmp_path / "report.json"
     done = run("--repeat", 5, "--json", report, *POINTS)

@@ -125,6 +125,7 @@ def test_three_bugs_of_qemu_with_qemu_alone(tcg, qemu_root, tmp_path):
         check_alone(root, QEMU, tmp_path / bug, subject(tmp_path / bug, doc))
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not BOCHS, reason="no Bochs")
 def test_a_bug_of_bochs_with_bochs_alone(tmp_path):
     doc = run_suite(tmp_path / "run.json", "bochs-svm", "step")
