@@ -11,6 +11,7 @@
 
 #include "panic.h"
 #include "string.h"
+#include "x86/devices/apic.h"
 #include "x86/nested/svm/vmsa_regs.h"
 
 static const uint8_t reset_guid[] = {0xde, 0x71, 0xf7, 0x00, 0x7e, 0x1a, 0xcb, 0x4f,
@@ -32,11 +33,24 @@ static void start_at(struct vcpu *v, uint16_t selector, uint64_t base, uint16_t 
 	v->vmcb.rip = ip;
 }
 
-void ap_init(struct vcpu *v)
+static void init_apic(struct vcpu *v)
 {
+	uint32_t lvt[sizeof(v->apic.lvt) / sizeof(v->apic.lvt[0])];
+
+	memcpy(lvt, v->apic.lvt, sizeof(lvt));
 	if (!bug(INIT_KEEPS_APIC))
 		lapic_init(&v->apic);
-	v->nmi_pending = v->halted = false;
+	if (v->ap.started && bug(INIT_KEEPS_LVT))
+		memcpy(v->apic.lvt, lvt, sizeof(lvt));
+	if (v->ap.started && bug(INIT_APIC_BASE))
+		v->apic.base |= APIC_BASE_BSP;
+}
+
+void ap_init(struct vcpu *v)
+{
+	init_apic(v);
+	v->nmi_pending = false;
+	v->halted = v->halted && bug(INIT_STAYS_HALTED);
 	v->ap.waits_for_sipi = v->number != 0;
 	if (v->ap.on_init) {
 		ap_create(v, v->ap.on_init);
@@ -46,6 +60,8 @@ void ap_init(struct vcpu *v)
 		return;
 	smp_stop(v);
 	vcpu_init(v);
+	if (v->ap.started && bug(INIT_STARTS))
+		ap_sipi(v, v->ap.last_page);
 }
 
 static void sipi_under_es(struct vcpu *v)
@@ -63,12 +79,21 @@ void ap_sipi(struct vcpu *v, unsigned vector)
 		ap_init(v);
 	if (!v->ap.waits_for_sipi)
 		return;
+	if (vector & 2 && bug(SIPI_PAGE))
+		vector &= ~2u;
+	v->ap.last_page = vector;
 	if (l2_is_es())
 		sipi_under_es(v);
 	else
 		start_at(v, vector << 8, (uint64_t)vector << 12, 0);
 	v->ap.waits_for_sipi = false;
 	v->ap.started = true;
+}
+
+void ap_other_event(struct vcpu *v)
+{
+	if (v->ap.waits_for_sipi && v->ap.started && bug(WAITING_WAKES))
+		ap_sipi(v, v->ap.last_page);
 }
 
 /* VMRUN reads all registers from the page. */

@@ -17,6 +17,7 @@ struct ghcb_page;
 struct ap_state {
 	bool waits_for_sipi; /* after INIT; a processor that is not the first begins so */
 	bool started;	     /* has had its first start-up */
+	uint8_t last_page;   /* that a start-up IPI named */
 	bool destroyed;	     /* by request; only AP creation makes it run again */
 	uint64_t on_init;    /* the VMSA that it starts with at the next INIT, or 0 */
 	/* An AP reset hold: by the MSR protocol, or by the page that is to be answered. */
@@ -30,6 +31,9 @@ void ap_read_rom(const void *rom, uint64_t bytes);
 /* What an INIT and a start-up IPI do to the processor. */
 void ap_init(struct vcpu *v);
 void ap_sipi(struct vcpu *v, unsigned vector);
+
+/* Anything else that arrives at the processor: only a bug takes it for a start-up IPI. */
+void ap_other_event(struct vcpu *v);
 
 /* It waits for a start-up IPI; `page` is NULL for the MSR protocol. */
 void ap_hold(struct vcpu *v, volatile struct ghcb_page *page);

@@ -304,8 +304,11 @@ static void exit_vmmcall(struct vcpu *v)
 
 static void exit_hlt(struct vcpu *v)
 {
+	bool shadow = vcpu_in_shadow(v);
+
 	v->halted = true;
-	vcpu_skip(v, 1);
+	if (shadow || !bug(HALT_RIP))
+		vcpu_skip(v, 1);
 	v->overslept = events_due(v) && bug(HLT_SLEEPS);
 }
 

@@ -118,12 +118,24 @@ void smp_drop_mappings(struct vcpu *self)
 
 /* -- Sleep. ------------------------------------------------------------------------------------ */
 
+/* SDM 2A, "HLT": an NMI, or an interrupt that nothing holds back. */
+static bool wakes(struct vcpu *v)
+{
+	bool due = events_due(v);
+
+	if (due && v->nmi_pending && bug(HALT_NMI_SLEEPS))
+		return false;
+	return due ? !v->overslept : lapic_is_asked(&v->apic) && bug(HALT_WAKES_MASKED);
+}
+
 static bool may_run(struct vcpu *v)
 {
 	if (!ap_runs(v))
 		return false;
-	if (v->halted && events_due(v) && !v->overslept)
+	if (v->halted && wakes(v)) {
 		v->halted = false;
+		v->woken = true;
+	}
 	return !v->halted;
 }
 
@@ -191,6 +203,8 @@ static void run(void *vcpu)
 	for (;;) {
 		lapic_tick(v);
 		wait(v);
+		if (v->init_came)
+			vcpu_end_init(v);
 		sev_before_entry(v);
 		events_before_entry(v);
 		enter(v);

@@ -15,6 +15,9 @@
 #include "x86/cpu/desc.h"
 #include "x86/nested/svm/svm.h"
 
+#define CACHE_CONTROL 0x60000000ul /* CR0: CD, NW */
+#define CR4_OSFXSR 0x200
+#define DEFAULT_PAT 0x0007040600070406ul
 #define CODE_LONG (1u << 9)
 #define CODE_DEFAULT_32 (1u << 10)
 
@@ -35,7 +38,7 @@ asm("	.pushsection .text\n"
     "	.popsection");
 extern const uint8_t trap_of_l2[];
 
-void vcpu_init(struct vcpu *v)
+static void reset(struct vcpu *v)
 {
 	struct vmcb *b = &v->vmcb;
 	struct svm_segment data = segment(0, 0, 0x93);
@@ -60,11 +63,100 @@ void vcpu_init(struct vcpu *v)
 	b->dr7 = DR7_CLEAR;
 	b->rflags = X86_EFLAGS_FIXED;
 	b->rip = 0xfff0;
-	b->pat = 0x0007040600070406;
+	b->pat = DEFAULT_PAT;
 	intercepts_init(b);
 	v->debugctl = 0;
+	v->regs.rdx = cpuid(1, 0).a;
+	v->init_came = true;
 	step_debug_intercept(v);
 	sev_init_intercepts(v);
+}
+
+/* Segments have hidden bases, which VMLOAD has of FS and GS. */
+static void keep_segments(struct vmcb *to, const struct vmcb *from)
+{
+	to->fs.base = from->fs.base;
+	to->gs.base = from->gs.base;
+	to->idtr = from->idtr;
+}
+
+static void keep_msrs(struct vmcb *to, const struct vmcb *from)
+{
+	to->star = from->star;
+	to->lstar = from->lstar;
+	to->cstar = from->cstar;
+	to->sfmask = from->sfmask;
+	to->kernel_gs_base = from->kernel_gs_base;
+	to->sysenter_cs = from->sysenter_cs;
+	to->sysenter_esp = from->sysenter_esp;
+	to->sysenter_eip = from->sysenter_eip;
+	to->pat = from->pat;
+}
+
+static const struct vmcb empty = {.pat = DEFAULT_PAT};
+
+/* What a bug forgets of a CPU that has run. */
+static void forget(struct vcpu *v, const struct vcpu *before)
+{
+	if (bug(INIT_CR0))
+		v->vmcb.cr0 |= CACHE_CONTROL;
+	if (bug(INIT_KEEPS_REGISTERS)) {
+		v->regs = before->regs;
+		v->vmcb.cr2 = before->vmcb.cr2;
+	}
+	if (bug(INIT_KEEPS_SEGMENTS))
+		keep_segments(&v->vmcb, &before->vmcb);
+	if (bug(INIT_CLEARS_MSRS))
+		keep_msrs(&v->vmcb, &empty);
+	v->nmi_blocked = before->nmi_blocked && bug(INIT_NMI_BLOCKED);
+}
+
+void vcpu_init(struct vcpu *v)
+{
+	static struct vcpu before; /* too large for a stack; under the lock */
+
+	before = *v;
+	reset(v);
+	v->vmcb.cr0 = (v->vmcb.cr0 & ~CACHE_CONTROL) | (before.vmcb.cr0 & CACHE_CONTROL);
+	keep_msrs(&v->vmcb, &before.vmcb);
+	if (v->ap.started)
+		forget(v, &before);
+}
+
+static void clear_fpu(void)
+{
+	static const uint32_t mxcsr = 0x1f80;
+
+	asm volatile("fninit; ldmxcsr %0; xorps %%xmm0, %%xmm0" : : "m"(mxcsr));
+}
+
+static void clear_xcr0(void)
+{
+	asm volatile("xsetbv" : : "a"(1), "d"(0), "c"(0));
+}
+
+static void with_cr4(uint32_t bits, void (*work)(void))
+{
+	uint64_t cr4 = read_cr4();
+
+	write_cr4(cr4 | bits);
+	work();
+	write_cr4(cr4);
+}
+
+void vcpu_end_init(struct vcpu *v)
+{
+	v->init_came = false;
+	if (!v->ap.started || !bug(INIT_KEEPS_DEBUG)) {
+		write_dr0(0);
+		write_dr1(0);
+		write_dr2(0);
+		write_dr3(0);
+	}
+	if (v->ap.started && bug(INIT_CLEARS_FPU))
+		with_cr4(CR4_OSFXSR, clear_fpu);
+	if (v->ap.started && bug(INIT_CLEARS_XCR0))
+		with_cr4(X86_CR4_OSXSAVE, clear_xcr0);
 }
 
 void vcpu_power_up(struct vcpu *v, unsigned number)
@@ -75,7 +167,7 @@ void vcpu_power_up(struct vcpu *v, unsigned number)
 	v->ap.waits_for_sipi = number != 0;
 	lapic_reset(&v->apic, number);
 	ghcb_reset(v);
-	vcpu_init(v);
+	reset(v);
 }
 
 /* FS, GS, TR, LDTR and the SYSCALL MSRs are not VMRUN's business but VMLOAD's and VMSAVE's. */

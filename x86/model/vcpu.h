@@ -53,16 +53,20 @@ struct vcpu {
 	uint64_t debugctl, branch_rip;
 	/* The instruction that is being emulated hit a breakpoint: #DB is due behind it. */
 	bool trap_due;
-	bool halted;
-	bool overslept; /* a bug: HLT although something was due */
-	uint64_t efer;	/* as L2 sees it: without SVME */
+	bool halted, woken; /* woken: nothing was delivered since */
+	bool overslept;	    /* a bug: HLT although something was due */
+	uint64_t efer;	    /* as L2 sees it: without SVME */
+	bool init_came;	    /* what of its registers is in a CPU of ours is to be reset there */
 };
 
 /* The state after power-up (SDM 3A, "Processor State After Reset"), as the machine's CPU `number`. */
 void vcpu_power_up(struct vcpu *v, unsigned number);
 
-/* The same for what INIT resets (SDM 3A, "INIT Reset"), the local APIC's part apart. */
+/* What INIT resets (SDM 3A, "Processor State After Reset"), the local APIC's part apart. */
 void vcpu_init(struct vcpu *v);
+
+/* Its end, on the CPU of ours: DR0 to DR3, which VMRUN leaves alone. */
+void vcpu_end_init(struct vcpu *v);
 
 /* One entry and exit, with GIF clear. */
 void vcpu_enter(struct vcpu *v);

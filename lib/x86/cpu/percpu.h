@@ -15,7 +15,8 @@
 
 /* What a CPU found in its APIC when it started: all IRR and ISR words or-ed. */
 struct apic_state {
-	uint32_t irr, isr, tpr, spurious;
+	uint32_t irr, isr, tpr, spurious, ldr;
+	uint32_t dfr; /* in x2APIC mode there is none: 0 */
 };
 
 struct percpu {

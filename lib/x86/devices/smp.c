@@ -47,7 +47,9 @@ unsigned cpus_present(void)
 static void note_apic(struct apic_state *state)
 {
 	*state = (struct apic_state){.tpr = apic_read(APIC_TPR),
-				     .spurious = apic_read(APIC_SPURIOUS)};
+				     .spurious = apic_read(APIC_SPURIOUS),
+				     .ldr = apic_read(APIC_LDR),
+				     .dfr = apic_is_x2() ? 0 : apic_read(APIC_DFR)};
 	for (unsigned word = 0; word < 8; word++) {
 		state->irr |= apic_read(APIC_IRR + 16 * word);
 		state->isr |= apic_read(APIC_ISR + 16 * word);

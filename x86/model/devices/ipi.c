@@ -78,18 +78,40 @@ static void nmi(struct vcpu *to, unsigned vector)
 	to->nmi_pending = true;
 }
 
+/* SDM 3A, "Interrupt Command Register": level-triggered and de-asserted it is none. */
+static bool is_init(uint32_t command)
+{
+	if (command & (ICR_LOGICAL | ICR_SHORTHAND) && bug(INIT_BY_ID_ALONE))
+		return false;
+	if (!(command & ICR_LEVEL))
+		return true;
+	return command & ICR_ASSERT ? !bug(INIT_LEVEL) : bug(INIT_DEASSERT);
+}
+
+/* A bug: what names CPUs by another way than the id of one wakes none, until something else does. */
+static void note_sleeper(struct vcpu *to, uint32_t command)
+{
+	bool lost = to->halted && command & (ICR_SHORTHAND | ICR_LOGICAL) && bug(HALT_NO_KICK);
+
+	if (lost || bug_is_set(HALT_NO_KICK))
+		to->overslept = lost;
+}
+
 static void deliver(struct vcpu *from, struct vcpu *to, uint32_t command)
 {
 	switch (command & ICR_MODE) {
 	case ICR_FIXED:
 	case ICR_LOWEST_PRIORITY:
 		lapic_request(to, command & ICR_VECTOR);
+		note_sleeper(to, command);
+		ap_other_event(to);
 		break;
 	case ICR_NMI:
 		nmi(to, command & ICR_VECTOR);
+		ap_other_event(to);
 		break;
 	case ICR_INIT:
-		if (to == from || (command & ICR_LEVEL && !(command & ICR_ASSERT)))
+		if (to == from || !is_init(command))
 			return;
 		ap_init(to);
 		break;
@@ -140,12 +162,28 @@ static bool shares_id(uint32_t named)
 	return false;
 }
 
+/* A bug: those who wait for a start-up IPI behind an INIT, and are not named by this one. */
+static uint32_t others_that_wait(uint32_t named)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; i < smp_count(); i++) {
+		const struct ap_state *ap = &smp_vcpu(i)->ap;
+
+		mask |= (uint32_t)(ap->started && ap->waits_for_sipi) << i;
+	}
+	mask &= ~named;
+	return mask && bug(SIPI_TO_ALL) ? mask : 0;
+}
+
 /* Of those whom a command names, a mask of CPUs, those whom it reaches. */
 static uint32_t reached(uint32_t named, uint32_t command)
 {
 	uint32_t all = (1u << smp_count()) - 1;
 	bool several = named & (named - 1);
 
+	if ((command & ICR_MODE) == ICR_STARTUP)
+		named |= others_that_wait(named);
 	if (several && command & ICR_LOGICAL && shares_id(named) && bug(LOGICAL_ALIAS))
 		named = 1u << (31 - __builtin_clz(named));
 	if (several && (command & ICR_MODE) == ICR_FIXED && bug(IPI_LOST))

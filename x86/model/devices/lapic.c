@@ -165,6 +165,11 @@ int lapic_deliverable(const struct lapic *a)
 	return vector < 32 && bug(TPR_CLASS_1) ? vector : -1;
 }
 
+bool lapic_is_asked(const struct lapic *a)
+{
+	return highest(a->irr) >= 0;
+}
+
 static bool has(const uint32_t *set, unsigned vector)
 {
 	return set[vector / 32] >> vector % 32 & 1;

@@ -41,6 +41,9 @@ bool lapic_takes(const struct lapic *a);
 /* The vector to deliver next at the current priority, or -1. */
 int lapic_deliverable(const struct lapic *a);
 
+/* Whether anything is in IRR. */
+bool lapic_is_asked(const struct lapic *a);
+
 /* An interrupt arrives: into IRR, or it is an error. */
 void lapic_request(struct vcpu *v, unsigned vector);
 

@@ -52,12 +52,17 @@ static void inject_nmi(struct vcpu *v)
 	inject(v, SVM_EVENT_VALID | SVM_NMI | VECTOR_NMI, 0);
 }
 
+/* The vectors that a guest wakes its parked processors with: a bug leaves them alone. */
+#define CLASS_15 0xf0
+
 static void inject_interrupt(struct vcpu *v, unsigned vector)
 {
 	uint8_t gate[GATE_MOST_BYTES];
 
 	lapic_accept(&v->apic, vector);
-	v->halted = v->late = false;
+	if (v->woken && vector < CLASS_15 && bug(HALT_TWICE))
+		lapic_request(v, vector);
+	v->halted = v->late = v->woken = false;
 	if (gate_read(v, vector, gate) && gate_dpl(gate) < v->vmcb.cpl && bug(DPL_FOR_INTERRUPTS))
 		inject(v, with_error_code(VECTOR_GP), vector * 8 + 2);
 	else if (exception_has_error_code(vector) && bug(IPI_ERROR_CODE))
