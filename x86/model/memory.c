@@ -241,6 +241,45 @@ bool memory_walk(const struct vcpu *v, uint64_t linear, uint64_t *gpa)
 	return false;
 }
 
+#define CR4_SMAP (1u << 21)
+
+/* In long mode: what all levels allow; false: not mapped. */
+static bool walk_rights(const struct vcpu *v, uint64_t linear, uint64_t *rights)
+{
+	uint64_t entry = v->vmcb.cr3;
+	unsigned shift = 48;
+
+	*rights = PTE_WRITABLE | PTE_USER;
+	do {
+		shift -= 9;
+		if (!walk_level(entry, linear, shift, &entry))
+			return false;
+		*rights &= entry;
+	} while (shift > 12 && (shift == 39 || !(entry & PTE_LARGE)));
+	return true;
+}
+
+bool memory_closed_by_smap(const struct vcpu *v, uint64_t linear)
+{
+	uint64_t rights;
+
+	return v->vmcb.cr4 & CR4_SMAP && walk_rights(v, linear, &rights) && rights & PTE_USER;
+}
+
+uint32_t memory_write_fault(const struct vcpu *v, uint64_t linear, bool user)
+{
+	uint32_t error = PF_WRITE | (user ? PF_USER : 0);
+	uint64_t rights;
+
+	if (!walk_rights(v, linear, &rights))
+		return error;
+	if ((!(rights & PTE_WRITABLE) && (user || v->vmcb.cr0 & X86_CR0_WP)) ||
+	    (user && !(rights & PTE_USER)) ||
+	    (!user && !(v->vmcb.rflags & X86_EFLAGS_AC) && memory_closed_by_smap(v, linear)))
+		return error | PF_PRESENT;
+	return 0;
+}
+
 static size_t copy(const struct vcpu *v, uint64_t linear, uint8_t *ours, size_t bytes,
 		   bool to_guest)
 {

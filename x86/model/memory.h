@@ -59,6 +59,12 @@ struct vcpu;
 /* Guest-virtual to guest-physical by L2's own page tables, without setting A or D; false: not mapped. */
 bool memory_walk(const struct vcpu *v, uint64_t linear, uint64_t *gpa);
 
+/* In long mode: the error code of the #PF of a write by L2, as user or supervisor; 0: there would be none. */
+uint32_t memory_write_fault(const struct vcpu *v, uint64_t linear, bool user);
+
+/* In long mode: whether SMAP keeps the CPU's own accesses from the address, which is in a page of the user. */
+bool memory_closed_by_smap(const struct vcpu *v, uint64_t linear);
+
 /* Copies from or to linear addresses; the number of bytes up to the first that is not mapped. */
 size_t memory_read(const struct vcpu *v, uint64_t linear, void *to, size_t bytes);
 size_t memory_write(const struct vcpu *v, uint64_t linear, const void *from, size_t bytes);

@@ -14,6 +14,7 @@
 #define X86_EFLAGS_ID (1u << 21)
 #define GATE_TRAP 1 /* in the type */
 #define CONFORMING (1ull << 42)
+#define DPL_SHIFT 45
 
 /* An event on its way. */
 struct delivery {
@@ -22,7 +23,8 @@ struct delivery {
 	uint64_t rsp;	   /* the stack's top, before it is aligned */
 	uint64_t frame[6]; /* error code, RIP, CS, RFLAGS, RSP, SS */
 	uint64_t clear;	   /* flags that the handler does not get */
-	bool goes_in;	   /* to CPL 0 */
+	unsigned ring;	   /* of the handler */
+	bool goes_in;	   /* to a more privileged one */
 };
 
 /* -- What a bug does to it. --------------------------------------------------------------------- */
@@ -37,6 +39,27 @@ static bool stack_is_wrong(struct delivery *d)
 	}
 	if (!(d->gate.ist & 7) && bug(DELIVERY_STACK)) {
 		d->rsp -= 0x20;
+		return true;
+	}
+	return false;
+}
+
+static bool read_all(const struct vcpu *v, uint64_t linear, void *to, size_t bytes)
+{
+	return memory_read(v, linear, to, bytes) == bytes;
+}
+
+/* What nobody's kernel has: an inner ring that is not 0. */
+static bool ring_is_wrong(const struct vcpu *v, struct delivery *d)
+{
+	uint64_t at = v->vmcb.tr.base + offsetof(struct tss, rsp);
+
+	if (!d->goes_in || !d->ring)
+		return false;
+	if (!(d->gate.ist & 7) && bug(RING_RSP0))
+		return read_all(v, at, &d->rsp, sizeof(d->rsp));
+	if (bug(RING_IS_0)) {
+		d->ring = 0;
 		return true;
 	}
 	return false;
@@ -117,11 +140,6 @@ static bool cpu_is_wrong(struct vcpu *v, const struct delivery *d)
 
 /* -- Delivery. ---------------------------------------------------------------------------------- */
 
-static bool read_all(const struct vcpu *v, uint64_t linear, void *to, size_t bytes)
-{
-	return memory_read(v, linear, to, bytes) == bytes;
-}
-
 static bool prepare(const struct vcpu *v, unsigned vector, struct delivery *d)
 {
 	const struct vmcb *b = &v->vmcb;
@@ -132,7 +150,10 @@ static bool prepare(const struct vcpu *v, unsigned vector, struct delivery *d)
 	    !read_all(v, b->gdtr.base + (d->gate.selector & ~7u), &d->code, sizeof(d->code)))
 		return false;
 	ist = d->gate.ist & 7;
-	d->goes_in = b->cpl && (!(d->code & CONFORMING) || bug(DELIVERY_CONFORMING));
+	d->ring = d->code >> DPL_SHIFT & 3;
+	if (d->code & CONFORMING)
+		d->ring = b->cpl && bug(DELIVERY_CONFORMING) ? 0 : b->cpl;
+	d->goes_in = d->ring < b->cpl;
 	d->rsp = b->rsp;
 	d->clear = X86_EFLAGS_TF | X86_EFLAGS_NT | X86_EFLAGS_RF;
 	if (!(d->gate.attributes & GATE_TRAP))
@@ -140,7 +161,7 @@ static bool prepare(const struct vcpu *v, unsigned vector, struct delivery *d)
 	if (ist || d->goes_in)
 		return read_all(v,
 				b->tr.base + (ist ? offsetof(struct tss, ist) + 8 * ist
-						  : offsetof(struct tss, rsp)),
+						  : offsetof(struct tss, rsp) + 8 * d->ring),
 				&d->rsp, sizeof(d->rsp));
 	return true;
 }
@@ -155,8 +176,12 @@ static void begin_handler(struct vcpu *v, const struct delivery *d, unsigned byt
 	b->rflags &= ~d->clear;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
 	if (d->goes_in) {
-		b->ss = (struct svm_segment){.attributes = 0xc93, .limit = 0xffffffff};
-		b->cpl = 0;
+		b->ss = (struct svm_segment){
+			.selector = d->ring,
+			.attributes = 0xc93 | d->ring << 5,
+			.limit = 0xffffffff,
+		};
+		b->cpl = d->ring;
 	}
 	b->cs = (struct svm_segment){
 		.selector = (d->gate.selector & ~3) | b->cpl,
@@ -180,7 +205,8 @@ bool deliver_wrongly(struct vcpu *v, uint32_t what, uint32_t error)
 	d.frame[FRAME_RFLAGS] = b->rflags;
 	d.frame[FRAME_RSP] = b->rsp;
 	d.frame[FRAME_SS] = b->ss.selector;
-	wrong = stack_is_wrong(&d) || frame_is_wrong(&d) || flags_are_wrong(v, &d);
+	wrong = stack_is_wrong(&d) || ring_is_wrong(v, &d) || frame_is_wrong(&d) ||
+		flags_are_wrong(v, &d);
 	if (d.rsp & 8 && bug(DELIVERY_UNALIGNED)) {
 		d.rsp -= 16;
 		wrong = true;

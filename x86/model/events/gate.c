@@ -4,8 +4,10 @@
 #include "bug.h"
 #include "memory.h"
 
+#include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/desc.h"
+#include "x86/cpu/paging.h"
 
 unsigned gate_bytes(const struct vcpu *v)
 {
@@ -41,16 +43,56 @@ bool gate_offset_is_canonical(const uint8_t *gate)
 			    (uint64_t)gate[11] << 56);
 }
 
-bool gate_stack_is_canonical(const struct vcpu *v, const uint8_t *gate)
+#define CONFORMING (1ull << 42)
+
+unsigned gate_ring(const struct vcpu *v, const uint8_t *gate)
+{
+	uint16_t selector = gate[2] | gate[3] << 8;
+	uint64_t code = 0;
+
+	memory_read(v, v->vmcb.gdtr.base + (selector & ~7u), &code, sizeof(code));
+	return code & CONFORMING ? v->vmcb.cpl : code >> 45 & 3;
+}
+
+/* Where the TSS has it; 0: the stack stays. */
+static unsigned stack_in_tss(const struct vcpu *v, const uint8_t *gate, unsigned ring)
 {
 	unsigned ist = gate[4] & 7;
-	uint64_t at = offsetof(struct tss, rsp), rsp;
 
-	if (!ist && !v->vmcb.cpl)
-		return true;
 	if (ist)
-		at = offsetof(struct tss, ist) + 8 * ist;
-	return memory_read(v, v->vmcb.tr.base + at, &rsp, 8) != 8 || is_canonical(rsp);
+		return offsetof(struct tss, ist) + 8 * ist;
+	return ring < v->vmcb.cpl ? offsetof(struct tss, rsp) + 8 * ring : 0;
+}
+
+bool gate_has_no_stack(const struct vcpu *v, const uint8_t *gate, struct stack_fault *why)
+{
+	const struct vmcb *b = &v->vmcb;
+	unsigned ring = gate_ring(v, gate), at = stack_in_tss(v, gate, ring);
+	uint64_t rsp = b->rsp;
+
+	*why = (struct stack_fault){0};
+	if (at && at + 7 > b->tr.limit && !bug(TSS_LIMIT_UNCHECKED)) {
+		why->vector = VECTOR_TS;
+		why->error = b->tr.selector & ~3;
+		return true;
+	}
+	why->vector = VECTOR_PF;
+	why->error = PF_PRESENT;
+	why->cr2 = b->tr.base + at;
+	if (at && memory_closed_by_smap(v, why->cr2))
+		return true;
+	if (at && memory_read(v, b->tr.base + at, &rsp, sizeof(rsp)) != sizeof(rsp))
+		return false;
+	why->vector = VECTOR_SS;
+	why->error = 0;
+	if (at && !is_canonical(rsp))
+		return !bug(NONCANONICAL_GATE);
+	why->vector = VECTOR_PF;
+	why->cr2 = (rsp & ~15ul) - 8;
+	why->error = memory_write_fault(v, why->cr2, ring == 3);
+	if (why->error && (ring == 1 || ring == 2) && bug(RING_STACK_AS_USER))
+		why->error |= PF_USER;
+	return why->error;
 }
 
 uint32_t with_error_code(unsigned vector)

@@ -16,9 +16,19 @@ bool gate_read(const struct vcpu *v, unsigned vector, uint8_t *gate);
 
 unsigned gate_dpl(const uint8_t *gate);
 
-/* In long mode: whether the handler's address, and the new stack that it asks for, can be one at all. */
+/* In long mode: whether the handler's address can be one at all. */
 bool gate_offset_is_canonical(const uint8_t *gate);
-bool gate_stack_is_canonical(const struct vcpu *v, const uint8_t *gate);
+
+/* In long mode: the ring of the handler. */
+unsigned gate_ring(const struct vcpu *v, const uint8_t *gate);
+
+/* In long mode: why the frame cannot be written to the stack that the gate asks for. */
+struct stack_fault {
+	unsigned vector;
+	uint32_t error;
+	uint64_t cr2; /* of a #PF */
+};
+bool gate_has_no_stack(const struct vcpu *v, const uint8_t *gate, struct stack_fault *why);
 
 /* EVENTINJ of an exception, error code and all. QEMU's TCG pushes none for 21, 29 and 30. */
 uint32_t with_error_code(unsigned vector);

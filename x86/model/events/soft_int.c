@@ -14,6 +14,7 @@
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
+#include "x86/cpu/paging.h"
 
 /* A software interrupt's fault about its gate. */
 static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
@@ -28,15 +29,33 @@ static void raise_for_gate(struct vcpu *v, unsigned vector, unsigned gate)
 	vcpu_raise(v, vector, gate * scale + (bug(INT_N_EXT) ? 3 : 2));
 }
 
-/* The same of addresses that cannot be: the CPU would find out behind the instruction. */
+/* The same of addresses that cannot be, or cannot be written to: the CPU would find out behind the instruction. */
 static bool leads_somewhere(struct vcpu *v, const uint8_t *gate)
 {
-	bool stack = gate_stack_is_canonical(v, gate);
+	struct stack_fault why;
 
-	if ((gate_offset_is_canonical(gate) && stack) || bug(NONCANONICAL_GATE))
+	if (gate_has_no_stack(v, gate, &why)) {
+		step_end(v);
+		if (why.vector == VECTOR_PF)
+			v->vmcb.cr2 = why.cr2;
+		vcpu_raise(v, why.vector, why.error);
+		return false;
+	}
+	if (gate_offset_is_canonical(gate) || bug(NONCANONICAL_GATE))
 		return true;
 	step_end(v);
-	vcpu_raise(v, stack ? VECTOR_GP : VECTOR_SS, 0);
+	vcpu_raise(v, VECTOR_GP, 0);
+	return false;
+}
+
+/* A table in a page of the user's, under SMAP. */
+static bool table_is_open(struct vcpu *v, uint64_t linear)
+{
+	if (!(v->vmcb.efer & EFER_LMA) || !memory_closed_by_smap(v, linear))
+		return true;
+	step_end(v);
+	v->vmcb.cr2 = linear;
+	vcpu_raise(v, VECTOR_PF, PF_PRESENT);
 	return false;
 }
 
@@ -47,6 +66,8 @@ static bool selector_allows(struct vcpu *v, uint16_t selector)
 	bool is_long = v->vmcb.efer & EFER_LMA;
 	uint64_t d = 0;
 
+	if (!table_is_open(v, gdtr->base + (selector & ~7u)))
+		return false;
 	if (selector & ~3 && !(selector & 4) && (selector | 7u) <= gdtr->limit &&
 	    memory_read(v, gdtr->base + (selector & ~7u), &d, sizeof(d)) != sizeof(d))
 		return true;
@@ -77,6 +98,8 @@ static bool gate_allows(struct vcpu *v, unsigned vector)
 		raise_for_gate(v, VECTOR_GP, vector);
 		return false;
 	}
+	if (!table_is_open(v, b->idtr.base + vector * size))
+		return false;
 	/* The entries of real mode are an address and nothing else. */
 	if (is_real || !gate_read(v, vector, gate))
 		return true;

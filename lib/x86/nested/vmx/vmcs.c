@@ -248,7 +248,7 @@ static void fill_tr(const struct percpu *cpu)
 	const uint64_t *d = cpu->descriptors.gdt + TSS_SELECTOR / 8;
 
 	ensure(VMCS_GUEST_SELECTOR + 2 * VMCS_TR, TSS_SELECTOR);
-	ensure(VMCS_GUEST_LIMIT + 2 * VMCS_TR, sizeof(struct tss) - 1);
+	ensure(VMCS_GUEST_LIMIT + 2 * VMCS_TR, d[0] & 0xffff);
 	ensure(VMCS_GUEST_ACCESS + 2 * VMCS_TR, ACCESS_BUSY_TSS);
 	ensure(VMCS_GUEST_BASE + 2 * VMCS_TR,
 	       (d[0] >> 16 & 0xffffff) | (d[0] >> 56) << 24 | d[1] << 32);
