@@ -233,6 +233,28 @@ CASE(armed_movss_tf_int1, ALL_NATIVE, RULE_ARMED, CATCHES("tcg-movss-watchpoint 
 	run(armed_then_int1);
 }
 
+/* -- LSS holds nothing back: its own #DB comes behind it. -------------------------------------- */
+
+#define RULE_ARMED_LSS \
+	"SDM 3A, Masking Exceptions and Interrupts When Switching Stacks: MOV SS and POP SS hold back, other loads of SS do not"
+
+#define ARMED_LSS(name, text, trace)                                              \
+	SNIPPET(armed_lss_then_##name,                                                       \
+		"mark insn\n" TEXT_lss "mark shadow\n" text "\nmark after; nop"); \
+	CASE(armed_lss_##name, ALL_NATIVE | RINGS, RULE_ARMED_LSS,                \
+	     CATCHES("model-data-breakpoint-lost"))                               \
+	{                                                                         \
+		arm_movss();                                                      \
+		memcpy((void *)(watched + 4), lss_operand() + 4, 2);              \
+		breakpoint_set(0, (uint64_t)watched + 4, BREAK_ACCESS, 2);        \
+		setup.regs.rbx = (uint64_t)watched;                               \
+		expect(trace);                                                    \
+		run(armed_lss_then_##name);                                       \
+	}
+
+ARMED_LSS(plain, "nop", "#DB[B0]@shadow")
+ARMED_LSS(int3, "int3", "#DB[B0]@shadow, #BP@after")
+
 /* SYSCALL goes to code at CPL0 that returns at once; the #DB comes at its first instruction. */
 SNIPPET_BOTH(armed_then_syscall,
 	     "jmp 1f; mark target; nop; mark ret; sysretq; 1:\n" ARMED("syscall"),
