@@ -29,6 +29,8 @@
 #define FAMILY_19H 0x00a00f11u
 #define CPUID_1_C_HYPERVISOR (1u << 31)
 
+#define LAST_LEAF 0x8000001f /* where there is SEV */
+
 /* A leaf of our own: whoever asks gets the counts into the log. */
 #define CPUID_COUNTS 0x4c300000
 
@@ -69,6 +71,9 @@ void l1_cpuid(struct cpu *c)
 	uint32_t leaf = b->rax, subleaf = c->regs.rcx;
 	struct cpuid r = cpuid(leaf, subleaf);
 
+	/* Behind its own last leaf the emulator answers with another one's. */
+	if (features.sev && leaf <= LAST_LEAF && leaf > cpuid(0x80000000, 0).a)
+		r = (struct cpuid){0};
 	switch (leaf) {
 	case 1:
 		r.c = mirror(r.c, CPUID_1_C_OSXSAVE, b->cr4, CR4_OSXSAVE);
@@ -82,15 +87,15 @@ void l1_cpuid(struct cpu *c)
 			r.c = mirror(r.c, CPUID_7_C_OSPKE, b->cr4, CR4_PKE);
 		break;
 	case 0x80000000:
-		if (features.sev && r.a < 0x8000001f)
-			r.a = 0x8000001f;
+		if (features.sev && r.a < LAST_LEAF)
+			r.a = LAST_LEAF;
 		break;
 	case 0x80000001:
 		if (features.snp)
 			r.a = FAMILY_19H;
 		break;
 	case 0x8000001d:
-		if (features.snp)
+		if (features.sev)
 			r = caches(subleaf);
 		break;
 	case 0x80000008:
