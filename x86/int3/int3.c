@@ -407,19 +407,31 @@ static void pause_for(unsigned pauses)
 		cpu_relax();
 }
 
-/* Odd, so that the first CPU, where it shares its host's CPU with this one, meets either byte. */
-#define BEFORE_ITS_TURN_ENDS 21
+/*
+ * After how many changes its turn ends: now odd, now even, by no rule that could agree with the other CPU's, so that
+ * this one, where the two share one of the host's, meets either byte. The generator is that of C's rand().
+ */
+static unsigned turn_due(void)
+{
+	static uint32_t random = 1;
+
+	random = random * 1103515245 + 12345;
+	return 16 + (random >> 16) % 16;
+}
 
 static void replace_byte(void *argument)
 {
 	struct replacing *r = argument;
+	unsigned left = turn_due();
 
 	while (!r->stop) {
 		*r->byte ^= 0xcc ^ 0x0f;
 		r->replaced++;
 		pause_for(50);
-		if (r->replaced % BEFORE_ITS_TURN_ENDS == 0)
+		if (!--left) {
 			wait_relax();
+			left = turn_due();
+		}
 	}
 }
 
