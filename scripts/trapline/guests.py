@@ -14,9 +14,9 @@ from .errors import UsageError
 from .text import clean
 
 ENVIRONMENTS = ("cpl0", "cpl3", "compat", "legacy", "legacy-cpl0", "legacy-cpl3", "real", "big-real",
-                "cpl1", "cpl2", "legacy-cpl1", "legacy-cpl2")
+                "cpl1", "cpl2", "legacy-cpl1", "legacy-cpl2", "v86")
 # Not under long mode: these have no layers.
-OTHER_MODES = ("legacy-cpl0", "legacy-cpl3", "real", "big-real", "legacy-cpl1", "legacy-cpl2")
+OTHER_MODES = ("legacy-cpl0", "legacy-cpl3", "real", "big-real", "legacy-cpl1", "legacy-cpl2", "v86")
 SECTION = ".trapline.cases"
 LAYERS = ".trapline.layers"
 NATIVE = "native"

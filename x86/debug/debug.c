@@ -48,7 +48,7 @@
 	CATCHES("kvm-emul-db-rf xen-db-loop model-code-breakpoint-lost tcg-real-code-breakpoint")
 
 CODE_ROW(plain, IN_EVERY_RING, CATCHES("model-code-breakpoint-lost"))
-FOR_EACH_EXITING_IN(CODE_ROW, EVERYWHERE, RING0 | IN_16, BUGS_CODE, BUGS_CODE, BUGS_CODE)
+FOR_EACH_EXITING_IN(CODE_ROW, EVERYWHERE, RING0 | IN_REAL, BUGS_CODE, BUGS_CODE, BUGS_CODE)
 
 SNIPPET(run_into_cold, "nop; mark insn; nop; mark after; nop");
 

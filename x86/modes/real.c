@@ -40,21 +40,21 @@ static void try_it(const struct snippet *snippet, const char *trace)
 		try_it(&name, trace);                                                 \
 	}
 
-ROW(divide, IN_16, "xor %cx, %cx; div %cx", "#DE@insn+0x2")
-ROW(undefined, IN_16, "ud2", "#UD@insn")
+ROW(divide, IN_REAL, "xor %cx, %cx; div %cx", "#DE@insn+0x2")
+ROW(undefined, IN_REAL, "ud2", "#UD@insn")
 ROW_OF(load_beyond_limit, REAL, "mov 0xffff, %ax", "#GP@insn", BUGS_LIMIT)
 ROW_OF(store_beyond_limit, REAL, "mov %ax, 0xffff", "#GP@insn", BUGS_LIMIT)
 ROW_OF(stack_beyond_limit, REAL, "mov %ss:0xffff, %ax", "#SS@insn", BUGS_LIMIT)
 ROW(load_far, BIG_REAL, "mov $0x100000, %ebx; mov (%ebx), %eax", "(none)")
-ROW(protected_only, IN_16, "sldt %ax", "#UD@insn")
-ROW(int3, IN_16, "int3", "#BP@after")
-ROW(int_8, IN_16, "int $8", "int 0x8@after")
-ROW(int_13, IN_16, "int $13", "int 0xd@after")
-ROW(int_14, IN_16, "int $14", "int 0xe@after")
+ROW(protected_only, IN_REAL, "sldt %ax", "#UD@insn")
+ROW(int3, IN_REAL, "int3", "#BP@after")
+ROW(int_8, IN_REAL, "int $8", "int 0x8@after")
+ROW(int_13, IN_REAL, "int $13", "int 0xd@after")
+ROW(int_14, IN_REAL, "int $14", "int 0xe@after")
 
 SNIPPET(int_0x30, "mark insn; int $0x30; mark after; nop");
 
-CASE(beyond_limit, IN_16, RULE_LIMIT, CATCHES("tcg-realmode-stack32 model-real-limit"))
+CASE(beyond_limit, IN_REAL, RULE_LIMIT, CATCHES("tcg-realmode-stack32 model-real-limit"))
 {
 	load_idt(idt, 0x30 * sizeof(struct gate) - 1);
 	try_it(&int_0x30, "#GP@insn");
@@ -62,13 +62,13 @@ CASE(beyond_limit, IN_16, RULE_LIMIT, CATCHES("tcg-realmode-stack32 model-real-l
 
 SNIPPET(sti, "sti; mark shadow; nop; mark after; nop");
 
-CASE_NEEDS("apic=1", interrupt, IN_16, RULE_FRAME, CATCHES("tcg-realmode-stack32"))
+CASE_NEEDS("apic=1", interrupt, IN_REAL, RULE_FRAME, CATCHES("tcg-realmode-stack32"))
 {
 	interrupt_pending(PENDING);
 	try_it(&sti, "intr 0x31@after");
 }
 
-CASE_NEEDS("apic=1", interrupt_beyond_limit, IN_16, RULE_LIMIT, BUGS_FRAME)
+CASE_NEEDS("apic=1", interrupt_beyond_limit, IN_REAL, RULE_LIMIT, BUGS_FRAME)
 {
 	interrupt_pending(PENDING);
 	load_idt(idt, PENDING * sizeof(struct gate) - 1);

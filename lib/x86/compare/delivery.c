@@ -128,7 +128,7 @@ static void look_at_frame(struct look *look)
 			must_be(look, i, now[i] & width, right[i] & width);
 	if (!(b->touches & TOUCHES(TOUCHES_RSP)))
 		must_be(look, PART_FRAME_RSP, iret->rsp, b->iret.rsp);
-	if (!(b->touches & TOUCHES(TOUCHES_FLAGS)))
+	if (!(b->touches & TOUCHES(TOUCHES_FLAGS)) && !b->is_of_program)
 		must_be(look, PART_FRAME_FLAGS, iret->rflags & flags, b->iret.rflags & flags);
 	if (!(b->touches & TOUCHES(TOUCHES_CS)))
 		must_be(look, PART_FRAME_CS, iret->cs, b->iret.cs);
@@ -209,15 +209,41 @@ static void look_at_handler(struct look *look, const struct gate *gate)
 		must_be(look, PART_RSP, (uint64_t)(iret + 1), top & ~15ul);
 }
 
+/* SDM 3B, "Handling an Interrupt or Exception Through a Protected-Mode Trap or Interrupt Gate". */
+static void look_at_v86_handler(struct look *look, const struct handler_state *found,
+				const struct handler_state *right)
+{
+	const struct before *b = look->before;
+
+	must_be(look, PART_CS, found->cs, right->cs);
+	must_be(look, PART_SS, found->ss, right->ss);
+	must_be(look, PART_RSP, found->esp, right->esp);
+	must_be(look, PART_DS, found->ds, right->ds);
+	must_be(look, PART_ES, found->es, right->es);
+	must_be(look, PART_FS, found->fs, right->fs);
+	must_be(look, PART_GS, found->gs, right->gs);
+	if (!(b->touches & TOUCHES(TOUCHES_DS)))
+		must_be(look, PART_FRAME_DS, found->frame_ds, right->frame_ds);
+	if (!(b->touches & TOUCHES(TOUCHES_ES)))
+		must_be(look, PART_FRAME_ES, found->frame_es, right->frame_es);
+	if (!(b->touches & TOUCHES(TOUCHES_FS)))
+		must_be(look, PART_FRAME_FS, found->frame_fs, right->frame_fs);
+	if (!(b->touches & TOUCHES(TOUCHES_GS)))
+		must_be(look, PART_FRAME_GS, found->frame_gs, right->frame_gs);
+}
+
 /*
  * Modes without 64-bit handlers are left before the recorder sees the event (x86/modes); of the handler, RFLAGS is
  * known. Its gates are long mode's in another form.
  */
 static void look_at_legacy_handler(struct look *look)
 {
+	const struct before *b = look->before;
 	const struct gate *gate = &idt[look->frame->vector & 0xff];
 
 	look_at_flags(look, (gate->attributes & GATE_TYPE) == GATE_TRAP);
+	if (b->found)
+		look_at_v86_handler(look, b->found, b->right);
 }
 
 uint64_t delivery_look(struct before *before, struct differences *differences,
@@ -234,6 +260,8 @@ uint64_t delivery_look(struct before *before, struct differences *differences,
 	if (is_of_snippet(before, frame->iret.rip))
 		look_at_frame(&look);
 	look_at_cr2(&look);
+	if (before->is_of_program)
+		return look.wrong;
 	if (before->is_legacy) {
 		look_at_legacy_handler(&look);
 		return look.wrong;

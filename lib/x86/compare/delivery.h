@@ -32,18 +32,28 @@
 		RDI, "RDI") part(RBP, "RBP") part(R8, "R8") part(R9, "R9") part(R10, "R10")        \
 		part(R11, "R11") part(R12, "R12") part(R13, "R13") part(R14, "R14") part(          \
 			R15, "R15") part(FRAME_RSP, "frame.RSP") part(FRAME_FLAGS, "frame.RFLAGS") \
-			part(FRAME_CS, "frame.CS") part(FRAME_SS, "frame.SS") part(DS, "DS")       \
-				part(ES, "ES") part(FS, "FS") part(GS, "GS") part(CR2, "CR2")      \
-					part(IF, "IF") part(TF, "TF") part(NT, "NT")               \
-						part(AC, "AC") part(DF, "DF")                      \
-							part(FLAGS, "RFLAGS") part(CS, "CS")       \
-								part(SS, "SS") part(RSP, "RSP")
+			part(FRAME_CS, "frame.CS") part(FRAME_SS, "frame.SS") part(DS, "DS") part( \
+				ES, "ES") part(FS, "FS") part(GS, "GS") part(CR2, "CR2")           \
+				part(IF, "IF") part(TF, "TF") part(NT, "NT") part(AC, "AC")        \
+					part(DF, "DF") part(FLAGS, "RFLAGS") part(CS, "CS")        \
+						part(SS, "SS") part(RSP, "RSP") part(FRAME_DS,     \
+										     "frame.DS")   \
+							part(FRAME_ES, "frame.ES")                 \
+								part(FRAME_FS, "frame.FS")         \
+									part(FRAME_GS, "frame.GS")
 
 #define DELIVERY_ENUM(id, name) PART_##id,
 enum part { DELIVERY_PARTS(DELIVERY_ENUM) PART_COUNT };
 #undef DELIVERY_ENUM
 
 extern const char *const part_names[PART_COUNT];
+
+/* A handler of virtual-8086 mode's events, and the segments in its frame (modes/v86.h). */
+struct handler_state {
+	uint16_t cs, ss, ds, es, fs, gs;
+	uint16_t frame_ds, frame_es, frame_fs, frame_gs;
+	uint32_t esp;
+};
 
 /* The CPU as a snippet was entered, or as the event before was left. */
 struct before {
@@ -52,6 +62,9 @@ struct before {
 	uint64_t base, bytes;
 	bool is_32;
 	bool is_legacy; /* not under long mode: what is known of the handler is its RFLAGS */
+	/* By whoever brings the event here, if it is known: what the handler found, and had to find. */
+	const struct handler_state *found, *right;
+	bool is_of_program; /* and the snippet's own handler has it, on the snippet's stack */
 	/* By delivery_begin. */
 	struct regs regs;
 	struct iret_frame iret;

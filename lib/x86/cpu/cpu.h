@@ -15,7 +15,10 @@
 #define X86_EFLAGS_IOPL (3u << 12)
 #define X86_EFLAGS_NT (1u << 14)
 #define X86_EFLAGS_RF (1u << 16)
+#define X86_EFLAGS_VM (1u << 17)
 #define X86_EFLAGS_AC (1u << 18)
+#define X86_EFLAGS_VIF (1u << 19)
+#define X86_EFLAGS_VIP (1u << 20)
 
 #define X86_CR0_PE (1u << 0)
 #define X86_CR0_MP (1u << 1)

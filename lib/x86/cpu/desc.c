@@ -115,16 +115,21 @@ void load_gdt(const void *base)
 	asm volatile("lgdt %0" : : "m"(p) : "memory");
 }
 
-void load_tss(struct descriptors *d, const struct tss *tss)
+void load_long_tss(struct descriptors *d, const void *tss, uint16_t bytes)
 {
 	uint64_t base = (uint64_t)tss;
 	uint64_t *descriptor = d->gdt + TSS_SELECTOR / 8;
 
-	descriptor[0] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | TSS_AVAILABLE << 40 |
+	descriptor[0] = (bytes - 1u) | (base & 0xffffff) << 16 | TSS_AVAILABLE << 40 |
 			(base >> 24 & 0xff) << 56;
 	descriptor[1] = base >> 32;
 	d->loaded_tss = tss;
 	asm volatile("ltr %w0" : : "r"(TSS_SELECTOR) : "memory");
+}
+
+void load_tss(struct descriptors *d, const struct tss *tss)
+{
+	load_long_tss(d, tss, sizeof(*tss));
 }
 
 struct table_pointer read_idtr(void)

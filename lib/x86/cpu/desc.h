@@ -66,6 +66,8 @@ void idt_fill(struct gate gates[256]);
 void load_idt(const void *base, uint16_t limit);
 void load_gdt(const void *base);
 void load_tss(struct descriptors *d, const struct tss *tss);
+/* With what lies behind it: an I/O permission map. */
+void load_long_tss(struct descriptors *d, const void *tss, uint16_t bytes);
 
 struct table_pointer read_idtr(void);
 struct table_pointer read_gdtr(void);

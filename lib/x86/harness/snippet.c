@@ -18,7 +18,7 @@ static const struct environment_row *environment(void)
 
 bool environment_is_16(void)
 {
-	return environment()->mode == MODE_REAL || environment()->mode == MODE_BIG_REAL;
+	return environment()->bit & (IN_16);
 }
 
 const struct code *snippet_code(const struct snippet *snippet)
@@ -127,7 +127,8 @@ static struct iret_frame start_frame(struct recording *rec, uint64_t base)
 	return (struct iret_frame){
 		.rip = base,
 		.cs = environment()->cs,
-		.rflags = X86_EFLAGS_FIXED | setup.rflags,
+		.rflags = X86_EFLAGS_FIXED | setup.rflags |
+			  (environment()->rflags & ~setup.without_rflags),
 		.rsp = setup.stack_top ? setup.stack_top : default_stack(rec),
 		.ss = environment()->ss,
 	};

@@ -22,7 +22,8 @@
 #define OUTSIDE_IDTR 64
 #define OUTSIDE_GDTR 80
 #define OUTSIDE_DATA 92
-#define OUTSIDE_BYTES 96
+#define OUTSIDE_HANDLER 96 /* CS, ES, FS, GS with which it began */
+#define OUTSIDE_BYTES 112
 
 /* In the segment of real mode: handlers, the table of vectors, struct outside, snippets, and the top of the stack. */
 #define LOW_CODE 0x0000

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "mode.h"
 
+#include "v86.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 #include "x86/cpu/percpu.h"
@@ -89,6 +90,8 @@ static void prepare(const struct table_pointer *idt_of_case)
 	outside.cr4 = read_cr4();
 	if (!(tss->rsp[0] >> 32))
 		tss->rsp[0] = mode_rsp0(tss->rsp[0]);
+	if (setup.environment == V86)
+		v86_prepare();
 }
 
 #define RING(selector) ((selector)&3)
@@ -99,6 +102,12 @@ struct iret_frame32 {
 };
 
 #define SAME_RING_BYTES 12
+
+/* A snippet in virtual-8086 mode, or what a frame says of one. */
+static bool is_v86(const struct iret_frame *iret)
+{
+	return iret->rflags & X86_EFLAGS_VM;
+}
 
 static uint32_t *words_at(uint64_t address)
 {
@@ -156,17 +165,23 @@ static void write_frame_16(const struct iret_frame *iret)
 	lay_decoy(iret->rsp - LOW_BASE);
 }
 
-/* Handlers run in ring 0. */
+/* Handlers run in ring 0; what IRET pops ends at `at`, unless it stays in the ring. */
 static void write_frame(const struct iret_frame *iret, uint64_t at)
 {
 	struct iret_frame32 frame = {iret->rip, iret->cs, iret->rflags, iret->rsp, iret->ss};
 	bool outer = RING(iret->cs) != 0;
 
+	outside.ss = KERNEL_DS;
+	if (is_v86(iret)) {
+		outside.esp = v86_write_frame(iret, at);
+		outside.ds = KERNEL_DS;
+		return;
+	}
+	at -= sizeof(frame);
 	if (!outer)
 		at = (uint32_t)iret->rsp - SAME_RING_BYTES;
 	memcpy(words_at(at), &frame, outer ? sizeof(frame) : SAME_RING_BYTES);
 	outside.esp = at;
-	outside.ss = KERNEL_DS;
 }
 
 static void put_regs(const struct regs *regs)
@@ -292,18 +307,20 @@ static void write_jump(const struct iret_frame *iret)
 static void begin(const struct entry *entry)
 {
 	outside.method = entry->method;
-	outside.ds = is_real() ? 0 : entry->iret.ss;
+	outside.ds = is_real() ? 0 : entry->iret.ss; /* virtual-8086 mode's IRET loads its own */
 	put_regs(&entry->regs);
 	if (is_real())
 		write_frame_16(&entry->iret);
 	else if (entry->method == ENTER_JUMP)
 		write_jump(&entry->iret);
 	else
-		write_frame(&entry->iret, stack_top(0, STACK_LAYER) - sizeof(struct iret_frame32));
+		write_frame(&entry->iret, stack_top(0, STACK_LAYER));
 }
 
 static struct trap_frame run_to_event(void)
 {
+	struct before *before = &this_recording()->run.before;
+
 	if (is_real()) {
 		real_put_outside();
 		mode_switch();
@@ -312,6 +329,14 @@ static struct trap_frame run_to_event(void)
 	}
 	set_pae_pointers();
 	mode_switch();
+	before->found = NULL;
+	before->is_of_program = false;
+	if (setup.environment == V86 && v86_is_frame(words_at(outside.esp))) {
+		struct trap_frame frame = v86_read_frame(words_at(outside.esp));
+
+		frame.regs = get_regs();
+		return frame;
+	}
 	return read_frame();
 }
 
@@ -323,7 +348,7 @@ static void go_on(const struct trap_frame *frame)
 		return;
 	}
 	outside.method = ENTER_IRET;
-	write_frame(&frame->iret, outside.esp - 8);
+	write_frame(&frame->iret, outside.esp + 12);
 }
 
 void mode_enter(struct entry *entry)

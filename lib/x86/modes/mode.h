@@ -35,6 +35,7 @@ struct outside {
 	struct table_pointer idtr __attribute__((aligned(16))), gdtr __attribute__((aligned(16)));
 	uint32_t data
 		__attribute__((aligned(4))); /* real mode: whose limit its segments have; else 0 */
+	uint32_t cs, es, fs, gs;	     /* of the handler, which began with DS and SS above */
 };
 
 #define OUTSIDE_HAS(field, offset) \
@@ -51,6 +52,7 @@ OUTSIDE_HAS(eflags, OUTSIDE_EFLAGS);
 OUTSIDE_HAS(idtr, OUTSIDE_IDTR);
 OUTSIDE_HAS(gdtr, OUTSIDE_GDTR);
 OUTSIDE_HAS(data, OUTSIDE_DATA);
+OUTSIDE_HAS(cs, OUTSIDE_HANDLER);
 
 _Static_assert(sizeof(struct outside) == OUTSIDE_BYTES, "layout.h");
 

@@ -20,14 +20,14 @@ static enum mode mode(void)
 
 uint64_t mode_code_base(void)
 {
-	return mode() == MODE_REAL || mode() == MODE_BIG_REAL ? LOW_BASE + LOW_SNIPPET : 0;
+	return environment_row(setup.environment)->bit & (IN_16) ? LOW_BASE + LOW_SNIPPET : 0;
 }
 
 uint64_t mode_stack(void)
 {
 	if (mode() == MODE_BIG_REAL)
 		return LOW_BASE + 0x10000 + LOW_STACK;
-	return mode() == MODE_REAL ? LOW_BASE + LOW_STACK : 0;
+	return mode_code_base() ? LOW_BASE + LOW_STACK : 0;
 }
 
 /* SDM 3B, Interrupt Vector Table: IP and CS of each vector, at the IDTR's base, which need not be 0. */

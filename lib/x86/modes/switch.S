@@ -104,7 +104,7 @@ enter_by_sysexit:
 	popfl
 	sysexit
 
-/* As vector_stubs (cpu/entry.S). */
+/* As vector_stubs (cpu/entry.S). Behind virtual-8086 mode DS is null. */
 	.balign	VECTOR_STUB_BYTES
 	.globl	mode_stubs32
 mode_stubs32:
@@ -112,7 +112,7 @@ mode_stubs32:
 	.rept	256
 	.byte	0x68
 	.long	vector
-	jmp	*from_legacy_pointer
+	jmp	*%cs:from_legacy_pointer
 	.balign	VECTOR_STUB_BYTES, 0xcc
 	.set	vector, vector + 1
 	.endr
@@ -123,6 +123,14 @@ from_legacy:
 	mov	%eax, %ss:outside + OUTSIDE_DS
 	mov	%ss, %eax
 	mov	%eax, %ss:outside + OUTSIDE_SS
+	mov	%cs, %eax
+	mov	%eax, %ss:outside + OUTSIDE_HANDLER
+	mov	%es, %eax
+	mov	%eax, %ss:outside + OUTSIDE_HANDLER + 4
+	mov	%fs, %eax
+	mov	%eax, %ss:outside + OUTSIDE_HANDLER + 8
+	mov	%gs, %eax
+	mov	%eax, %ss:outside + OUTSIDE_HANDLER + 12
 	mov	$KERNEL_DS, %eax
 	mov	%eax, %ds
 	mov	%eax, %es

@@ -26,6 +26,8 @@ enum environment {
 	CPL2 = 1 << 9,
 	LEGACY_CPL1 = 1 << 10,
 	LEGACY_CPL2 = 1 << 11,
+	/* Virtual-8086 mode under a monitor of 32-bit protected mode, with IOPL 3 (x86/modes/v86.h). */
+	V86 = 1 << 12,
 };
 
 /* What most rules say they say of every mode. */
@@ -37,11 +39,15 @@ enum environment {
 #define LEGACY_RINGS LEGACY_CPL1 | LEGACY_CPL2
 #define IN_EVERY_RING ALL_NATIVE | RINGS | LEGACY_RINGS
 #define OUTER_RINGS USER | RINGS | LEGACY_RINGS
+/* Where an event goes through a gate, and may push an error code. */
+#define WITH_GATES ALL_NATIVE | V86
+#define USER_WITH_GATES USER | V86
 /* Where instructions exist that 64-bit code has not. */
 #define IN_32 COMPAT | LEGACY_CPL0 | LEGACY_CPL3
 #define USER_32 COMPAT | LEGACY_CPL3
 /* 16-bit code: a snippet's third text. */
-#define IN_16 REAL | BIG_REAL
+#define IN_REAL REAL | BIG_REAL
+#define IN_16 IN_REAL | V86
 #define EVERYWHERE ALL_NATIVE | IN_16
 /* Under a kernel of long mode, and where an event gets a stack of its own. */
 #define IN_LONG_MODE CPL0 | CPL3 | COMPAT
@@ -53,6 +59,7 @@ enum mode {
 	MODE_LEGACY,
 	MODE_REAL,
 	MODE_BIG_REAL,
+	MODE_V86,
 };
 
 struct environment_row {
@@ -63,6 +70,7 @@ struct environment_row {
 	uint16_t cs, ss;
 	uint8_t without_gdt; /* ENTER_…: how to get there without reading a descriptor; IRET: there is no such way */
 	enum mode mode;
+	uint32_t rflags; /* besides the fixed bit and what a case asks for */
 };
 
 /* All of them, ended by a row without a name. */

@@ -217,7 +217,8 @@ static void shown_flags(struct text *out, uint64_t rflags)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} flags[] = {{X86_EFLAGS_IF, "IF"}, {X86_EFLAGS_TF, "TF"}, {X86_EFLAGS_RF, "RF"}};
+	} flags[] = {{X86_EFLAGS_IF, "IF"}, {X86_EFLAGS_TF, "TF"},   {X86_EFLAGS_RF, "RF"},
+		     {X86_EFLAGS_NT, "NT"}, {X86_EFLAGS_VIF, "VIF"}, {X86_EFLAGS_VIP, "VIP"}};
 	const char *separator = "{";
 
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {

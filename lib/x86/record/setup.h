@@ -13,9 +13,10 @@
 /* How the next run goes; reset before each case. */
 struct setup {
 	enum environment environment;
-	uint64_t rflags;	/* on entry, besides the fixed bit */
-	struct regs regs;	/* on entry */
-	struct regs result;	/* on leaving */
+	uint64_t rflags;	 /* on entry, besides the fixed bit */
+	uint64_t without_rflags; /* of those that the environment brings along */
+	struct regs regs;	 /* on entry */
+	struct regs result;	 /* on leaving */
 	const void *address;	/* copy the code here and run it there; NULL: where it was linked */
 	uint64_t stack_top;	/* RSP on entry; 0: this CPU's snippet stack */
 	bool enter_without_gdt; /* ENTER_JUMP or SYSRET in place of IRET: reads no descriptor */

@@ -147,7 +147,8 @@ def _environment(name):
             "legacy-cpl1": "in 32-bit protected mode, outside of long mode, CPL 1",
             "legacy-cpl2": "in 32-bit protected mode, outside of long mode, CPL 2",
             "legacy-cpl3": "in 32-bit protected mode, outside of long mode, CPL 3",
-            "real": "in real mode", "big-real": "in real mode with a 32-bit stack above 64 KiB"}.get(plain, plain)
+            "real": "in real mode", "big-real": "in real mode with a 32-bit stack above 64 KiB",
+            "v86": "in virtual-8086 mode, IOPL 3"}.get(plain, plain)
     if layer:
         vendor = layer.partition("-")[0]
         text += f", as a nested guest that the ROM runs by {vendor.upper()} ({layer})"

@@ -59,6 +59,15 @@ static bool table_is_open(struct vcpu *v, uint64_t linear)
 	return false;
 }
 
+#define CONFORMING (1ull << 42)
+
+/* SDM 2A, INT n, pseudocode: out of virtual-8086 mode, a segment of ring 0 alone. */
+static bool v86_may_enter(const struct vcpu *v, uint64_t descriptor)
+{
+	return !(v->vmcb.rflags & X86_EFLAGS_VM) ||
+	       (!(descriptor >> 45 & 3) && !(descriptor & CONFORMING)) || bug(V86_GATE_CPL);
+}
+
 /* What a gate's selector must name: a present code segment of the right size that this CPL may enter. */
 static bool selector_allows(struct vcpu *v, uint16_t selector)
 {
@@ -71,7 +80,8 @@ static bool selector_allows(struct vcpu *v, uint16_t selector)
 	if (selector & ~3 && !(selector & 4) && (selector | 7u) <= gdtr->limit &&
 	    memory_read(v, gdtr->base + (selector & ~7u), &d, sizeof(d)) != sizeof(d))
 		return true;
-	if ((d >> 43 & 3) != 3 || (d >> 45 & 3) > v->vmcb.cpl || (is_long && (d >> 53 & 3) != 1)) {
+	if ((d >> 43 & 3) != 3 || (d >> 45 & 3) > v->vmcb.cpl || (is_long && (d >> 53 & 3) != 1) ||
+	    !v86_may_enter(v, d)) {
 		step_end(v);
 		vcpu_raise(v, VECTOR_GP, selector & ~3);
 		return false;
