@@ -168,6 +168,15 @@ CASE(nmi, CPL0, RULE, CATCHES("model-nmi-lost model-nmi-twice"))
 }
 
 static volatile bool stop;
+static volatile uint64_t sent; /* all that were, once `stop` is set */
+
+/* None may hit this CPU later, when the gate is the recorder's again. */
+static void take_all(void)
+{
+	asm volatile("sti" : : : "memory");
+	wait_until(latency_count >= sent);
+	asm volatile("cli" : : : "memory");
+}
 
 static void spin(void *argument)
 {
@@ -175,7 +184,7 @@ static void spin(void *argument)
 	asm volatile("sti" : : : "memory");
 	while (!stop)
 		wait_relax();
-	asm volatile("cli" : : : "memory");
+	take_all();
 }
 
 static void sleep(void *argument)
@@ -183,6 +192,7 @@ static void sleep(void *argument)
 	(void)argument;
 	while (!stop)
 		asm volatile("sti; hlt; cli" : : : "memory");
+	take_all();
 }
 
 /* Long enough that the other CPU is in its loop or asleep again. */
@@ -216,6 +226,7 @@ static void to_other(const char *name, void (*loop)(void *argument))
 	check(arrived, "%s number %u did not arrive", name, i);
 	if (arrived)
 		report_delivered(name, i);
+	sent = i + 1;
 	stop = true;
 	apic_icr(other, ICR_FIXED | VECTOR_IPI);
 	check(cpu_wait(1), "CPU 1 did not come back within the deadline");
