@@ -76,6 +76,26 @@ CASE_NEEDS("apic=1", illegal, CPL0, RULE_ILLEGAL, BUGS_ILLEGAL)
 	try_illegal(send_message);
 }
 
+/* Nothing is left of it, and the next one comes as ever. */
+CASE_NEEDS(
+	"apic=1", while_off, CPL0,
+	"SDM 3A, Local APIC State After It Has Been Software Disabled: a fixed interrupt is refused, and nothing of it is left",
+	CATCHES("tcg-irr-while-off"))
+{
+	unsigned v = FIRST + 0x20;
+
+	prepare_edu();
+	expect("irr=0x0; irr=0x1; intr 0x30@wait");
+	apic_write(APIC_SPURIOUS, APIC_SPURIOUS_VECTOR);
+	send_message(v);
+	give_it_time();
+	apic_enable(0);
+	observe("irr", apic_bit(APIC_IRR, v));
+	interrupts_drain();
+	send_message(v);
+	take(v);
+}
+
 /* -- To other CPUs. ---------------------------------------------------------------------------- */
 
 static void to_id(uint32_t destination, uint32_t command)

@@ -140,7 +140,7 @@ static uint32_t collect(uint32_t due)
 	unsigned left = number_of(due);
 	uint32_t started = 0;
 
-	while (left ? wait_until(startup_record->done) : !startup_moment(!startup_record->done)) {
+	while (left ? wait_until(startup_record->done) : !startup_stays(!startup_record->done)) {
 		started |= 1u << cpu_by_id(startup_record->initial_id);
 		left -= !!left;
 		startup_next();
@@ -217,7 +217,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, waits, CPL0, RULE_SIPI, CATCHES("model-init-sta
 	prepare();
 	expect("runs=0x0; starts=0x1; cs=0x900");
 	send_init(BY_ID);
-	startup_moment(!startup_record->starts);
+	startup_stays(!startup_record->starts);
 	observe("runs", startup_record->starts);
 	start_and_wait(STARTUP_PAGE);
 	observe("starts", startup_record->starts);
@@ -244,7 +244,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, init_twice, CPL0, RULE_SIPI, CATCHES("model-ini
 	send_init(BY_ID);
 	start_and_wait(STARTUP_PAGE);
 	startup_next();
-	startup_moment(startup_record->starts == 1);
+	startup_stays(startup_record->starts == 1);
 	observe("starts", startup_record->starts);
 	restart(1);
 }
@@ -257,7 +257,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, startup_twice, CPL0, RULE_SIPI, CATCHES("model-
 	start_and_wait(STARTUP_PAGE);
 	startup_next();
 	send_startup(BY_ID, STARTUP_OTHER_PAGE);
-	startup_moment(startup_record->starts == 1);
+	stays(startup_record->starts == 1);
 	observe("starts", startup_record->starts);
 	observe("cs", startup_record->cs);
 	restart(1);
@@ -277,7 +277,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, startup_halted, CPL0, RULE_SIPI, CATCHES("model
 	prepare();
 	expect("starts=0x0");
 	send_startup(BY_ID, STARTUP_PAGE);
-	startup_moment(!startup_record->starts);
+	stays(!startup_record->starts);
 	observe("starts", startup_record->starts);
 	if (startup_record->starts)
 		restart(1);
@@ -292,7 +292,7 @@ CASE_NEEDS("cpus=2 " MODE_NEEDS, startup_halted_off, CPL0, RULE_SIPI,
 	await(round.ready, "CPU 1 to get ready");
 	startup_moment(true);
 	send_startup(BY_ID, STARTUP_PAGE);
-	startup_moment(!startup_record->starts);
+	stays(!startup_record->starts);
 	observe("starts", startup_record->starts);
 	restart(1);
 }
@@ -304,10 +304,10 @@ static void send_while_waiting(uint32_t command)
 	prepare();
 	send_init(BY_ID);
 	send_by(BY_ID, ICR_ASSERT | command);
-	startup_moment(!startup_record->starts);
+	startup_stays(!startup_record->starts);
 	observe("runs", startup_record->starts | startup_record->nmis);
 	start_and_wait(STARTUP_PAGE);
-	startup_moment(!startup_record->nmis);
+	startup_stays(!startup_record->nmis);
 	observe("starts", startup_record->starts);
 	observe("nmis", startup_record->nmis);
 	/* It is to start with what this INIT has left of the APIC. */
@@ -472,7 +472,7 @@ RECEIVER(pending_nmi, "")
 	startup_moment(true);
 	send_init(BY_ID);
 	start_and_wait(STARTUP_PAGE);
-	startup_moment(!startup_record->nmis);
+	startup_stays(!startup_record->nmis);
 	observe("starts", startup_record->starts);
 	observe("nmis", startup_record->nmis);
 	restart(1);

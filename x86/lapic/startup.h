@@ -108,16 +108,20 @@ asm(".pushsection .rodata\n"
 
 static unsigned cpus;
 
-/* A moment for what may happen; false once the condition does not hold. */
-#define STARTUP_TICKS (args.deadline / 768)
-#define startup_moment(condition)                                             \
-	({                                                                    \
-		struct wait wait_ = wait_begin(STARTUP_TICKS, 64, 1ul << 11); \
-		bool held_;                                                   \
-		while ((held_ = (condition)) && wait_goes_on(&wait_))         \
-			;                                                     \
-		held_;                                                        \
+/*
+ * A moment for what may happen, and a longer one for what must not, also by a CPU that shares its host's with others;
+ * false once the condition does not hold.
+ */
+#define startup_wait(condition, ticks, looks)                         \
+	({                                                            \
+		struct wait wait_ = wait_begin(ticks, 64, looks);     \
+		bool held_;                                           \
+		while ((held_ = (condition)) && wait_goes_on(&wait_)) \
+			;                                             \
+		held_;                                                \
 	})
+#define startup_moment(condition) startup_wait(condition, args.deadline / 768, 1ul << 11)
+#define startup_stays(condition) startup_wait(condition, SETTLE_TICKS, 1ul << 14)
 
 /* Starts the CPUs that take part. Puts the code into its pages, an empty record, and vector 2 of real mode's table. */
 static inline void startup_prepare(void)

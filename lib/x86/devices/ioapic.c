@@ -44,8 +44,18 @@ bool ioapic_present(void)
 void ioapic_route(unsigned pin, uint32_t low, uint8_t destination)
 {
 	ioapic_mask(pin);
-	ioapic_write(REDIRECTION(pin) + 1, (uint32_t)destination << 24);
+	ioapic_set_destination(pin, destination);
+	ioapic_set_low(pin, low);
+}
+
+void ioapic_set_low(unsigned pin, uint32_t low)
+{
 	ioapic_write(REDIRECTION(pin), low);
+}
+
+void ioapic_set_destination(unsigned pin, uint8_t destination)
+{
+	ioapic_write(REDIRECTION(pin) + 1, (uint32_t)destination << 24);
 }
 
 void ioapic_mask(unsigned pin)

@@ -17,6 +17,11 @@ bool ioapic_present(void);
 /* Redirection of a pin: vector, mode and the bits above; destination is an APIC id or a logical one. */
 void ioapic_route(unsigned pin, uint32_t low, uint8_t destination);
 void ioapic_mask(unsigned pin);
+
+/* One half of an entry, while the other stays as it is. */
+void ioapic_set_low(unsigned pin, uint32_t low);
+void ioapic_set_destination(unsigned pin, uint8_t destination);
+
 bool ioapic_remote_irr(unsigned pin);
 
 /* Waits a moment for a message of the pin that is on its way still. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ioapic.h"
 
+#include "bug.h"
 #include "ipi.h"
+#include "lapic.h"
+#include "smp.h"
 
 #include "x86/devices/ioapic.h"
 
@@ -17,10 +20,11 @@
 #define READ_ONLY (IOAPIC_SENDING | IOAPIC_REMOTE_IRR)
 
 static uint8_t selected;
-static uint32_t id, lines;
+static uint32_t id, lines, edges_behind_mask;
 /* What is stored is inverted in the mask bit, so that a zeroed table is a masked one. */
 static struct {
 	uint32_t low, high;
+	uint32_t high_then; /* when the lower half was written, for a bug */
 } table[PINS];
 
 static bool in_table(unsigned reg)
@@ -41,15 +45,38 @@ static bool is_level(unsigned pin)
 /* Remote IRR belongs to levels, and only to those that somebody took. */
 static void send(unsigned pin)
 {
-	if (ipi_message(table[pin].low, table[pin].high >> 24) && is_level(pin))
+	uint32_t high = table[pin].high;
+
+	if (high != table[pin].high_then && bug(IOAPIC_OLD_DESTINATION))
+		high = table[pin].high_then;
+	if (ipi_message(table[pin].low, high >> 24) && is_level(pin))
 		table[pin].low |= IOAPIC_REMOTE_IRR;
 }
 
 static void send_level(unsigned pin)
 {
-	if (lines >> pin & 1 && is_level(pin) && !is_masked(pin) &&
-	    !(table[pin].low & IOAPIC_REMOTE_IRR))
+	if (!(lines >> pin & 1) || !is_level(pin) || table[pin].low & IOAPIC_REMOTE_IRR)
+		return;
+	if (!is_masked(pin) || bug(IOAPIC_MASK_IGNORED))
 		send(pin);
+}
+
+static bool is_requested(unsigned pin)
+{
+	for (unsigned i = 0; i < smp_count(); i++)
+		if (lapic_is_requested(&smp_vcpu(i)->apic, table[pin].low & ENTRY_VECTOR))
+			return true;
+	return false;
+}
+
+/* A bug: what a local APIC has accepted goes with its cause. */
+static void take_back(unsigned pin)
+{
+	unsigned vector = table[pin].low & ENTRY_VECTOR;
+
+	for (unsigned i = 0; i < smp_count(); i++)
+		if (lapic_is_requested(&smp_vcpu(i)->apic, vector) && bug(IOAPIC_TAKES_BACK))
+			lapic_merge(&smp_vcpu(i)->apic, vector);
 }
 
 void ioapic_set_line(unsigned pin, bool up)
@@ -60,6 +87,10 @@ void ioapic_set_line(unsigned pin, bool up)
 	lines |= (uint32_t)up << pin;
 	if (rises && !is_level(pin) && !is_masked(pin))
 		send(pin);
+	if (rises && !is_level(pin) && is_masked(pin) && bug(IOAPIC_EDGE_KEPT))
+		edges_behind_mask |= 1u << pin;
+	if (!up && is_level(pin))
+		take_back(pin);
 	send_level(pin);
 }
 
@@ -88,9 +119,18 @@ static void write_entry(unsigned reg, uint32_t value)
 
 	if (reg % 2) {
 		table[pin].high = value;
+		if (!is_masked(pin) && is_requested(pin) && bug(IOAPIC_MOVES_PENDING))
+			send(pin);
 		return;
 	}
+	if (value & IOAPIC_MASKED && !is_masked(pin))
+		take_back(pin);
 	table[pin].low = ((value & ~READ_ONLY) ^ IOAPIC_MASKED) | remote_irr;
+	table[pin].high_then = table[pin].high;
+	if (!is_masked(pin) && edges_behind_mask >> pin & 1) {
+		edges_behind_mask &= ~(1u << pin);
+		send(pin);
+	}
 	send_level(pin);
 }
 

@@ -242,7 +242,7 @@ bool ipi_message(uint32_t command, uint8_t destination)
 		deliver(NULL, to, command & (ICR_MODE | ICR_VECTOR));
 		if (command & ICR_LEVEL)
 			lapic_was_level(&to->apic, vector);
-		taken = true;
+		taken |= lapic_takes(&to->apic) || bug(IOAPIC_RIRR_UNASKED);
 	}
 	return taken;
 }

@@ -175,6 +175,11 @@ static bool has(const uint32_t *set, unsigned vector)
 	return set[vector / 32] >> vector % 32 & 1;
 }
 
+bool lapic_is_requested(const struct lapic *a, unsigned vector)
+{
+	return has(a->irr, vector);
+}
+
 bool lapic_has(const struct lapic *a, unsigned vector)
 {
 	return has(a->irr, vector) || has(a->isr, vector);

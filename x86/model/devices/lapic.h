@@ -62,7 +62,8 @@ void lapic_accept(struct lapic *a, unsigned vector);
 /* The processor priority: that of the vector in service, or TPR. */
 uint32_t lapic_priority(const struct lapic *a);
 
-/* Whether the vector is requested or in service. */
+/* Whether the vector is requested; or in service, too. */
+bool lapic_is_requested(const struct lapic *a, unsigned vector);
 bool lapic_has(const struct lapic *a, unsigned vector);
 
 /* A bug: INT n of this vector and its interrupt count as one. True if the interrupt came first. */
