@@ -113,22 +113,24 @@ static void go(const struct snippet *snippet)
 #define INT1 ".byte 0xf1"
 #define DIVIDE "xor %cx, %cx; mark second; div %cx"
 #define BUGS_IOPL "model-v86-iopl-ignored"
+#define BUGS_FRAME "model-v86-frame-null model-v86-frame-order"
+#define BUGS_FRAME_IOPL BUGS_FRAME " model-v86-frame-iopl"
 
-ROW(int_n_iopl3, RULE_IOPL, "", 3, NO_VME, IF, INT_N, "int 0x40@after{IF}")
+ROW(int_n_iopl3, RULE_IOPL, BUGS_FRAME_IOPL, 3, NO_VME, IF, INT_N, "int 0x40@after{IF}")
 ROW(int_n_iopl2, RULE_IOPL, BUGS_IOPL, 2, NO_VME, IF, INT_N, "#GP(0x0)@insn{IF}")
 ROW(int_n_iopl1, RULE_IOPL, BUGS_IOPL, 1, NO_VME, IF, INT_N, "#GP(0x0)@insn{IF}")
 ROW(int_n_iopl0, RULE_IOPL, BUGS_IOPL, 0, NO_VME, IF, INT_N, "#GP(0x0)@insn{IF}")
 ROW(int_3_iopl0, RULE_IOPL, BUGS_IOPL, 0, NO_VME, 0, ".byte 0xcd, 3", "#GP(0x0)@insn")
 ROW(int_4_iopl0, RULE_IOPL, BUGS_IOPL, 0, NO_VME, 0, "int $4", "#GP(0x0)@insn")
-ROW(int3_iopl0, RULE_NOT_SENSITIVE, "", 0, NO_VME, IF, "int3", "#BP@after{IF}")
-ROW(into_iopl0, RULE_NOT_SENSITIVE, "", 0, NO_VME, IF, INTO, "#OF@after{IF}")
+ROW(int3_iopl0, RULE_NOT_SENSITIVE, BUGS_FRAME, 0, NO_VME, IF, "int3", "#BP@after{IF}")
+ROW(into_iopl0, RULE_NOT_SENSITIVE, BUGS_FRAME, 0, NO_VME, IF, INTO, "#OF@after{IF}")
 ROW(int1_iopl0, RULE_NOT_SENSITIVE, "tcg-icebp", 0, NO_VME, IF, INT1, "#DB[]@after{IF}")
 ROW(divide_iopl0, RULE_CLASS_1, "", 0, NO_VME, IF, DIVIDE, "#DE@second{IF}")
 ROW(undefined_iopl0, RULE_CLASS_1, "", 0, NO_VME, IF, "ud2", "#UD@insn{IF}")
 
 /* -- CR4.VME: the six methods. ----------------------------------------------------------------- */
 
-ROW(method_1, RULE_METHODS, "", 3, NO_VME, IF, INT_N, "int 0x40@after{IF}")
+ROW(method_1, RULE_METHODS, BUGS_FRAME_IOPL, 3, NO_VME, IF, INT_N, "int 0x40@after{IF}")
 ROW(method_2, RULE_METHODS, BUGS_IOPL, 0, NO_VME, IF, INT_N, "#GP(0x0)@insn{IF}")
 ROW(method_3, RULE_METHODS, "", 0, MONITOR, IF | VIF, INT_N, "#GP(0x0)@insn{IF,VIF}")
 ROW(method_3_iopl2, RULE_METHODS, "", 2, MONITOR, IF, INT_N, "#GP(0x0)@insn{IF}")
@@ -233,7 +235,7 @@ GATE(int_n_iopl3_gate_dpl0, "model-int-n-no-dpl-check", int_n_iopl3, 3, gate_set
      "#GP(0x202)@insn{IF}")
 GATE(int3_iopl0_gate_dpl0, "model-int-n-no-dpl-check", int3_iopl0, 0, gate_set_dpl(VECTOR_BP, 0),
      "#GP(0x1a)@insn{IF}")
-GATE(int_n_trap_gate, "", int_n_iopl3, 3, gate_set_trap(VECTOR), "int 0x40@after{IF}")
+GATE(int_n_trap_gate, BUGS_FRAME_IOPL, int_n_iopl3, 3, gate_set_trap(VECTOR), "int 0x40@after{IF}")
 GATE(undefined_trap_gate, "", undefined_iopl0, 0, gate_set_trap(VECTOR_UD), "#UD@insn{IF}")
 
 /* -- CLI, STI, PUSHF, POPF, IRET. -------------------------------------------------------------- */
@@ -258,20 +260,21 @@ GATE(undefined_trap_gate, "", undefined_iopl0, 0, gate_set_trap(VECTOR_UD), "#UD
 
 #define IMAGE X86_EFLAGS_FIXED
 
-ROW(cli_iopl3, RULE_SENSITIVE, "", 3, NO_VME, IF, "cli; mark second; int3", "#BP@after")
-ROW(sti_iopl3, RULE_SENSITIVE, "", 3, NO_VME, 0, "sti; mark second; int3", "#BP@after{IF}")
-POP_ROW(popf_iopl3, RULE_SENSITIVE, "", 3, NO_VME, 0, IMAGE | IF | NT, POPF, "#BP@after{IF,NT}")
-POP_ROW(popf_iopl3_clears, RULE_SENSITIVE, "", 3, NO_VME, IF, IMAGE, POPF, "#BP@after")
+ROW(cli_iopl3, RULE_SENSITIVE, BUGS_FRAME, 3, NO_VME, IF, "cli; mark second; int3", "#BP@after")
+ROW(sti_iopl3, RULE_SENSITIVE, BUGS_FRAME, 3, NO_VME, 0, "sti; mark second; int3", "#BP@after{IF}")
+POP_ROW(popf_iopl3, RULE_SENSITIVE, BUGS_FRAME, 3, NO_VME, 0, IMAGE | IF | NT, POPF,
+	"#BP@after{IF,NT}")
+POP_ROW(popf_iopl3_clears, RULE_SENSITIVE, BUGS_FRAME, 3, NO_VME, IF, IMAGE, POPF, "#BP@after")
 POP_ROW(iret_iopl3, RULE_SENSITIVE, "", 3, NO_VME, 0, IMAGE | IF, IRET, "#BP@after{IF}")
 POP_ROW(iret_iopl3_nt, RULE_SENSITIVE, "", 3, NO_VME, NT, IMAGE | IF, IRET, "#BP@after{IF}")
 POP_ROW(iretl_iopl3, RULE_SENSITIVE, "", 3, NO_VME, 0, IMAGE | IF | VIF | VIP, IRETL,
 	"#BP@after{IF}")
-POP_ROW(popfl_iopl3, RULE_SENSITIVE, "", 3, NO_VME, 0, IMAGE | IF | VIF | VIP, POPFL,
+POP_ROW(popfl_iopl3, RULE_SENSITIVE, BUGS_FRAME, 3, NO_VME, 0, IMAGE | IF | VIF | VIP, POPFL,
 	"#BP@after{IF}")
 
-#define REFUSED(name, iopl, text, place)                                                   \
-	POP_ROW(name##_iopl##iopl, RULE_SENSITIVE, "", iopl, NO_VME, IF, IMAGE | IF, text, \
-		"#GP(0x0)@" place "{IF}")
+#define REFUSED(name, iopl, text, place)                                                    \
+	POP_ROW(name##_iopl##iopl, RULE_SENSITIVE, "model-v86-sensitive", iopl, NO_VME, IF, \
+		IMAGE | IF, text, "#GP(0x0)@" place "{IF}")
 
 REFUSED(cli, 0, "cli", "insn")
 REFUSED(cli, 2, "cli", "insn")
@@ -335,15 +338,17 @@ ROW(pushfl_vme, RULE_VIF, "", 0, MONITOR, IF, "pushfl", "#GP(0x0)@insn{IF}")
 /* -- Privileged instructions, and those that protected mode alone has. -------------------------- */
 
 #define PRIVILEGED(name, text) \
-	ROW(name, RULE_PRIVILEGED, "", 3, NO_VME, IF, text, "#GP(0x0)@insn{IF}")
+	ROW(name, RULE_PRIVILEGED, "model-v86-privileged", 3, NO_VME, IF, text, "#GP(0x0)@insn{IF}")
 
 PRIVILEGED(hlt, "hlt")
 PRIVILEGED(clts, "clts")
 PRIVILEGED(lmsw, "lmsw %ax")
 PRIVILEGED(lgdt, "lgdt 0x3000")
 PRIVILEGED(lidt, "lidt 0x3000")
-ROW(invd, RULE_PRIVILEGED, "tcg-invd-user", 3, NO_VME, IF, "invd", "#GP(0x0)@insn{IF}")
-ROW(wbinvd, RULE_PRIVILEGED, "tcg-invd-user", 3, NO_VME, IF, "wbinvd", "#GP(0x0)@insn{IF}")
+ROW(invd, RULE_PRIVILEGED, "tcg-invd-user model-v86-privileged", 3, NO_VME, IF, "invd",
+    "#GP(0x0)@insn{IF}")
+ROW(wbinvd, RULE_PRIVILEGED, "tcg-invd-user model-v86-privileged", 3, NO_VME, IF, "wbinvd",
+    "#GP(0x0)@insn{IF}")
 PRIVILEGED(invlpg_insn, "invlpg 0x3000")
 PRIVILEGED(mov_from_cr0, "mov %cr0, %eax")
 PRIVILEGED(mov_to_cr0, "mov %eax, %cr0")
@@ -353,8 +358,9 @@ PRIVILEGED(mov_to_dr7, "mov %eax, %dr7")
 PRIVILEGED(rdmsr_insn, "rdmsr")
 PRIVILEGED(wrmsr_insn, "wrmsr")
 
-#define PROTECTED_ONLY(name, text) \
-	ROW(name, RULE_PROTECTED_ONLY, "", 3, NO_VME, IF, text, "#UD@insn{IF}")
+#define PROTECTED_ONLY(name, text)                                                      \
+	ROW(name, RULE_PROTECTED_ONLY, "model-v86-protected-only", 3, NO_VME, IF, text, \
+	    "#UD@insn{IF}")
 
 PROTECTED_ONLY(lldt, "lldt %ax")
 PROTECTED_ONLY(ltr, "ltr %ax")
@@ -380,26 +386,26 @@ static void ports(const struct snippet *snippet, unsigned iopl, unsigned port, c
 	run_snippet(snippet);
 }
 
-#define PORT(name, iopl, port, change, text, trace) \
-	TEXT_16(name, text);                        \
-	CASE(name, V86, RULE_PORTS, CATCHES(""))    \
-	{                                           \
-		v86_begin();                        \
-		change;                             \
-		ports(&name, iopl, port, trace);    \
+#define PORT(name, bugs, iopl, port, change, text, trace) \
+	TEXT_16(name, text);                              \
+	CASE(name, V86, RULE_PORTS, CATCHES(bugs))        \
+	{                                                 \
+		v86_begin();                              \
+		change;                                   \
+		ports(&name, iopl, port, trace);          \
 	}
 
-PORT(in_open_iopl0, 0, SCRATCH_PORT, , "in %dx, %al", "(none)")
-PORT(out_open_iopl0, 0, SCRATCH_PORT, , "out %al, %dx", "(none)")
-PORT(in_closed_iopl3, 3, CLOSED, , "in %dx, %al", "#GP(0x0)@insn")
-PORT(out_closed_iopl3, 3, CLOSED, , "out %al, %dx", "#GP(0x0)@insn")
-PORT(in_closed_iopl0, 0, CLOSED, , "in %dx, %al", "#GP(0x0)@insn")
-PORT(in_half_closed, 3, SCRATCH_PORT, , "in %dx, %ax", "#GP(0x0)@insn")
-PORT(out_quarter_closed, 3, CLOSED - 3, , "out %eax, %dx", "#GP(0x0)@insn")
-PORT(ins_closed, 3, CLOSED, , "insb", "#GP(0x0)@insn")
-PORT(outs_closed, 3, CLOSED, , "outsb", "#GP(0x0)@insn")
-PORT(in_without_map, 3, SCRATCH_PORT, v86_tss.io_map_base = sizeof(v86_tss), "in %dx, %al",
-     "#GP(0x0)@insn")
+PORT(in_open_iopl0, "", 0, SCRATCH_PORT, , "in %dx, %al", "(none)")
+PORT(out_open_iopl0, "", 0, SCRATCH_PORT, , "out %al, %dx", "(none)")
+PORT(in_closed_iopl3, "model-v86-ports", 3, CLOSED, , "in %dx, %al", "#GP(0x0)@insn")
+PORT(out_closed_iopl3, "model-v86-ports", 3, CLOSED, , "out %al, %dx", "#GP(0x0)@insn")
+PORT(in_closed_iopl0, "model-v86-ports", 0, CLOSED, , "in %dx, %al", "#GP(0x0)@insn")
+PORT(in_half_closed, "model-v86-ports", 3, SCRATCH_PORT, , "in %dx, %ax", "#GP(0x0)@insn")
+PORT(out_quarter_closed, "model-v86-ports", 3, CLOSED - 3, , "out %eax, %dx", "#GP(0x0)@insn")
+PORT(ins_closed, "model-v86-ports", 3, CLOSED, , "insb", "#GP(0x0)@insn")
+PORT(outs_closed, "model-v86-ports", 3, CLOSED, , "outsb", "#GP(0x0)@insn")
+PORT(in_without_map, "model-v86-ports", 3, SCRATCH_PORT, v86_tss.io_map_base = sizeof(v86_tss),
+     "in %dx, %al", "#GP(0x0)@insn")
 
 /* -- Segments of 64 KiB. ------------------------------------------------------------------------ */
 
@@ -433,10 +439,10 @@ INTERRUPT(interrupt_vif, 0, PROGRAM, IF | VIF, "intr 0x31@insn{IF,VIF}")
 
 ROW(step_iopl0, RULE_FLAGS, "model-step-lost", 0, NO_VME, TF, "nop; mark second; nop", STEPS)
 ROW(step_int_n_iopl0, RULE_IOPL, BUGS_IOPL, 0, NO_VME, TF, INT_N, "#GP(0x0)@insn{TF}")
-ROW(step_int3, RULE_FLAGS, "", 0, NO_VME, TF, "int3",
+ROW(step_int3, RULE_FLAGS, BUGS_FRAME, 0, NO_VME, TF, "int3",
     "#BP@after{TF}, #DB[BS]@after+0x1{TF}, #DB[BS]@end{TF}")
 POP_ROW(step_from_popf, RULE_FLAGS, "model-step-lost", 3, NO_VME, 0, IMAGE | TF,
 	"push %bp; popf; mark second; nop; mark third; nop",
 	"#DB[BS]@third{TF}, #DB[BS]@after{TF}, #DB[BS]@after+0x1{TF}, #DB[BS]@end{TF}")
-ROW(nt_int3, RULE_FLAGS, "", 0, NO_VME, NT | IF, "int3", "#BP@after{IF,NT}")
+ROW(nt_int3, RULE_FLAGS, BUGS_FRAME, 0, NO_VME, NT | IF, "int3", "#BP@after{IF,NT}")
 ROW(nt_undefined, RULE_FLAGS, "", 0, NO_VME, NT | IF, "ud2", "#UD@insn{IF,NT}")

@@ -4,25 +4,25 @@
 #include "bug.h"
 #include "gate.h"
 #include "insn.h"
-#include "soft_int.h"
+#include "v86.h"
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
 #include "x86/cpu/paging.h"
 
 #define NOP 0x90
-#define INT_N 0xcd
 
 bool fault_is_intercepted(unsigned vector)
 {
 	switch (vector) {
 	case VECTOR_BR:
 	case VECTOR_UD:
-		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS);
+		return bug_may_come(FAULT_AS_TRAP) || bug_may_come(DPL_FOR_EXCEPTIONS) ||
+		       v86_intercepts(vector);
 	case VECTOR_PF:
 		return bug_is_set(PF_TWICE) || bug_is_set(FAULT_AS_TRAP);
 	case VECTOR_GP:
-		return bug_is_set(GP_AS_PF) || bug_is_set(V86_IOPL_IGNORED);
+		return bug_is_set(GP_AS_PF) || v86_intercepts(vector);
 	case VECTOR_NP:
 	case VECTOR_SS:
 		return bug_is_set(GP_AS_PF);
@@ -49,19 +49,6 @@ static void reflect_page_fault(struct vcpu *v)
 		v->again = v->event;
 }
 
-/* What IOPL has refused: #GP(0) at an INT n, which is carried out. */
-static bool ignores_iopl(struct vcpu *v)
-{
-	uint8_t bytes[INSN_MAX_LENGTH];
-	unsigned iopl = v->vmcb.rflags >> 12 & 3;
-
-	if (!(v->vmcb.rflags & X86_EFLAGS_VM) || iopl == 3 || v->vmcb.exit_info1 ||
-	    insn_fetch(v, bytes) < 2 || bytes[0] != INT_N || !bug(V86_IOPL_IGNORED))
-		return false;
-	soft_int(v, bytes[1], 2, true);
-	return true;
-}
-
 void fault_reflect(struct vcpu *v, unsigned vector)
 {
 	uint8_t gate[GATE_MOST_BYTES];
@@ -70,14 +57,15 @@ void fault_reflect(struct vcpu *v, unsigned vector)
 		reflect_page_fault(v);
 		return;
 	}
-	if (vector == VECTOR_GP && bug_is_set(V86_IOPL_IGNORED)) {
-		if (!ignores_iopl(v))
-			vcpu_raise(v, VECTOR_GP, v->vmcb.exit_info1);
+	if (v86_intercepts(vector) && v86_let_through(v, vector))
 		return;
-	}
 	if (vector >= VECTOR_NP && vector <= VECTOR_GP && bug(GP_AS_PF)) {
 		v->vmcb.cr2 = v->regs.rbx;
 		vcpu_raise(v, VECTOR_PF, 0);
+		return;
+	}
+	if (vector == VECTOR_GP) {
+		vcpu_raise(v, vector, v->vmcb.exit_info1);
 		return;
 	}
 	if (!closes_snippet(v) && bug(FAULT_AS_TRAP))

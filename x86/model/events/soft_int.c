@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "step.h"
 #include "task.h"
+#include "v86.h"
 
 #include "x86/arch/exceptions.h"
 #include "x86/cpu/cpu.h"
@@ -167,6 +168,7 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 	if (b->rflags & X86_EFLAGS_RF && !bug(INT_N_KEEPS_RF))
 		b->rflags &= ~(uint64_t)X86_EFLAGS_RF;
 	b->int_state &= ~SVM_INTERRUPT_SHADOW;
+	v86_spoil_frame(v);
 	v->soft_rip = b->rip;
 	v->soft_int_n = int_n;
 	if (!(int_n && vector < 32 && bug(INT_N_AS_EXCEPTION)))
