@@ -5,9 +5,6 @@ import glob
 import os
 import re
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from ..errors import UsageError
 from ..machines.base import ask, facts
 from . import emulator
@@ -29,6 +26,8 @@ def files(tools, program):
 
 def _learn(path):
     """The same as {"files", "links"}, or {"error"}."""
+    from elftools.common.exceptions import ELFError         # the bundle runs without
+
     real, folders = _program(path)
     try:
         interpreter, libraries = _closure(real, folders)
@@ -94,6 +93,8 @@ def _closure(program, folders):
 
 def _dynamic(path):
     """(interpreter or "", names of needed libraries, folders that the file itself names)."""
+    from elftools.elf.elffile import ELFFile
+
     interpreter, needed, own = "", [], []
     with open(path, "rb") as file:
         for segment in ELFFile(file).iter_segments():
