@@ -68,7 +68,7 @@ def test_cases_notice(defect, sound, tmp_path):
     broken = copy_sources(tmp_path / "source")
     put_defect(broken / defect["file"], defect["right"], defect["wrong"])
     images = [*defect["cases"], *(["model"] if machine.startswith("model") else [])]
-    subprocess.run(["make", "-s", *(f"build/{image}.rom" for image in images)], cwd=broken,
+    subprocess.run(["make", "-s", "WERROR=", *(f"build/{image}.rom" for image in images)], cwd=broken,
                    check=True, stdout=subprocess.DEVNULL, timeout=240)
     before = sound(machine, words(defect))
     after = passing(broken / "build", machine, words(defect), tmp_path / "results.json")

@@ -123,7 +123,7 @@ DEFECTS = {
 def passing(source, guest, cases):
     """Builds the guest and runs cases of it with two CPUs; the names of the points that pass."""
     build = source / "build"
-    subprocess.run(["make", "-s", f"build/{guest}.rom"],
+    subprocess.run(["make", "-s", "WERROR=", f"build/{guest}.rom"],
                    cwd=source, check=True, stdout=subprocess.DEVNULL, timeout=120)
     rom = build / f"{guest}.rom"
     image = rom.read_bytes()
