@@ -5,6 +5,7 @@ A host boots once and runs guest after guest; the machine keeps what is ready. A
 lab-6.1+npt=0.
 """
 
+import functools
 import os
 import re
 import subprocess
@@ -82,13 +83,7 @@ class HostedMachine(Machine):
 
     def build(self):
         """The programs of ours, compiled where they are not there or old: None, or why they cannot be."""
-        try:
-            done = subprocess.run(["make", "-s", "-C", ROOT, *self.programs], stdin=subprocess.DEVNULL,
-                                  capture_output=True, text=True, check=False)
-        except OSError as error:
-            return f"make: {error.strerror}"
-        return None if done.returncode == 0 else \
-            f"{' or '.join(self.programs)} cannot be built: {' '.join(done.stderr.split())[:200]}"
+        return _built(tuple(self.programs))
 
     def facts(self):
         return self._facts
@@ -136,6 +131,17 @@ class HostedMachine(Machine):
 
     def ended(self, status, errors):
         return self.underneath.ended(status, errors)
+
+
+@functools.cache            # a list of all machines asks for each
+def _built(programs):
+    try:
+        done = subprocess.run(["make", "-s", "-C", ROOT, *programs], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"make: {error.strerror}"
+    return None if done.returncode == 0 else \
+        f"{' or '.join(programs)} cannot be built: {' '.join(done.stderr.split())[:200]}"
 
 
 def _stamp(path):
