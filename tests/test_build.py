@@ -51,6 +51,7 @@ def test_make_configures_and_builds(tree):
     assert compiled(make(tree, "V=1")) == set()
 
 
+@pytest.mark.full                       # of what the test before it has built
 def test_header_rebuilds_its_users_only(tree):
     (tree / "lib/printf.h").touch()
     again = compiled(make(tree, "V=1"))

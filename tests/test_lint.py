@@ -24,6 +24,7 @@ def lint(tree, *options):
     return subprocess.run([tree / "scripts/lint", *options], capture_output=True, text=True)
 
 
+@pytest.mark.full                       # make check has it as a step of its own
 def test_clean_tree(tree):
     done = lint(tree)
     assert done.returncode == 0, done.stderr
