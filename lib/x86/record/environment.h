@@ -39,9 +39,6 @@ enum environment {
 #define LEGACY_RINGS LEGACY_CPL1 | LEGACY_CPL2
 #define IN_EVERY_RING ALL_NATIVE | RINGS | LEGACY_RINGS
 #define OUTER_RINGS USER | RINGS | LEGACY_RINGS
-/* Where an event goes through a gate, and may push an error code. */
-#define WITH_GATES ALL_NATIVE | V86
-#define USER_WITH_GATES USER | V86
 /* Where instructions exist that 64-bit code has not. */
 #define IN_32 COMPAT | LEGACY_CPL0 | LEGACY_CPL3
 #define USER_32 COMPAT | LEGACY_CPL3
