@@ -31,7 +31,7 @@ def _learn(path):
     real, folders = _program(path)
     try:
         interpreter, libraries = _closure(real, folders)
-    except (ELFError, OSError) as error:
+    except (ELFError, OSError, ValueError) as error:
         return {"error": f"{real} cannot be taken into the lab: {error}"}
     except _Missing as error:
         return {"error": f"{real} cannot be taken into the lab: there is no {error} for it here"}
@@ -76,7 +76,7 @@ def _closure(program, folders):
     """(path of the dynamic linker, {name: path} of all libraries that `program` needs)."""
     interpreter, needed, own = _dynamic(program)
     if not interpreter:
-        raise ELFError("it is not linked dynamically")
+        raise ValueError("it is not linked dynamically")
     found, waiting = {}, [(name, own) for name in needed]
     while waiting:
         name, own = waiting.pop()
