@@ -4,6 +4,7 @@
 A guest needs no other firmware there: its ROM carries what QEMU asks of one.
 """
 
+import functools
 import json
 import os
 import re
@@ -49,6 +50,7 @@ def understood(out, errors):
     return f"QEMU says nothing about SEV{': ' + last if last else ''}"
 
 
+@functools.cache            # three machines ask, and three of each kernel of the lab
 def objects(qemu):
     """Types that -object of this QEMU takes."""
     out, errors = ask([qemu, "-object", "help"])
