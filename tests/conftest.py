@@ -8,10 +8,12 @@ runs them, and pytest by itself runs all.
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,14 @@ def trapline(guests):
 
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU")
 needs_bochs = pytest.mark.skipif(not shutil.which("bochs-bin"), reason="no Bochs")
+
+
+def drive(boot, seconds):
+    """What the runner's loop does for one boot, until it ends."""
+    end = time.monotonic() + seconds
+    while boot.alive and time.monotonic() < end:
+        for fd in select.select(list(boot.fds), [], [], 0.05)[0]:
+            boot.ready(fd)
+        if time.monotonic() > boot.deadline:
+            boot.expired()
+    assert not boot.alive

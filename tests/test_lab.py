@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import drive
 from trapline.lab.hosted import HostedMachine
 from trapline.lab import bisect, cli, debian, image, store, table
 from trapline.lab import boot as lab_boot
@@ -250,14 +251,7 @@ def on_fake_host(script):
     machine = Machine()
     host = Host(Launch([sys.executable, "-c", FAKE + script, str(theirs)], ours, [theirs]))
     boot = lab_boot.LabBoot(machine, host, "g.rom 1 cpus=1", ["g/a:cpl0", "g/b:cpl0"], 1.0)
-    end = time.monotonic() + 10
-    import select
-    while boot.alive and time.monotonic() < end:
-        for fd in select.select(list(boot.fds), [], [], 0.05)[0]:
-            boot.ready(fd)
-        if time.monotonic() > boot.deadline:
-            boot.expired()
-    assert not boot.alive
+    drive(boot, 10)
     host.close()
     return boot, machine
 

@@ -9,11 +9,11 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from conftest import drive
 from test_sevhost import kernel
 from trapline.errors import UsageError
 from trapline.lab import emulator, image, sevhost, stock, store, takealong
@@ -195,14 +195,7 @@ def on_fake_host(script):
     machine = Machine()
     host = Host(Launch([sys.executable, "-c", FAKE + script, str(theirs)], ours, [theirs]))
     boot = stock.StockBoot(machine, host, "it", ["g/a:cpl0"], 2.0)
-    end = time.monotonic() + 20
-    import select
-    while boot.alive and time.monotonic() < end:
-        for fd in select.select(list(boot.fds), [], [], 0.05)[0]:
-            boot.ready(fd)
-        if time.monotonic() > boot.deadline:
-            boot.expired()
-    assert not boot.alive
+    drive(boot, 20)
     host.close()
     return boot, machine
 
