@@ -336,14 +336,15 @@ CODE_BREAKPOINT(into, IN_32, "kvm-int3-retry")
 	"SDM 3A, Exception- and Interrupt-Handler Procedures: the event was decided when the instruction ran; what its frame overwrites is not run again"
 
 /*
- * The exception stack ends 16 bytes into a warm page, on top of the instruction: the pushes of SS and
- * RSP succeed and destroy it, the third push finds a cold page.
+ * The exception stack ends 16 bytes into a warm page, on top of the instruction: the push of SS succeeds and destroys
+ * it, and the third push finds a cold page, the fifth in 32-bit protected mode.
  */
 static void try_overlap(const struct row *row)
 {
 	static uint8_t warm_page[PAGE_BYTES] __attribute__((aligned(4096)));
 	static uint8_t added_to[PAGE_BYTES] __attribute__((aligned(4096)));
 	uint64_t boundary = WINDOW + PAGE_BYTES;
+	size_t word = in_other_mode() ? sizeof(uint32_t) : sizeof(uint64_t);
 
 	cold_window_page(0);
 	window_map(1, (uint64_t)warm_page | PTE_PAGE);
@@ -353,7 +354,7 @@ static void try_overlap(const struct row *row)
 	 * not the code itself, which an emulator would translate anew two thousand times.
 	 */
 	setup.regs.rax = (uint64_t)added_to;
-	setup.address = (void *)(boundary + 8);
+	setup.address = (void *)(boundary + 16 - word);
 	setup.leave_after = 1;
 	expect("%s", row->trace);
 	run_snippet(row->snippet);
