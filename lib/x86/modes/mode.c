@@ -210,7 +210,7 @@ static struct regs get_regs(void)
 
 static bool is_code(uint32_t selector)
 {
-	return selector == BOOT_CS32 || (selector ^ USER_CS32) <= 3;
+	return selector == BOOT_CS32 || selector == REAL_CS || (selector ^ USER_CS32) <= 3;
 }
 
 /*
