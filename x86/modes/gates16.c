@@ -249,8 +249,9 @@ static void try_gate(const struct kind *kind, enum size size)
 		gate(kind, TRAP16, trap16, RULE_FRAME, of_16) \
 			gate(kind, TRAP32, trap32, RULE_TRAP, of_trap)
 
-#define OF_SOFT_16 ""
-#define OF_SOFT_TRAP ""
+#define OF_SOFT_16 \
+	"model-gate16-dwords model-gate16-flags-late model-gate16-no-stack model-gate16-sp model-legacy-gate-nt-kept"
+#define OF_SOFT_TRAP "model-trap-gate-clears-if model-legacy-gate-nt-kept"
 
 ALL_SIZES(GATE, int_n, OF_SOFT_16, OF_SOFT_TRAP)
 ALL_SIZES(GATE, int3, OF_SOFT_16, OF_SOFT_TRAP)

@@ -99,3 +99,19 @@ uint32_t with_error_code(unsigned vector)
 {
 	return SVM_EVENT_VALID | SVM_EVENT_HAS_ERROR | SVM_EXCEPTION | vector;
 }
+
+struct svm_segment gate_segment(const struct vcpu *v, uint16_t selector)
+{
+	struct svm_segment s = {.selector = selector};
+	uint64_t d = 0;
+
+	if (!(selector & ~3u))
+		return s;
+	memory_read(v, v->vmcb.gdtr.base + (selector & ~7u), &d, sizeof(d));
+	s.base = (d >> 16 & 0xffffff) | (d >> 56) << 24;
+	s.limit = (d & 0xffff) | (d >> 48 & 15) << 16;
+	if (d >> 55 & 1)
+		s.limit = s.limit << 12 | 0xfff;
+	s.attributes = (d >> 40 & 0xff) | (d >> 52 & 15) << 8;
+	return s;
+}

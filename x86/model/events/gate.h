@@ -30,6 +30,9 @@ struct stack_fault {
 };
 bool gate_has_no_stack(const struct vcpu *v, const uint8_t *gate, struct stack_fault *why);
 
+/* Outside of long mode: a segment as L2's GDT has it. */
+struct svm_segment gate_segment(const struct vcpu *v, uint16_t selector);
+
 /* EVENTINJ of an exception, error code and all. QEMU's TCG pushes none for 21, 29 and 30. */
 uint32_t with_error_code(unsigned vector);
 

@@ -8,6 +8,7 @@
 #include "bug.h"
 #include "events.h"
 #include "gate.h"
+#include "gate16.h"
 #include "memory.h"
 #include "step.h"
 #include "task.h"
@@ -173,6 +174,10 @@ void soft_int(struct vcpu *v, unsigned vector, unsigned length, bool int_n)
 	v->soft_int_n = int_n;
 	if (!(int_n && vector < 32 && bug(INT_N_AS_EXCEPTION)))
 		b->rip += length - (bug(INT_N_RIP) ? 1 : 0);
+	if (b->cr0 & X86_CR0_PE && gate_read(v, vector, gate) && gate16_is_one(v, gate)) {
+		gate16_deliver(v, gate);
+		return;
+	}
 	if (int_n && exception_has_error_code(vector) &&
 	    (bug(INT_N_ERROR_CODE) || (vector == VECTOR_GP && bug(INT_13_ERROR_CODE))))
 		v->event = (struct svm_event){with_error_code(vector), 0};

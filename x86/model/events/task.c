@@ -33,30 +33,9 @@ bool gate_is_task(const struct vcpu *v, const uint8_t *gate)
 
 /* -- Descriptors. ------------------------------------------------------------------------------ */
 
-static uint64_t descriptor_at(const struct vcpu *v, uint16_t selector)
-{
-	return v->vmcb.gdtr.base + (selector & ~7u);
-}
-
-static struct svm_segment segment(const struct vcpu *v, uint16_t selector)
-{
-	struct svm_segment s = {.selector = selector};
-	uint64_t d = 0;
-
-	if (!(selector & ~3u))
-		return s;
-	memory_read(v, descriptor_at(v, selector), &d, sizeof(d));
-	s.base = (d >> 16 & 0xffffff) | (d >> 56) << 24;
-	s.limit = (d & 0xffff) | (d >> 48 & 15) << 16;
-	if (d >> 55 & 1)
-		s.limit = s.limit << 12 | 0xfff;
-	s.attributes = (d >> 40 & 0xff) | (d >> 52 & 15) << 8;
-	return s;
-}
-
 static void mark_busy(const struct vcpu *v, uint16_t selector)
 {
-	uint64_t at = descriptor_at(v, selector) + 5;
+	uint64_t at = v->vmcb.gdtr.base + (selector & ~7u) + 5;
 	uint8_t access;
 
 	memory_read(v, at, &access, 1);
@@ -116,14 +95,14 @@ static void load(struct vcpu *v, const struct state *s)
 			*vcpu_reg(v, i) = s->regs[i];
 	b->cr3 = s->cr3;
 	if (!bug(TASK_LDT_KEPT))
-		b->ldtr = segment(v, s->ldt);
-	b->es = segment(v, s->es);
-	b->cs = segment(v, s->cs);
-	b->ss = segment(v, s->ss);
-	b->ds = segment(v, s->ds);
+		b->ldtr = gate_segment(v, s->ldt);
+	b->es = gate_segment(v, s->es);
+	b->cs = gate_segment(v, s->cs);
+	b->ss = gate_segment(v, s->ss);
+	b->ds = gate_segment(v, s->ds);
 	if (!bug(TASK_FS_KEPT))
-		b->fs = segment(v, s->fs);
-	b->gs = segment(v, s->gs);
+		b->fs = gate_segment(v, s->fs);
+	b->gs = gate_segment(v, s->gs);
 	b->cpl = s->cs & 3;
 	b->dr7 &= ~0x55ull;
 	if (!bug(TASK_TS_CLEAR))
@@ -133,7 +112,7 @@ static void load(struct vcpu *v, const struct state *s)
 void task_switch(struct vcpu *v, uint16_t selector, unsigned length)
 {
 	struct vmcb *b = &v->vmcb;
-	struct svm_segment tss = segment(v, selector);
+	struct svm_segment tss = gate_segment(v, selector);
 	uint16_t link = b->tr.selector;
 	struct state s;
 
