@@ -110,15 +110,15 @@ static struct {
 static struct tss16 new_tss __attribute__((aligned(64)));
 
 /*
- * `.byte`: a switch loads every register (compare/touch.h). A CPU in long mode knows no TSS of 16 bits: for one as the
- * old TSS, TR is loaded behind it.
+ * `.byte`: a switch loads every register (compare/touch.h). FS and GS begin as something that is not null. A CPU in long
+ * mode knows no TSS of 16 bits: for one as the old TSS, TR is loaded behind it.
  */
-#define SWITCH(name, text)                                                                      \
-	SNIPPET_BOTH(name##_from_32, "nop",                                                     \
-		     "mark insn\n" text "\nmark after; .byte 0x90; mark late; mov %ebp, %ebp"); \
-	SNIPPET_BOTH(name##_from_16, "nop",                                                     \
-		     "mov $0x40, %eax; ltr %ax; mark insn\n" text                               \
-		     "\nmark after; .byte 0x90; mark late; mov %ebp, %ebp")
+#define WITH_FS_GS "mov $0x2b, %eax; mov %eax, %fs; mov %eax, %gs\n"
+#define AND_THEN "\nmark after; .byte 0x90; mark late; mov %ebp, %ebp"
+#define SWITCH(name, text)                                                           \
+	SNIPPET_BOTH(name##_from_32, "nop", WITH_FS_GS "mark insn\n" text AND_THEN); \
+	SNIPPET_BOTH(name##_from_16, "nop",                                          \
+		     WITH_FS_GS "mov $0x40, %eax; ltr %ax; mark insn\n" text AND_THEN)
 
 SWITCH(jmp, "ljmp $0x58, $0");
 SWITCH(call, "lcall $0x58, $0");
@@ -359,22 +359,25 @@ static void switched(const struct kind *kind, unsigned old_bits)
 		apic_eoi();
 }
 
-#define ROW(kind, rule, of_32)                                                \
+#define OF_SOFT_INT "model-task16-limit model-task16-fs-gs-kept model-task16-no-ldt"
+#define OF_OLD_16 OF_SOFT_INT " model-task16-saved-as-32"
+
+#define ROW(kind, rule, of_32, of_16)                                         \
 	CASE(kind##_from_32, LEGACY_CPL0 | LEGACY_CPL3, rule, CATCHES(of_32)) \
 	{                                                                     \
 		switched(&kind_##kind, 32);                                   \
 	}                                                                     \
-	CASE(kind##_from_16, LEGACY_CPL0, rule, CATCHES(""))                  \
+	CASE(kind##_from_16, LEGACY_CPL0, rule, CATCHES(of_16))               \
 	{                                                                     \
 		switched(&kind_##kind, 16);                                   \
 	}
 
-ROW(jmp, RULE_SWITCH, "")
-ROW(call, RULE_SWITCH, "")
-ROW(int_n, RULE_EVENT, "")
-ROW(int3, RULE_EVENT, "")
-ROW(divide, RULE_EVENT, "tcg-task-rf")
-ROW(bad_segment, RULE_EVENT, "tcg-task-rf")
+ROW(jmp, RULE_SWITCH, "", "")
+ROW(call, RULE_SWITCH, "", "")
+ROW(int_n, RULE_EVENT, OF_SOFT_INT, OF_OLD_16)
+ROW(int3, RULE_EVENT, OF_SOFT_INT, OF_OLD_16)
+ROW(divide, RULE_EVENT, "tcg-task-rf", "")
+ROW(bad_segment, RULE_EVENT, "tcg-task-rf", "")
 
 CASE_NEEDS("apic=1", intr_from_32, LEGACY_CPL0 | LEGACY_CPL3, RULE_EVENT, CATCHES(""))
 {

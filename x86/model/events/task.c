@@ -12,7 +12,9 @@
 #define TASK_GATE 5
 #define BUSY 0x02 /* in a TSS descriptor's type */
 #define CR0_TS 8
+#define IS_32 0x08
 #define LEAST_LIMIT 0x67
+#define LEAST_LIMIT_16 0x2b
 
 /* SDM 3A, "Task-State Segment (TSS)": from CR3 to the I/O map's base. */
 struct state {
@@ -24,6 +26,15 @@ struct state {
 #define STATE_AT 0x1c
 #define STATE_SAVED_FROM 4	   /* CR3 is not saved, */
 #define STATE_SAVED_BYTES (4 * 16) /* nor what lies behind GS */
+
+/* SDM 3A, "16-Bit Task-State Segment (TSS)": from IP to the LDT's selector. */
+struct state16 {
+	uint16_t ip, flags, regs[8];
+	uint16_t es, cs, ss, ds, ldt;
+} __attribute__((packed));
+
+#define STATE_16_AT 0x0e
+#define STATE_16_SAVED_BYTES (2 * 14) /* the LDT's selector is not saved */
 
 bool gate_is_task(const struct vcpu *v, const uint8_t *gate)
 {
@@ -47,19 +58,37 @@ static void mark_busy(const struct vcpu *v, uint16_t selector)
 
 static bool tss_allows(struct vcpu *v, uint16_t selector, const struct svm_segment *tss)
 {
+	unsigned least =
+		tss->attributes & IS_32 || bug(TASK_16_LIMIT) ? LEAST_LIMIT : LEAST_LIMIT_16;
 	int vector = 0;
 
 	if (tss->attributes & BUSY && !bug(TASK_BUSY_UNCHECKED))
 		vector = VECTOR_GP;
 	else if (!(tss->attributes & 0x80) && !bug(TASK_ABSENT_UNCHECKED))
 		vector = VECTOR_NP;
-	else if (tss->limit < LEAST_LIMIT && !bug(TASK_LIMIT_UNCHECKED))
+	else if (tss->limit < least && !bug(TASK_LIMIT_UNCHECKED))
 		vector = VECTOR_TS;
 	if (!vector)
 		return true;
 	step_end(v);
 	vcpu_raise(v, vector, selector & ~7);
 	return false;
+}
+
+static void save_16(const struct vcpu *v, const struct state *s)
+{
+	struct state16 small = {
+		.ip = s->eip,
+		.flags = s->eflags,
+		.es = s->es,
+		.cs = s->cs,
+		.ss = s->ss,
+		.ds = s->ds,
+	};
+
+	for (unsigned i = 0; i < 8; i++)
+		small.regs[i] = s->regs[i];
+	memory_write(v, v->vmcb.tr.base + STATE_16_AT, &small, STATE_16_SAVED_BYTES);
 }
 
 static void save(struct vcpu *v, unsigned length)
@@ -80,8 +109,34 @@ static void save(struct vcpu *v, unsigned length)
 		s.regs[i] = *vcpu_reg(v, i);
 	if (bug(TASK_OLD_ESP))
 		s.regs[4] -= 12; /* as if a frame had been pushed */
+	if (!(b->tr.attributes & IS_32) && !bug(TASK_16_SAVED_AS_32)) {
+		save_16(v, &s);
+		return;
+	}
 	memory_write(v, b->tr.base + STATE_AT + STATE_SAVED_FROM, (uint8_t *)&s + STATE_SAVED_FROM,
 		     STATE_SAVED_BYTES);
+}
+
+/* What a task of 16 bits begins with: what its TSS does not have is null, and CR3 stays. */
+static void read_16(const struct vcpu *v, uint64_t base, struct state *s)
+{
+	struct state16 small = {0};
+
+	memory_read(v, base + STATE_16_AT, &small, sizeof(small));
+	*s = (struct state){
+		.cr3 = v->vmcb.cr3,
+		.eip = small.ip,
+		.eflags = small.flags,
+		.es = small.es,
+		.cs = small.cs,
+		.ss = small.ss,
+		.ds = small.ds,
+		.fs = bug(TASK_16_FS_GS_KEPT) ? v->vmcb.fs.selector : 0,
+		.gs = bug(TASK_16_FS_GS_KEPT) ? v->vmcb.gs.selector : 0,
+		.ldt = bug(TASK_16_NO_LDT) ? 0 : small.ldt,
+	};
+	for (unsigned i = 0; i < 8; i++)
+		s->regs[i] = small.regs[i];
 }
 
 static void load(struct vcpu *v, const struct state *s)
@@ -120,7 +175,10 @@ void task_switch(struct vcpu *v, uint16_t selector, unsigned length)
 		return;
 	step_end(v);
 	save(v, length);
-	memory_read(v, tss.base + STATE_AT, &s, sizeof(s));
+	if (tss.attributes & IS_32)
+		memory_read(v, tss.base + STATE_AT, &s, sizeof(s));
+	else
+		read_16(v, tss.base, &s);
 	if (!bug(TASK_NO_LINK))
 		memory_write(v, tss.base, &link, sizeof(link));
 	if (!bug(TASK_NOT_BUSY))

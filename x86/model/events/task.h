@@ -10,7 +10,7 @@ bool gate_is_task(const struct vcpu *v, const uint8_t *gate);
 
 /*
  * Goes to the task of a selector: the old one ends behind the instruction at RIP, which has `length` bytes. What is
- * wrong with the TSS itself is raised in the old task. 32-bit TSSs whose segments are good, and nothing else.
+ * wrong with the TSS itself is raised in the old task. TSSs of either size whose segments are good, and nothing else.
  */
 void task_switch(struct vcpu *v, uint16_t selector, unsigned length);
 
