@@ -198,7 +198,8 @@ STATE(descriptor_tables, RULE_STATE, "model-init-keeps-segments kvm-init-tables"
 	observe("idt_limit", s->idt_limit >> 16);
 }
 
-STATE(control_registers, RULE_STATE, "model-init-keeps-registers kvm-init-tables tcg-read-cr",
+STATE(control_registers, RULE_STATE,
+      "model-init-keeps-registers kvm-init-tables tcg-read-cr bochs-init-cr2",
       "cr0=0x10; cr2=0x0; cr3=0x0; cr4=0x0; efer=0x0")
 {
 	/* CD and NW have a case of their own. */

@@ -427,12 +427,12 @@ static void with_t_bit(const struct snippet *snippet, enum how how)
 	run_t_bit();
 }
 
-CASE(jmp_t_bit, LEGACY_CPL0, RULE_T, CATCHES("tss-t-bit kvm-task-t-bit"))
+CASE(jmp_t_bit, LEGACY_CPL0, RULE_T, CATCHES("tss-t-bit kvm-task-t-bit tcg-t-bit-eip"))
 {
 	with_t_bit(&jmp, BY_JMP);
 }
 
-CASE(call_t_bit, LEGACY_CPL0, RULE_T, CATCHES("tss-t-bit kvm-task-t-bit"))
+CASE(call_t_bit, LEGACY_CPL0, RULE_T, CATCHES("tss-t-bit kvm-task-t-bit tcg-t-bit-eip"))
 {
 	with_t_bit(&call, BY_CALL);
 }
